@@ -1,0 +1,1 @@
+"""Settings, evaluation definitions, the stores and what processors cache of them."""

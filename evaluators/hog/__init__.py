@@ -1,0 +1,1 @@
+"""Hog: the language of deterministic evaluators, compiled to Python code objects."""

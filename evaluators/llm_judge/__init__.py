@@ -1,0 +1,1 @@
+"""LLM judges: prompt, rendering, structured output, providers, rate control, budgets and cache."""

@@ -1,0 +1,1 @@
+"""Wire shapes: generation rows, tasks and results, and the identities that a retry reproduces."""
