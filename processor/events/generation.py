@@ -1,0 +1,67 @@
+"""From a decoded row to the `Generation` that evaluators see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from conditions import EventRow, RowError
+from evaluators.generation import Generation
+
+GENERATION_EVENT = "$ai_generation"
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+def parse_timestamp(text: str | None) -> datetime:
+    """Return the aware UTC time of `YYYY-MM-DD HH:MM:SS[.f]` (UTC) or ISO-8601.
+
+    Raises:
+        RowError: it is missing or neither.
+    """
+    if not text:
+        raise RowError("bad_timestamp", "the row has no timestamp; send ISO-8601 or YYYY-MM-DD HH:MM:SS.ffffff in UTC")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RowError(
+            "bad_timestamp", f"timestamp {text[:40]!r} is neither ISO-8601 nor YYYY-MM-DD HH:MM:SS.ffffff"
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _decode_object(source: object, field: str) -> Mapping[str, Any]:
+    if isinstance(source, str):
+        if not source:
+            return {}
+        try:
+            source = _decode_json(source)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise RowError(
+                f"bad_{field}", f"{field} is a string that holds no JSON; send an object or its JSON"
+            ) from error
+    if source is None:
+        return {}
+    if not isinstance(source, dict):
+        raise RowError(f"bad_{field}", f"{field} holds {type(source).__name__}, not an object")
+    return source
+
+
+def to_generation(row: EventRow) -> Generation:
+    """Decode all properties of `row`. The costly step: called only when an evaluator needs them.
+
+    Raises:
+        RowError: properties that are no JSON object, or a timestamp that is none.
+    """
+    return Generation(
+        uuid=row.uuid,
+        team_id=row.team_id,
+        event=row.event,
+        distinct_id=row.distinct_id,
+        timestamp=parse_timestamp(row.timestamp),
+        properties=_decode_object(row.properties, "properties"),
+        person_properties=_decode_object(row.person_properties, "person_properties"),
+    )

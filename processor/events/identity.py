@@ -1,0 +1,49 @@
+"""Identities that any machine reproduces at any time: no clock and nothing random enters them.
+
+The same event, evaluation and trigger give the same `run_key`, and the same `run_key` gives the same
+result id, so a retry, a crash or a replay shows one result, not two.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import Literal
+from uuid import NAMESPACE_URL
+
+Runtime = Literal["llm_judge", "hog", "sentiment"]
+Trigger = Literal["live", "manual", "backfill", "replay"]
+
+_PREFIX: dict[str, str] = {"llm_judge": "llma-llm-eval", "hog": "llma-hog-eval", "sentiment": "llma-sentiment-eval"}
+_SEED = sha1(NAMESPACE_URL.bytes + b"posthog://ai-evaluation/", usedforsecurity=False)
+
+
+def run_key(
+    runtime: str,
+    evaluation_id: str,
+    event_uuid: str,
+    *,
+    manual_at_ms: int | None = None,
+    backfill_id: str | None = None,
+) -> str:
+    """Return the key of one run of one evaluation over one event.
+
+    Args:
+        runtime: `llm_judge` or `hog`; anything else is a KeyError.
+        manual_at_ms: epoch milliseconds of a manual request; each request is a run of its own.
+        backfill_id: of a rerun. A replay that asks for no rerun has the key of the live run.
+    """
+    base = f"{_PREFIX[runtime]}-{evaluation_id}-{event_uuid}"
+    if manual_at_ms is not None:
+        return f"{base}-manual-{manual_at_ms}"
+    if backfill_id is not None:
+        return f"{base}-ingestion-backfill-{backfill_id}"
+    return f"{base}-ingestion"
+
+
+def result_uuid(key: str) -> str:
+    """Return UUIDv5(URL namespace, `posthog://ai-evaluation/` + key) as text (RFC 9562, section 5.5)."""
+    digest = _SEED.copy()
+    digest.update(key.encode())
+    h = digest.hexdigest()
+    variant = "89ab"[int(h[16], 16) & 3]
+    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{variant}{h[17:20]}-{h[20:32]}"

@@ -1,0 +1,182 @@
+"""The emitted result: one `$ai_evaluation` event for one run of one evaluation over one generation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from evaluators.generation import Generation
+from evaluators.verdict import JudgeUsage, Skip, Verdict
+from processor.events.generation import GENERATION_EVENT, parse_timestamp
+from processor.events.identity import result_uuid
+from processor.events.task import Headers, Task
+
+RESULT_EVENT = "$ai_evaluation"
+
+_COPIED = ("$ai_trace_id", "$ai_session_id", "$session_id", "$ai_prompt_name", "$ai_prompt_version")
+
+
+class SourceRow(Protocol):
+    """What a result takes over from the generation's row."""
+
+    project_id: int | None
+    person_mode: str | None
+
+
+class ResultMessage(NamedTuple):
+    """A result as it is produced to Kafka."""
+
+    uuid: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTemplate:
+    """What every result of one version of an evaluation has in common.
+
+    Attributes:
+        runtime: `llm_judge` or `hog`.
+        output_type: `boolean`, `numeric` or `categorical`.
+        minimum, maximum: bounds of a numeric score, where the definition has them.
+        version, fingerprint: which definition judged.
+    """
+
+    evaluation_id: str
+    name: str
+    runtime: str
+    output_type: str
+    allows_na: bool
+    version: int
+    fingerprint: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def constant_properties(self) -> dict[str, Any]:
+        """Return the properties that do not depend on the run, in a dict of the caller's own."""
+        return {
+            "$ai_evaluation_id": self.evaluation_id,
+            "$ai_evaluation_name": self.name,
+            "$ai_evaluation_type": "online",
+            "$ai_evaluation_runtime": self.runtime,
+            "$ai_evaluation_result_type": self.output_type,
+            "$ai_evaluation_allows_na": self.allows_na,
+            "$ai_evaluation_version": self.version,
+            "$ai_evaluation_fingerprint": self.fingerprint,
+            "$ai_target_event_type": GENERATION_EVENT,
+            "$ai_target_type": "generation_uuid",
+        }
+
+
+def build_result(
+    template: ResultTemplate,
+    task: Task,
+    row: SourceRow,
+    generation: Generation,
+    outcome: Verdict | Skip,
+    usage: JudgeUsage | None = None,
+) -> ResultMessage:
+    """Return the result event of `outcome`.
+
+    Its id follows from `task.run_key` alone and its times from `task.started_at` (a backfill or a
+    replay: the generation's own time), so a run that is repeated gives the same message identity.
+    """
+    properties = template.constant_properties()
+    properties["$ai_evaluation_start_time"] = task.started_at
+    properties["$ai_evaluation_trigger"] = task.trigger
+    properties["$ai_evaluation_condition_id"] = task.condition_id
+    properties["$ai_target_event_id"] = properties["$ai_target_id"] = generation.uuid
+    if task.backfill_id is not None:
+        properties["$ai_evaluation_backfill_id"] = task.backfill_id
+    source = generation.properties
+    for name in _COPIED:
+        value = source.get(name)
+        if value is not None:
+            properties[name] = value
+    _add_outcome(properties, template, outcome)
+    if usage is not None:
+        _add_usage(properties, usage)
+
+    identity = result_uuid(task.run_key)
+    started = parse_timestamp(task.started_at)
+    stamp = generation.timestamp if task.trigger in ("backfill", "replay") else started
+    value = _encode(
+        {
+            "uuid": identity,
+            "event": RESULT_EVENT,
+            "properties": _encode(properties).decode(),
+            "team_id": generation.team_id,
+            "project_id": row.project_id,
+            "distinct_id": generation.distinct_id,
+            "timestamp": _clickhouse_time(stamp),
+            "elements_chain": "",
+            "created_at": _clickhouse_time(started),
+            "person_mode": row.person_mode or "propertyless",
+        }
+    )
+    headers: Headers = [
+        ("result_id", identity.encode()),
+        ("evaluation_id", template.evaluation_id.encode()),
+        ("team_id", str(generation.team_id).encode()),
+        ("trigger", task.trigger.encode()),
+    ]
+    return ResultMessage(identity, task.key(), value, headers)
+
+
+def _add_outcome(properties: dict[str, Any], template: ResultTemplate, outcome: Verdict | Skip) -> None:
+    if isinstance(outcome, Skip):
+        # No result of any kind: a skip is never a fail (PostHog writes false here).
+        properties["$ai_evaluation_skipped"] = True
+        properties["$ai_evaluation_skip_reason"] = outcome.reason
+        reasoning = f"{outcome.reasoning}\n{outcome.detail}" if outcome.reasoning else outcome.detail
+        properties["$ai_evaluation_reasoning"] = reasoning
+        return
+    properties["$ai_evaluation_reasoning"] = outcome.reasoning
+    if template.allows_na:
+        properties["$ai_evaluation_applicable"] = outcome.applicable
+    if template.output_type == "numeric":
+        if template.minimum is not None:
+            properties["$ai_evaluation_numeric_result_min"] = template.minimum
+        if template.maximum is not None:
+            properties["$ai_evaluation_numeric_result_max"] = template.maximum
+    if not outcome.applicable:
+        return
+    if template.output_type == "numeric":
+        properties["$ai_evaluation_numeric_result"] = outcome.score
+    elif template.output_type == "categorical":
+        properties["$ai_evaluation_categorical_result"] = list(outcome.categories or ())
+    else:
+        properties["$ai_evaluation_result"] = outcome.result
+
+
+def _add_usage(properties: dict[str, Any], usage: JudgeUsage) -> None:
+    properties["$ai_model"] = properties["$ai_evaluation_model"] = usage.model
+    properties["$ai_provider"] = properties["$ai_evaluation_provider"] = usage.provider
+    properties["$ai_input_tokens"] = usage.input_tokens
+    properties["$ai_output_tokens"] = usage.output_tokens
+    if usage.cost_usd is not None:
+        properties["$ai_evaluation_cost_usd"] = usage.cost_usd
+    properties["$ai_evaluation_latency"] = usage.latency_s
+    properties["$ai_evaluation_key_type"] = usage.key_type
+    if usage.key_id is not None:
+        properties["$ai_evaluation_key_id"] = usage.key_id
+    properties["$ai_evaluation_cached"] = usage.cached
+    if usage.truncated:
+        properties["$ai_evaluation_truncated"] = True
+
+
+def _clickhouse_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Integers beyond 64 bits and lone surrogates are legal in the events that come in.
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,107 @@
+"""A task: one evaluation of one event that waits for a judge.
+
+On Kafka a task is the event's message again — the value byte for byte — with the task's own fields as
+text headers, so that nothing is decoded and encoded on the way and a task is as readable as its event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from processor.events.identity import Trigger, run_key
+
+_HEADER_PREFIX = "gavel.task."
+Headers = list[tuple[str, bytes]]
+
+
+class TaskError(ValueError):
+    """A message on the task topic whose headers make no task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run to be made.
+
+    Attributes:
+        team_id, evaluation_id, event_uuid: what is judged, by which evaluation.
+        run_key: the identity of the run (`processor.events.identity`).
+        condition_id: of the condition set that let the event in; empty for manual runs.
+        started_at: ISO-8601 UTC; when the run first started. The result's timestamp, whatever retries follow.
+        backfill_id: of a backfill or replay, else None.
+        attempt: how often the run was parked before.
+        parked_since_ms: epoch milliseconds of the first parking, 0 if it never was.
+        not_before_ms: epoch milliseconds before which a parked run is not tried.
+        parked_cause: why it was parked last.
+    """
+
+    team_id: int
+    evaluation_id: str
+    event_uuid: str
+    run_key: str
+    condition_id: str
+    started_at: str
+    trigger: Trigger = "live"
+    backfill_id: str | None = None
+    attempt: int = 0
+    parked_since_ms: int = 0
+    not_before_ms: int = 0
+    parked_cause: str = ""
+
+    def key(self) -> bytes:
+        """Return the Kafka key: team and event, so that what concerns one event stays in order."""
+        return f"{self.team_id}:{self.event_uuid}".encode()
+
+    def headers(self) -> Headers:
+        """Return the headers that `read_task` reads back; fields at their defaults are left out."""
+        found: Headers = []
+        for name in _FIELDS:
+            value = getattr(self, name)
+            if value not in (None, "", 0):
+                found.append((_HEADER_PREFIX + name, str(value).encode()))
+        return found
+
+    def parked(self, *, now_ms: int, not_before_ms: int, cause: str) -> Task:
+        """Return this task as it goes to the parked topic."""
+        return replace(
+            self,
+            attempt=self.attempt + 1,
+            parked_since_ms=self.parked_since_ms or now_ms,
+            not_before_ms=not_before_ms,
+            parked_cause=cause,
+        )
+
+
+_INTEGERS = frozenset({"team_id", "attempt", "parked_since_ms", "not_before_ms"})
+_REQUIRED = ("team_id", "evaluation_id", "event_uuid", "run_key", "started_at")
+_FIELDS = tuple(Task.__dataclass_fields__)
+
+
+def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
+    """Return the task that `headers` describe; headers of others are passed over.
+
+    Raises:
+        TaskError: a required field is missing, or a number is none; names the field.
+    """
+    fields: dict[str, object] = {}
+    for name, raw in headers or ():
+        if not name.startswith(_HEADER_PREFIX) or raw is None:
+            continue
+        field = name.removeprefix(_HEADER_PREFIX)
+        if field not in _FIELDS:
+            continue
+        text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+        if field in _INTEGERS:
+            try:
+                fields[field] = int(text)
+            except ValueError as error:
+                raise TaskError(f"header {name}: {text[:40]!r} is not a whole number") from error
+        else:
+            fields[field] = text
+    missing = [name for name in _REQUIRED if not fields.get(name)]
+    if missing:
+        raise TaskError(f"header {_HEADER_PREFIX}{missing[0]} is missing; only Gavel writes to the task topic")
+    return Task(**fields)  # type: ignore[arg-type]  # the loop above gave each field its type
+
+
+__all__ = ["Headers", "Task", "TaskError", "read_task", "run_key"]

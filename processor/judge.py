@@ -1,0 +1,127 @@
+"""The judge role's bridge between the polling thread and an event loop in which the calls wait.
+
+The stage's thread submits records and collects what has finished; one other thread runs the event loop. What
+happens to one record is `handle`, a coroutine function that returns the record's outputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from processor.deadline import Deadline
+from processor.ledger import Output, Span, TopicAndPartition
+from processor.worker import Control, Worker
+
+Handle = Callable[[Any], Awaitable[list[Output]]]
+"""Takes one Kafka message, returns what it gives. Anything it raises ends the process without a commit."""
+
+Admit = Callable[[TopicAndPartition, list[Any], Control], list[Any]]
+
+
+class JudgeWorker(Worker):
+    """Runs `handle` for each record, many at a time.
+
+    Args:
+        handle: called on the event loop's thread.
+        ready: whether work can be done (definitions are loaded).
+        admit: gives records back that are not due yet.
+        shutdown: awaited on the loop when the worker closes.
+    """
+
+    per_record = True
+
+    def __init__(
+        self,
+        handle: Handle,
+        *,
+        ready: Callable[[], bool],
+        admit: Admit | None = None,
+        shutdown: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._handle = handle
+        self._is_ready = ready
+        self._admit = admit
+        self._shutdown = shutdown
+        self._finished: queue.SimpleQueue[tuple[Span, list[Output] | BaseException]] = queue.SimpleQueue()
+        self._running: dict[Span, asyncio.Task[None]] = {}
+        self._submitted = 0
+        self._collected = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="judge-loop", daemon=True)
+        self._thread.start()
+
+    def ready(self) -> bool:
+        """See `Worker.ready`."""
+        return self._is_ready()
+
+    def admit(self, source: TopicAndPartition, messages: list[Any], control: Control) -> list[Any]:
+        """See `Worker.admit`."""
+        return messages if self._admit is None else self._admit(source, messages, control)
+
+    def submit(self, spans: list[Span]) -> None:
+        """Start a coroutine for each span (of one record)."""
+        self._submitted += len(spans)
+        self._loop.call_soon_threadsafe(self._start, spans)
+
+    def _start(self, spans: list[Span]) -> None:
+        for span in spans:
+            self._running[span] = self._loop.create_task(self._run(span, span.messages[0]))
+
+    async def _run(self, span: Span, message: Any) -> None:
+        try:
+            outputs = await self._handle(message)
+        except BaseException as error:
+            self._finished.put((span, error))
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            self._finished.put((span, outputs))
+        finally:
+            self._running.pop(span, None)
+
+    def collect(self) -> Iterable[tuple[Span, list[Output]]]:
+        """Return what has finished. A defect in `handle` is raised here, on the polling thread."""
+        found: list[tuple[Span, list[Output]]] = []
+        while True:
+            try:
+                span, outcome = self._finished.get_nowait()
+            except queue.Empty:
+                return found
+            self._collected += 1
+            if isinstance(outcome, asyncio.CancelledError):
+                continue  # dropped; it is read again
+            if isinstance(outcome, BaseException):
+                raise outcome
+            found.append((span, outcome))
+
+    def drain(self, deadline: Deadline) -> None:
+        """Wait until nothing is in flight or the deadline is over."""
+        while self._submitted - self._collected > self._finished.qsize() and not deadline.over():
+            threading.Event().wait(0.02)
+
+    def drop(self, sources: Iterable[TopicAndPartition] | None = None) -> None:
+        """Cancel what is in flight of `sources`."""
+        gone = None if sources is None else set(sources)
+
+        def cancel() -> None:
+            for span, task in list(self._running.items()):
+                if gone is None or span.source in gone:
+                    task.cancel()
+
+        self._loop.call_soon_threadsafe(cancel)
+
+    def close(self) -> None:
+        """Stop the event loop, after `shutdown`."""
+        if self._shutdown is not None:
+            asyncio.run_coroutine_threadsafe(_await(self._shutdown), self._loop).result(timeout=10.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10.0)
+        self._loop.close()
+
+
+async def _await(shutdown: Callable[[], Awaitable[None]]) -> None:
+    await shutdown()

@@ -1,0 +1,346 @@
+"""The matcher role: reads events, decides which evaluations run, runs Hog inline, hands the rest to judges.
+
+Live, preview and replay decide with the same `conditions.Matcher` and run through `EventMatcher`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, Protocol
+
+import structlog
+from config.snapshot import CompiledEvaluation, Snapshot
+
+from conditions import EventRow, RowError, decode_row
+from evaluators.generation import Generation
+from evaluators.hog import HogTimeExceeded
+from evaluators.verdict import Skip, Verdict
+from processor.dead_letters import RatioGuard, Reason, dead_letter
+from processor.events.generation import GENERATION_EVENT, to_generation
+from processor.events.identity import Trigger, run_key
+from processor.events.result import ResultTemplate, build_result
+from processor.events.task import Task
+from processor.hog_status import HogFailures
+from processor.ledger import Output, Span, TopicAndPartition
+from processor.metrics import Metrics
+from processor.worker import Worker
+
+_MARK = GENERATION_EVENT.encode()
+_TRACK_HEADER, _TRACK = "productTrack", b"llma"
+JUDGE_MARK = "$ai_evaluation_judge"
+"""A generation with this property is a judge's own call and is not judged: no loops."""
+
+
+class EventTooLarge(Exception):
+    """An event over the limit of spec and settings."""
+
+
+class Snapshots(Protocol):
+    """Where the definitions come from."""
+
+    @property
+    def current(self) -> Snapshot | None:
+        """The newest definitions, or None before the first load."""
+
+
+def outcome_label(outcome: Verdict | Skip) -> str:
+    """Return the bounded metric label of an outcome."""
+    if isinstance(outcome, Skip):
+        return outcome.reason
+    if not outcome.applicable:
+        return "not_applicable"
+    if outcome.result is None:
+        return "scored"
+    return "pass" if outcome.result else "fail"
+
+
+def result_template(evaluation: CompiledEvaluation) -> ResultTemplate:
+    """Return what the results of `evaluation` have in common."""
+    definition = evaluation.definition
+    config = definition.output_config
+    return ResultTemplate(
+        evaluation_id=str(definition.id),
+        name=definition.name,
+        runtime=definition.evaluation_type,
+        output_type=definition.output_type,
+        allows_na=config.allows_na,
+        version=definition.version,
+        fingerprint=definition.fingerprint,
+        minimum=getattr(config, "min", None),
+        maximum=getattr(config, "max", None),
+    )
+
+
+class EventMatcher:
+    """What happens to one event: shared by the live matcher and by replays.
+
+    Args:
+        results_topic, tasks_topic: where outputs go.
+        dead_letters_topic: for an evaluator that fails by a defect of ours.
+        hog_time_limit_s: of one inline run; past it the run moves to the task topic.
+        now: aware UTC time, for `started_at`.
+        trigger, backfill_id: of the runs; see `processor.events.identity`.
+        rerun: whether runs get identities of their own (`backfill_id`) instead of the live run's.
+    """
+
+    def __init__(
+        self,
+        *,
+        role: str,
+        results_topic: str,
+        tasks_topic: str,
+        dead_letters_topic: str,
+        hog_time_limit_s: float,
+        max_message_bytes: int,
+        metrics: Metrics,
+        failures: HogFailures,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        trigger: Trigger = "live",
+        backfill_id: str | None = None,
+        rerun: bool = False,
+    ) -> None:
+        self._role = role
+        self._results_topic = results_topic
+        self._tasks_topic = tasks_topic
+        self._dead_letters_topic = dead_letters_topic
+        self._hog_time_limit_s = hog_time_limit_s
+        self._max_message_bytes = max_message_bytes
+        self._metrics = metrics
+        self._failures = failures
+        self._now = now
+        self._trigger = trigger
+        self._backfill_id = backfill_id
+        self._rerun = rerun
+        self._templates: dict[int, tuple[CompiledEvaluation, ResultTemplate]] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def runs(
+        self, row: EventRow, message: Any, matched: list[tuple[CompiledEvaluation, str]], outputs: list[Output]
+    ) -> None:
+        """Make or hand on the runs of `matched` (evaluation, condition id) over one event.
+
+        Raises:
+            RowError: the event's properties cannot be decoded.
+        """
+        generation = to_generation(row)
+        if JUDGE_MARK in generation.properties:
+            self.counts["not_made", "judge_call"] += len(matched)
+            return
+        started_at = self._now().isoformat()
+        for evaluation, condition_id in matched:
+            definition = evaluation.definition
+            evaluation_id = str(definition.id)
+            key = run_key(
+                definition.evaluation_type,
+                evaluation_id,
+                row.uuid,
+                backfill_id=self._backfill_id if self._rerun else None,
+            )
+            task = Task(
+                row.team_id, evaluation_id, row.uuid, key, condition_id, started_at, self._trigger, self._backfill_id
+            )
+            if evaluation.hog is None:
+                self._hand_on(task, message, outputs)
+            else:
+                self._run_hog(evaluation, task, row, generation, message, outputs)
+
+    def _hand_on(self, task: Task, message: Any, outputs: list[Output]) -> None:
+        runtime = "hog" if task.run_key.startswith("llma-hog") else "llm_judge"
+        self.counts["task", runtime] += 1
+        outputs.append(Output(self._tasks_topic, task.key(), message.value(), task.headers()))
+
+    def _run_hog(
+        self,
+        evaluation: CompiledEvaluation,
+        task: Task,
+        row: EventRow,
+        generation: Generation,
+        message: Any,
+        outputs: list[Output],
+    ) -> None:
+        assert evaluation.hog is not None  # noqa: S101  # narrows the type; `runs` looked
+        started = perf_counter()
+        try:
+            outcome = evaluation.hog.evaluate(generation, time_limit_s=self._hog_time_limit_s)
+        except HogTimeExceeded:
+            self._hand_on(task, message, outputs)
+            return
+        except Exception as error:  # noqa: BLE001  # a defect of ours: one run's dead letter, not the end of the stream
+            outputs.append(self._bug(task, message, error))
+            return
+        self._metrics.observe("gavel_hog_seconds", perf_counter() - started, role=self._role)
+        self._failures.note(evaluation.definition, outcome)
+        result = build_result(self._template(evaluation), task, row, generation, outcome)
+        self.counts["result", outcome_label(outcome)] += 1
+        outputs.append(Output(self._results_topic, result.key, result.value, result.headers))
+
+    def _template(self, evaluation: CompiledEvaluation) -> ResultTemplate:
+        known = self._templates.get(id(evaluation))
+        if known is None or known[0] is not evaluation:
+            if len(self._templates) > 100_000:
+                self._templates.clear()  # of snapshots long gone
+            known = self._templates[id(evaluation)] = (evaluation, result_template(evaluation))
+        return known[1]
+
+    def _bug(self, task: Task, message: Any, error: Exception) -> Output:
+        structlog.get_logger("gavel.matcher").error(
+            "evaluator_bug", evaluation_id=task.evaluation_id, event_uuid=task.event_uuid, error=type(error).__name__
+        )
+        self.counts["dead_letter", "evaluator_bug"] += 1
+        # Redriven to the task topic: only this evaluation runs again, not all of the event's.
+        extra = [("gavel.error.redrive_topic", self._tasks_topic.encode()), *task.headers()]
+        return dead_letter(
+            self._dead_letters_topic,
+            message,
+            stage=self._role,
+            reason="evaluator_bug",
+            detail=f"{type(error).__name__} in evaluation {task.evaluation_id}",
+            max_bytes=self._max_message_bytes,
+            extra=extra,
+        )
+
+    def flush_counts(self) -> None:
+        """Add what was counted since the last call to the metrics."""
+        for (kind, label), amount in self.counts.items():
+            if kind == "task":
+                self._metrics.count("gavel_tasks", amount, runtime=label, trigger=self._trigger)
+            elif kind == "result":
+                self._metrics.count("gavel_results", amount, role=self._role, runtime="hog", outcome=label)
+            elif kind == "not_made":
+                self._metrics.count("gavel_runs_not_made", amount, role=self._role, reason=label)
+            elif kind == "dead_letter":
+                self._metrics.count("gavel_dead_letters", amount, role=self._role, reason=label)
+            elif kind == "skipped":
+                self._metrics.count("gavel_records_skipped", amount, role=self._role, reason=label)
+            else:
+                self._metrics.count("gavel_evaluation_outcomes", amount, outcome=label)
+        self.counts.clear()
+
+
+class MatcherWorker(Worker):
+    """Matches batches of event messages.
+
+    Args:
+        snapshots: definitions; without a first snapshot the role is not ready and consumes nothing.
+        events: what happens to an event that matched.
+    """
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        events: EventMatcher,
+        *,
+        dead_letters_topic: str,
+        max_event_bytes: int,
+        max_message_bytes: int,
+        guard: RatioGuard,
+    ) -> None:
+        self._snapshots = snapshots
+        self._events = events
+        self._dead_letters_topic = dead_letters_topic
+        self._max_event_bytes = max_event_bytes
+        self._max_message_bytes = max_message_bytes
+        self._guard = guard
+        self._finished: list[tuple[Span, list[Output]]] = []
+
+    def ready(self) -> bool:
+        """Whether definitions were ever loaded."""
+        return self._snapshots.current is not None
+
+    def submit(self, spans: list[Span]) -> None:
+        """Work through all records of `spans` at once."""
+        snapshot = self._snapshots.current
+        if snapshot is None:
+            raise RuntimeError("the matcher was started without definitions")
+        for span in spans:
+            outputs: list[Output] = []
+            failed = 0
+            for message in span.messages:
+                try:
+                    self._one(message, snapshot, outputs)
+                except RowError as error:
+                    failed += 1
+                    outputs.append(self._dead(message, "decode", str(error)))
+                except EventTooLarge as error:
+                    failed += 1
+                    outputs.append(self._dead(message, "too_large", str(error)))
+            self._guard.note(len(span.messages), failed)
+            self._finished.append((span, outputs))
+        self._events.flush_counts()
+
+    def _one(self, message: Any, snapshot: Snapshot, outputs: list[Output]) -> None:
+        counts = self._events.counts
+        value = message.value()
+        if value is None:
+            counts["skipped", "tombstone"] += 1
+            return
+        headers = message.headers()
+        track = _track(headers) if headers else None
+        if track is None:
+            if _MARK not in value:
+                counts["skipped", "other_event"] += 1
+                return
+        elif track != _TRACK:
+            counts["skipped", "other_track"] += 1
+            return
+        if len(value) > self._max_event_bytes:
+            raise EventTooLarge(f"the event has {len(value)} bytes; matcher.max_event_bytes is {self._max_event_bytes}")
+        row = decode_row(value)
+        if row.event != GENERATION_EVENT:
+            counts["skipped", "other_event"] += 1
+            return
+        team = snapshot.teams.get(row.team_id)
+        if team is None:
+            counts["skipped", "team_without_evaluations"] += 1
+            return
+        result = team.matcher.match(row)
+        for index, detail in result.errors:
+            counts["outcome", "error"] += 1
+            self._log_error(str(team.evaluations[index].definition.id), row.uuid, detail)
+        if result.sampled_out:
+            counts["outcome", "sampled_out"] += len(result.sampled_out)
+        matched = result.matched
+        if matched:
+            counts["outcome", "matched"] += len(matched)
+            evaluations = team.evaluations
+            self._events.runs(row, message, [(evaluations[i], condition) for i, condition in matched], outputs)
+        counts["outcome", "filtered"] += team.enabled - len(matched) - len(result.sampled_out) - len(result.errors)
+
+    def _log_error(self, evaluation_id: str, event_uuid: str, detail: str) -> None:
+        structlog.get_logger("gavel.matcher").warning(
+            "condition_error", evaluation_id=evaluation_id, event_uuid=event_uuid, error=detail
+        )
+
+    def _dead(self, message: Any, reason: Reason, detail: str) -> Output:
+        self._events.counts["dead_letter", reason] += 1
+        return dead_letter(
+            self._dead_letters_topic,
+            message,
+            stage="matcher",
+            reason=reason,
+            detail=detail,
+            max_bytes=self._max_message_bytes,
+        )
+
+    def collect(self) -> Iterable[tuple[Span, list[Output]]]:
+        """Return the spans of the last `submit`."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def drop(self, sources: Iterable[TopicAndPartition] | None = None) -> None:
+        """Forget what was not collected."""
+        if sources is None:
+            self._finished.clear()
+            return
+        gone = set(sources)
+        self._finished = [pair for pair in self._finished if pair[0].source not in gone]
+
+
+def _track(headers: list[tuple[str, bytes | None]]) -> bytes | None:
+    for name, value in headers:
+        if name == _TRACK_HEADER:
+            return value or b""
+    return None

@@ -1,0 +1,144 @@
+"""Every metric that Gavel exports, in one catalogue.
+
+A name that is not in the catalogue is a type error and a KeyError; docs, dashboards and tests read the
+catalogue. Labels are bounded: roles, topics of the configuration, and closed lists of reasons.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.registry import REGISTRY
+
+MetricName = Literal[
+    "gavel_records_consumed",
+    "gavel_bytes_consumed",
+    "gavel_records_skipped",
+    "gavel_evaluation_outcomes",
+    "gavel_results",
+    "gavel_tasks",
+    "gavel_runs_not_made",
+    "gavel_dead_letters",
+    "gavel_batch_seconds",
+    "gavel_commit_seconds",
+    "gavel_commits",
+    "gavel_transactions_aborted",
+    "gavel_rebalances",
+    "gavel_records_in_flight",
+    "gavel_bytes_in_flight",
+    "gavel_partitions_assigned",
+    "gavel_partitions_paused",
+    "gavel_consumer_lag",
+    "gavel_stalls",
+    "gavel_hog_seconds",
+    "gavel_snapshot_revision",
+    "gavel_snapshot_age_seconds",
+    "gavel_snapshot_failures",
+    "gavel_snapshot_evaluations",
+]
+
+
+class MetricDefinition(NamedTuple):
+    """One row of the catalogue. Counters are exported with the suffix `_total`."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_FINE_SECONDS = (0.000001, 0.00001, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0)
+
+CATALOGUE: dict[MetricName, MetricDefinition] = {
+    "gavel_records_consumed": MetricDefinition("counter", "Kafka records taken up", ("role", "topic")),
+    "gavel_bytes_consumed": MetricDefinition("counter", "Bytes of the values of records taken up", ("role", "topic")),
+    "gavel_records_skipped": MetricDefinition(
+        "counter", "Records that concern no evaluation, by reason", ("role", "reason")
+    ),
+    "gavel_evaluation_outcomes": MetricDefinition(
+        "counter", "Event and evaluation pairs by the outcome of matching", ("outcome",)
+    ),
+    "gavel_results": MetricDefinition(
+        "counter",
+        "Results produced, by runtime and outcome (pass, fail, scored, not_applicable, skip reason)",
+        ("role", "runtime", "outcome"),
+    ),
+    "gavel_tasks": MetricDefinition("counter", "Tasks put on the task topic", ("runtime", "trigger")),
+    "gavel_runs_not_made": MetricDefinition(
+        "counter", "Runs that were due and were not made, by reason", ("role", "reason")
+    ),
+    "gavel_dead_letters": MetricDefinition("counter", "Records sent to the dead letters", ("role", "reason")),
+    "gavel_batch_seconds": MetricDefinition("histogram", "Time to work through one batch", ("role",), _SECONDS),
+    "gavel_commit_seconds": MetricDefinition(
+        "histogram", "Time to produce and commit what a batch brought", ("role",), _SECONDS
+    ),
+    "gavel_commits": MetricDefinition("counter", "Commits of offsets with their results", ("role",)),
+    "gavel_transactions_aborted": MetricDefinition("counter", "Transactions aborted and done again", ("role",)),
+    "gavel_rebalances": MetricDefinition("counter", "Rebalances by kind", ("role", "kind")),
+    "gavel_records_in_flight": MetricDefinition("gauge", "Records taken up and not committed", ("role",)),
+    "gavel_bytes_in_flight": MetricDefinition("gauge", "Bytes taken up and not committed", ("role",)),
+    "gavel_partitions_assigned": MetricDefinition("gauge", "Partitions assigned to this process", ("role",)),
+    "gavel_partitions_paused": MetricDefinition("gauge", "Partitions paused, for whatever reason", ("role",)),
+    "gavel_consumer_lag": MetricDefinition(
+        "gauge", "Records between the position and the end of a partition", ("role", "topic", "partition")
+    ),
+    "gavel_stalls": MetricDefinition("counter", "Times that a partition stood still with work pending", ("role",)),
+    "gavel_hog_seconds": MetricDefinition(
+        "histogram", "Time of one inline run of a Hog evaluator", ("role",), _FINE_SECONDS
+    ),
+    "gavel_snapshot_revision": MetricDefinition("gauge", "Revision of the definitions in memory"),
+    "gavel_snapshot_age_seconds": MetricDefinition("gauge", "Seconds since the definitions were last confirmed"),
+    "gavel_snapshot_failures": MetricDefinition("counter", "Loads of the definitions that failed"),
+    "gavel_snapshot_evaluations": MetricDefinition("gauge", "Enabled evaluations in memory"),
+}
+
+
+class Metrics:
+    """The catalogue's metrics in one registry.
+
+    Args:
+        registry: where they are exported; a process has one, a test makes its own.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
+        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        for name, definition in CATALOGUE.items():
+            if definition.kind == "counter":
+                self._metrics[name] = Counter(name, definition.help, definition.labels, registry=registry)
+            elif definition.kind == "gauge":
+                self._metrics[name] = Gauge(name, definition.help, definition.labels, registry=registry)
+            else:
+                self._metrics[name] = Histogram(
+                    name, definition.help, definition.labels, registry=registry, buckets=definition.buckets
+                )
+
+    def count(self, name: MetricName, amount: float = 1, **labels: str) -> None:
+        """Add `amount` to a counter."""
+        metric = self._metrics[name]
+        (metric.labels(**labels) if labels else metric).inc(amount)  # type: ignore[union-attr]  # counters only
+
+    def set(self, name: MetricName, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        metric = self._metrics[name]
+        (metric.labels(**labels) if labels else metric).set(value)  # type: ignore[union-attr]  # gauges only
+
+    def observe(self, name: MetricName, seconds: float, **labels: str) -> None:
+        """Add one observation to a histogram."""
+        metric = self._metrics[name]
+        (metric.labels(**labels) if labels else metric).observe(seconds)  # type: ignore[union-attr]  # histograms only
+
+    def remove(self, name: MetricName, **labels: str) -> None:
+        """Forget one labelled series, such as the lag of a partition that was revoked."""
+        metric = self._metrics[name]
+        names = CATALOGUE[name].labels
+        try:
+            metric.remove(*(labels[label] for label in names))
+        except KeyError:
+            return  # it was never set
+
+
+if set(CATALOGUE) != set(get_args(MetricName)):
+    raise RuntimeError("the metric catalogue and its names differ")

@@ -1,0 +1,327 @@
+"""The loop that all roles share: poll → work → produce and commit together.
+
+One thread runs one stage and owns its consumer, its ledger and its committer. What the role does with the
+records is its `Worker`'s business.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from processor.committer import CommitAborted, Committer
+from processor.deadline import Deadline
+from processor.flow import Flow
+from processor.ledger import Frontier, Ledger, TopicAndPartition
+from processor.metrics import Metrics
+from processor.worker import Worker
+
+_IN_FLIGHT, _BLOCKED = "in_flight", "blocked"
+
+
+class StageError(RuntimeError):
+    """The stage cannot go on; the process ends without a commit and is restarted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLimits:
+    """How much a stage takes up, and for how long it waits.
+
+    Attributes:
+        batch_records: records per poll at the most.
+        poll_s: how long a poll waits for a full batch; the latency of a quiet topic.
+        commit_interval_s: between commits, at the least; what a crash does over.
+        max_records, max_bytes: taken up and not committed; at the bound the partitions are paused until
+            half of it is left.
+        commit_timeout_s: for one commit with all its retries.
+        drain_s: of a revoke or a shutdown.
+    """
+
+    batch_records: int = 2000
+    poll_s: float = 0.1
+    commit_interval_s: float = 0.25
+    max_records: int = 50_000
+    max_bytes: int = 256 * 1024 * 1024
+    commit_timeout_s: float = 90.0
+    drain_s: float = 20.0
+
+
+class Stage:
+    """One role of one process.
+
+    Args:
+        role: `matcher`, `judge` or `sink`: the label of its metrics and logs.
+        consumer: not yet subscribed; `enable.auto.commit` off.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        topics: list[str],
+        consumer: Consumer,
+        committer: Committer,
+        worker: Worker,
+        limits: StageLimits,
+        metrics: Metrics,
+    ) -> None:
+        self.role = role
+        self._topics = topics
+        self._consumer = consumer
+        self._committer = committer
+        self._worker = worker
+        self._limits = limits
+        self._metrics = metrics
+        self._ledger = Ledger()
+        self._flow = Flow(consumer)
+        self._first_read: dict[TopicAndPartition, int] = {}
+        self._stop = threading.Event()
+        self._failed = False
+        self._last_commit_s = monotonic()
+        self._log = structlog.get_logger("gavel.stage").bind(role=role)
+        self.heartbeat_s = monotonic()
+        self.progress_s = monotonic()
+        self.subscribed = False
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask the stage to drain, commit and end. Safe from any thread and from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop` is called. Blocks; everything is committed or given back when it returns.
+
+        Raises:
+            Exception: whatever could not be handled; nothing was committed after it.
+        """
+        try:
+            if not self._await_worker():
+                return
+            self._consumer.subscribe(
+                self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            self.subscribed = True
+            while not self._stop.is_set():
+                self._step()
+            self._finish(Deadline(self._limits.drain_s))
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self.subscribed = False
+            self._worker.drop()
+            self._consumer.close()
+            self._committer.close(Deadline(5.0))
+            self._worker.close()
+            self._log.info("stage_ended", failed=self._failed)
+
+    def _await_worker(self) -> bool:
+        """Wait until the worker is ready; consumes nothing meanwhile. False if stopped before."""
+        waited = False
+        while not self._worker.ready():
+            if not waited:
+                self._log.warning("stage_waits", reason="worker_not_ready")
+                waited = True
+            self.heartbeat_s = self.progress_s = monotonic()
+            if self._stop.wait(0.1):
+                return False
+        return True
+
+    # -- the loop -------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        now = self.heartbeat_s = monotonic()
+        self._flow.wake(now)
+        self._set_pauses()
+        messages = self._consumer.consume(self._limits.batch_records, self._limits.poll_s)
+        if messages:
+            started = monotonic()
+            self._take_up(messages)
+            self._collect()
+            self._metrics.observe("gavel_batch_seconds", monotonic() - started, role=self.role)
+        else:
+            self._collect()
+        now = monotonic()
+        due = now - self._last_commit_s >= self._limits.commit_interval_s
+        if due or self._ledger.bytes_in_flight > self._limits.max_bytes // 2:
+            self._commit(Deadline(self._limits.commit_timeout_s))
+        if self._ledger.oldest() is None or self._worker.blocked():
+            self.progress_s = now
+
+    def _set_pauses(self) -> None:
+        ledger, limits = self._ledger, self._limits
+        if ledger.records_in_flight >= limits.max_records or ledger.bytes_in_flight >= limits.max_bytes:
+            self._flow.pause(_IN_FLIGHT)
+        elif ledger.records_in_flight <= limits.max_records // 2 and ledger.bytes_in_flight <= limits.max_bytes // 2:
+            self._flow.resume(_IN_FLIGHT)
+        if self._worker.blocked():
+            self._flow.pause(_BLOCKED)
+        else:
+            self._flow.resume(_BLOCKED)
+
+    def _take_up(self, messages: list[Any]) -> None:
+        groups: dict[TopicAndPartition, list[Any]] = {}
+        for message in messages:
+            if message.error() is not None:
+                self._on_message_error(message.error())
+                continue
+            source = (message.topic(), message.partition())
+            group = groups.get(source)
+            if group is None:
+                groups[source] = group = []
+            group.append(message)
+        now = monotonic()
+        spans = []
+        for source, group in groups.items():
+            if source not in self._ledger.sources:
+                continue  # revoked while the batch was on its way: its new owner reads it
+            self._note_first_read(source, group[0].offset())
+            size = sum(map(len, group))
+            self._metrics.count("gavel_records_consumed", len(group), role=self.role, topic=source[0])
+            self._metrics.count("gavel_bytes_consumed", size, role=self.role, topic=source[0])
+            admitted = self._worker.admit(source, group, self)
+            if not admitted:
+                continue
+            if self._worker.per_record:
+                spans += [self._ledger.open(source, [m], size_bytes=len(m), now_s=now) for m in admitted]
+            else:
+                spans.append(self._ledger.open(source, admitted, size_bytes=size, now_s=now))
+        if spans:
+            self._worker.submit(spans)
+
+    def _note_first_read(self, source: TopicAndPartition, offset: int) -> None:
+        if offset < self._ledger.floor(source):
+            # The topic was made again under our feet: what is in flight of the old one has no offsets any more.
+            self._log.warning("offsets_went_back", topic=source[0], partition=source[1], offset=offset)
+            self._worker.drop([source])
+            self._ledger.assign([source])
+            self._first_read[source] = offset
+        self._first_read.setdefault(source, offset)
+
+    def _on_message_error(self, error: KafkaError) -> None:
+        code = error.code()
+        if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001  # the name librdkafka exports it by
+            raise StageError(
+                f"left the group: {error.str()}; the work of one batch took longer than max.poll.interval.ms"
+            )
+        if error.fatal():
+            raise StageError(f"consumer: {error.str()} (fatal)")
+        self._log.warning("consumer_error", code=error.name(), error=error.str())
+
+    def _collect(self) -> None:
+        for span, outputs in self._worker.collect():
+            self._ledger.end(span, outputs)
+
+    def _commit(self, deadline: Deadline) -> None:
+        """Commit the frontier if it has moved; on an aborted transaction rewind."""
+        self._last_commit_s = monotonic()
+        frontier = self._ledger.advance()
+        self._export_state()
+        if not frontier.offsets:
+            return
+        try:
+            self._committer.commit(self._consumer, frontier, deadline)
+        except CommitAborted as error:
+            self._metrics.count("gavel_transactions_aborted", role=self.role)
+            self._log.warning("commit_aborted", error=str(error))
+            self._rewind()
+            return
+        took_s = monotonic() - self._last_commit_s
+        self.progress_s = self._last_commit_s = monotonic()
+        self._metrics.observe("gavel_commit_seconds", took_s, role=self.role)
+        self._metrics.count("gavel_commits", role=self.role)
+        for source, offset in frontier.offsets.items():
+            self._first_read[source] = offset
+        self._log.debug(
+            "batch_committed", records=frontier.records, outputs=len(frontier.outputs), took_ms=round(took_s * 1000, 1)
+        )
+
+    def _rewind(self) -> None:
+        """Drop all that is in flight and read again from what is committed."""
+        sources = self._ledger.sources
+        self._worker.drop()
+        self._ledger.assign(sources)
+        for source in sources:
+            offset = self._first_read.get(source)
+            if offset is not None:
+                self._consumer.seek(TopicPartition(*source, offset))
+
+    def _finish(self, deadline: Deadline) -> None:
+        self._flow.pause("stopping")
+        self._worker.drain(deadline)
+        self._collect()
+        self._commit(deadline)
+
+    # -- what a worker may ask ------------------------------------------------------------------------
+
+    def defer(self, source: TopicAndPartition, offset: int, *, wait_s: float) -> None:
+        """See `Control.defer`."""
+        self._flow.defer(source, monotonic() + wait_s)
+        self._consumer.seek(TopicPartition(*source, offset))
+
+    def wake(self) -> None:
+        """See `Control.wake`."""
+        self._flow.wake_all()
+
+    # -- the group ------------------------------------------------------------------------------------
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        sources = [(p.topic, p.partition) for p in partitions]
+        self._ledger.assign(sources)
+        self._flow.assign(sources)
+        for source in sources:
+            self._first_read.pop(source, None)
+        self._metrics.count("gavel_rebalances", role=self.role, kind="assigned")
+        self._log.info("partitions_assigned", partitions=[f"{t}[{p}]" for t, p in sources])
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        sources = [(p.topic, p.partition) for p in partitions]
+        if not self._failed:
+            deadline = Deadline(self._limits.drain_s)
+            self._worker.drain(deadline)
+            self._collect()
+            self._commit(deadline)
+        self._release(sources, "revoked")
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Somebody else may own them already: nothing of them may be committed.
+        self._release([(p.topic, p.partition) for p in partitions], "lost")
+
+    def _release(self, sources: Iterable[TopicAndPartition], kind: str) -> None:
+        sources = list(sources)
+        self._worker.drop(sources)
+        self._ledger.revoke(sources)
+        self._flow.revoke(sources)
+        for topic, partition in sources:
+            self._first_read.pop((topic, partition), None)
+            self._metrics.remove("gavel_consumer_lag", role=self.role, topic=topic, partition=str(partition))
+        self._metrics.count("gavel_rebalances", role=self.role, kind=kind)
+        self._log.info(f"partitions_{kind}", partitions=[f"{t}[{p}]" for t, p in sources])
+
+    # -- seen from outside ----------------------------------------------------------------------------
+
+    def _export_state(self) -> None:
+        sources = self._ledger.sources
+        self._metrics.set("gavel_records_in_flight", self._ledger.records_in_flight, role=self.role)
+        self._metrics.set("gavel_bytes_in_flight", self._ledger.bytes_in_flight, role=self.role)
+        self._metrics.set("gavel_partitions_assigned", len(sources), role=self.role)
+        self._metrics.set("gavel_partitions_paused", self._flow.paused, role=self.role)
+        for topic, partition in sources:
+            try:
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            except KafkaException:
+                continue  # not fetched from it yet; the lag is unknown, not zero
+            position = self._ledger.floor((topic, partition))
+            if end >= 0 and position:
+                self._metrics.set(
+                    "gavel_consumer_lag", max(0, end - position), role=self.role, topic=topic, partition=str(partition)
+                )
+
+
+__all__ = ["Frontier", "Stage", "StageError", "StageLimits"]
