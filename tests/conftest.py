@@ -1,0 +1,54 @@
+"""Fixtures for the servers that tests talk to. All are real; `tests/stand_in` is the only stand-in.
+
+A component that cannot be had fails the tests that need it, with what to do about it: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.services.kafka import KafkaServer
+from tests.services.postgres import fresh_database
+from tests.services.shared import shared_server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap address of a real Apache Kafka, shared by all tests: give topics and groups names of your own.
+
+    It creates no topics by itself. `GAVEL_TEST_KAFKA` names another broker to use instead.
+    """
+    if other := os.environ.get("GAVEL_TEST_KAFKA"):
+        AdminClient({"bootstrap.servers": other}).list_topics(timeout=10)
+        yield other
+        return
+    with shared_server("kafka") as address:
+        yield address
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[KafkaServer]:
+    """A running broker that belongs to this test alone, which may stop, kill, freeze and restart it."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """SQLAlchemy DSN of a real PostgreSQL server. `GAVEL_TEST_POSTGRES` names another one to use instead."""
+    if other := os.environ.get("GAVEL_TEST_POSTGRES"):
+        yield other
+        return
+    with shared_server("postgres") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: str) -> Iterator[str]:
+    """SQLAlchemy DSN (`postgresql+psycopg://…`) of an empty database that is this test's own."""
+    with fresh_database(postgres_server) as dsn:
+        yield dsn

@@ -1,0 +1,101 @@
+"""The servers under the tests are real, do what their classes say, and never outlive whoever started them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import psycopg
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tests.services.cache import CHECKOUT
+from tests.services.kafka import KafkaServer
+
+
+def make_topic(bootstrap: str) -> str:
+    name = f"services-{uuid.uuid4().hex}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(name, 1, 1)])[name].result(10)
+    return name
+
+
+def write(bootstrap: str, topic: str, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 12_000_000})
+    producer.produce(topic, value)
+    assert producer.flush(20) == 0
+
+
+def read(bootstrap: str, topic: str, count: int) -> list[bytes | None]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+            "fetch.message.max.bytes": 12_000_000,
+        }
+    )
+    consumer.subscribe([topic])
+    try:
+        messages = consumer.consume(count, timeout=20)
+        assert [message.error() for message in messages] == [None] * count
+        return [message.value() for message in messages]
+    finally:
+        consumer.close()
+
+
+def test_kafka_takes_and_gives_back_a_record_of_ten_megabytes(kafka: str) -> None:
+    topic = make_topic(kafka)
+    write(kafka, topic, b"x" * 10_000_000)
+    assert read(kafka, topic, 1) == [b"x" * 10_000_000]
+
+
+def test_kafka_commits_a_transaction_with_its_offsets(kafka: str) -> None:
+    """The transaction coordinator works with one broker: exactly-once tests depend on it."""
+    topic = make_topic(kafka)
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(topic, b"in a transaction")
+    producer.commit_transaction(20)
+    assert read(kafka, topic, 1) == [b"in a transaction"]
+
+
+def test_a_broker_keeps_its_data_and_its_port_over_a_kill(own_kafka: KafkaServer) -> None:
+    topic = make_topic(own_kafka.bootstrap_servers)
+    write(own_kafka.bootstrap_servers, topic, b"before")
+    address = own_kafka.bootstrap_servers
+    own_kafka.kill()
+    own_kafka.start()
+    assert own_kafka.bootstrap_servers == address
+    assert read(address, topic, 1) == [b"before"]
+
+
+def test_every_postgres_dsn_is_an_empty_database(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn.replace("+psycopg", "")) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert tables == (0,)
+
+
+def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed() -> None:
+    code = (
+        "import sys, time; from tests.services.postgres import PostgresServer; s = PostgresServer(); s.start();"
+        "print(s._process.pid, s.folder, flush=True); time.sleep(100)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout
+    with owner:
+        pid, folder = owner.stdout.readline().split()
+        os.kill(int(pid), 0)
+        owner.kill()
+    deadline = time.monotonic() + 20
+    while Path(folder).exists():  # the warden removes it last
+        assert time.monotonic() < deadline, f"{folder} is still there, and so may be process {pid}"
+        time.sleep(0.05)
+    assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,243 @@
+"""A real Apache Kafka in one process: KRaft, broker and controller combined, on free ports of loopback.
+
+`python -m tests.services.kafka [--port N]` starts one, prints its address and stays until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.services.cache import cache_folder, locked
+from tests.services.ports import accepts, free_ports
+from tests.services.process import GuardedProcess, ServiceError
+
+POM = Path(__file__).with_name("kafka-pom.xml")
+START_TIMEOUT_S = 90.0
+CLUSTER_ID = "Z2F2ZWwtdGVzdC1rYWZrYQ"
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+def kafka_jars() -> Path:
+    """Return the folder of the broker's jars, fetched with Maven the first time (about 45 MB)."""
+    release = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    libs = cache_folder("kafka") / release
+    with locked(cache_folder("kafka") / "fetch.lock"):
+        if not libs.exists():
+            _fetch_jars(libs)
+    return libs
+
+
+def _fetch_jars(libs: Path) -> None:
+    maven = _need("mvn", "maven")
+    partial = libs.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", "-DincludeScope=runtime"]
+    done = subprocess.run([*command, f"-DoutputDirectory={partial}"], check=False, capture_output=True, text=True)
+    if done.returncode != 0 or not any(partial.glob("kafka_*.jar")):
+        raise ServiceError(f"Maven could not fetch Apache Kafka (exit code {done.returncode}):\n{done.stdout[-3000:]}")
+    partial.rename(libs)  # only whole folders get the name that is looked for
+
+
+def _need(command: str, package: str) -> str:
+    path = shutil.which(command)
+    if path is None:
+        raise ServiceError(
+            f"Tests run on a real Apache Kafka, and `{command}` is not installed: `apt-get install {package}`, "
+            "or set GAVEL_TEST_KAFKA to the address of a Kafka 4 broker that tests may use."
+        )
+    return path
+
+
+class KafkaServer:
+    """One broker with a data folder and ports of its own, which it keeps over stop, kill and start.
+
+    Args:
+        port: of the client listener; None picks a free one.
+        advertised_port: if given, the broker has a second listener, on `proxied_port`, that tells clients to
+            come back to `advertised_port`: put a TcpProxy there, in front of `proxied_port`, and all of a
+            client's traffic goes through the proxy when it bootstraps from it.
+    """
+
+    def __init__(self, *, port: int | None = None, advertised_port: int | None = None) -> None:
+        client_port, self._controller_port, self.proxied_port = free_ports(3)
+        self.port = port or client_port
+        self.advertised_port = advertised_port
+        self.folder = Path(tempfile.mkdtemp(prefix="gavel-kafka-"))
+        self._log = self.folder / "broker.log"
+        self._properties = self.folder / "server.properties"
+        self._process: GuardedProcess | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The broker's address, not through a proxy."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running broker."""
+        return self._running().pid
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the broker on its ports and data; block until it serves clients, if `wait`. Raise ServiceError."""
+        if self._process is not None:
+            raise ServiceError("This broker runs already.")
+        java, jars = _need("java", "openjdk-17-jre-headless"), kafka_jars()
+        if not self._properties.exists():
+            self._format(java, jars)
+        heap = os.environ.get("GAVEL_TEST_KAFKA_HEAP", "512m")
+        options = [f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseG1GC", "-Djava.awt.headless=true", *_LOGGING]
+        self._process = GuardedProcess(
+            [java, *options, "-cp", f"{jars}/*", "kafka.Kafka", self._properties],
+            log=self._log,
+            scratch=[self.folder],
+        )
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Block until clients are served; raise ServiceError if that does not happen in time."""
+        self._running().wait_until(self._serves_clients, timeout_s=START_TIMEOUT_S, what="Apache Kafka")
+
+    def stop(self) -> None:
+        """Shut down in good order. Data and ports stay for the next start."""
+        if self._process is not None:
+            self._process.terminate(grace_s=30)
+            self._process = None
+
+    def kill(self) -> None:
+        """End the broker as `kill -9` does. Data and ports stay for the next start."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def restart(self) -> None:
+        """Stop in good order, start, and wait until clients are served."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop the process without closing its connections: clients see a broker that hangs."""
+        self._running().send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen broker go on."""
+        self._running().send(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the broker for good and remove its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> KafkaServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _running(self) -> GuardedProcess:
+        if self._process is None:
+            raise ServiceError("This broker does not run.")
+        return self._process
+
+    def _format(self, java: str, jars: Path) -> None:
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
+        quick = ["-XX:TieredStopAtLevel=1", "-Xmx128m", *_LOGGING]
+        tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
+        done = subprocess.run(
+            [java, *quick, "-cp", f"{jars}/*", *tool], check=False, capture_output=True, text=True, timeout=60
+        )
+        if done.returncode != 0:
+            self._properties.unlink()
+            raise ServiceError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+
+    def _serves_clients(self) -> bool:
+        if not accepts(self.port):
+            return False
+        try:
+            found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=2)
+        except KafkaException:
+            return False
+        return bool(found.brokers)
+
+    def _settings(self) -> dict[str, object]:
+        listeners = {"CLIENT": self.port, "CONTROLLER": self._controller_port}
+        advertised = {"CLIENT": self.port}
+        if self.advertised_port is not None:
+            listeners["PROXIED"] = self.proxied_port
+            advertised["PROXIED"] = self.advertised_port
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "CLIENT",
+            "listeners": _listeners(listeners),
+            "advertised.listeners": _listeners(advertised),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+            "log.dirs": self.folder / "data",
+            **_BROKER_SETTINGS,
+        }
+
+
+def _listeners(ports: dict[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+_LOGGING = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
+
+_BROKER_SETTINGS: dict[str, object] = {
+    "auto.create.topics.enable": "false",  # a topic that `gavel init` forgot must be seen
+    "message.max.bytes": MAX_MESSAGE_BYTES,
+    "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
+    # One broker, few threads, small tables: it shares two cores with what is tested.
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    "share.coordinator.state.topic.num.partitions": 1,
+    "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+    # Fault tests must see timeouts within seconds.
+    "broker.session.timeout.ms": 2000,
+    "broker.heartbeat.interval.ms": 500,
+    "group.initial.rebalance.delay.ms": 0,
+    "group.min.session.timeout.ms": 1000,
+    "group.consumer.min.session.timeout.ms": 1000,
+    "group.consumer.session.timeout.ms": 6000,
+    "group.consumer.min.heartbeat.interval.ms": 200,
+    "group.consumer.heartbeat.interval.ms": 500,
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+}
+
+
+def main() -> None:
+    """Run one broker until a signal."""
+    parser = argparse.ArgumentParser(prog="python -m tests.services.kafka", description=__doc__)
+    parser.add_argument("--port", type=int, help="of the listener for clients (default: a free one)")
+    server = KafkaServer(port=parser.parse_args().port)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with server:
+        print(server.bootstrap_servers, flush=True)  # noqa: T201 - the address is this command's result
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

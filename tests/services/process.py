@@ -1,0 +1,120 @@
+"""A child process that cannot outlive the process that started it, whatever becomes of that one."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+WARDEN = """
+import os, shutil, signal, sys
+sys.stdin.buffer.read()
+try:
+    os.killpg(int(sys.argv[1]), signal.SIGKILL)
+except ProcessLookupError:
+    pass
+for folder in sys.argv[2:]:
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+"""Waits for the end of its standard input, which comes when its parent ends in any way, `kill -9` included."""
+
+
+class ServiceError(RuntimeError):
+    """A server that tests need cannot be had. The message says why and what to do."""
+
+
+class GuardedProcess:
+    """A server process in a session of its own, with its output in a file.
+
+    Ctrl-C on the terminal does not reach it; it ends by `terminate` or `kill`, and by its warden as soon as
+    the process that started it is gone. The warden then also removes `scratch`.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        scratch: Sequence[Path] = (),
+    ) -> None:
+        self.argv = [str(part) for part in argv]
+        self.log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else {**os.environ, **env},
+                start_new_session=True,
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
+            )
+        self._warden = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", WARDEN, str(self._process.pid), *map(str, scratch)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The server's own process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; -N if signal N ended it."""
+        return self._process.poll()
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+        """Block until `ready()`; raise ServiceError with the end of its log if it ends or takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if self.exit_code is not None:
+                raise ServiceError(f"{what} ended with exit code {self.exit_code} while starting.\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                tail = self.log_tail()
+                self.kill()
+                raise ServiceError(f"{what} was not ready after {timeout_s:.0f} s.\n{tail}")
+            time.sleep(0.05)
+
+    def log_tail(self, lines: int = 30) -> str:
+        """Return the end of what it printed, for error messages."""
+        tail = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join([f"The end of {self.log}:", *tail])
+
+    def send(self, signal_number: signal.Signals) -> None:
+        """Send a signal to the server itself, not to its children."""
+        self._process.send_signal(signal_number)
+
+    def terminate(self, *, grace_s: float = 20, by: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, wait, and kill it if it does not. Return the exit code. Again: no effect."""
+        if self.exit_code is None:
+            self.send(by)
+            with suppress(subprocess.TimeoutExpired):  # what is left then is killed below
+                self._process.wait(grace_s)
+        return self.kill()
+
+    def kill(self) -> int:
+        """End it with all of its children at once, as `kill -9` does. Return the exit code. Again: no effect."""
+        self._dismiss_warden()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):  # it ended by itself, and has no children left
+                os.killpg(self.pid, signal.SIGKILL)
+        return self._process.wait()
+
+    def _dismiss_warden(self) -> None:
+        """End the warden first: it must never signal a process id that may already belong to another."""
+        self._warden.kill()
+        self._warden.wait()
+        if self._warden.stdin and not self._warden.stdin.closed:
+            self._warden.stdin.close()
