@@ -12,11 +12,12 @@ nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 TopicAndPartition = tuple[str, int]
+Headers = list[tuple[str, bytes]] | list[tuple[str, bytes | None]]
 
 
 class Output(NamedTuple):
@@ -25,7 +26,7 @@ class Output(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Headers
     partition: int = -1
 
 

@@ -1,0 +1,50 @@
+"""Tasks survive the way over Kafka's headers, and bad headers are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from processor.events.task import Task, TaskError, read_task
+
+TASK = Task(
+    team_id=7,
+    evaluation_id="e",
+    event_uuid="u",
+    run_key="k",
+    condition_id="c",
+    started_at="2026-01-01T00:00:00+00:00",
+    trigger="backfill",
+    backfill_id="b",
+)
+
+
+def test_a_task_reads_back_as_it_was() -> None:
+    assert read_task(TASK.headers()) == TASK
+
+
+def test_headers_of_others_are_passed_over() -> None:
+    assert read_task([("traceparent", b"00"), ("gavel.task.colour", b"red"), *TASK.headers()]) == TASK
+
+
+def test_parking_counts_attempts_and_keeps_the_first_time() -> None:
+    once = TASK.parked(now_ms=100, not_before_ms=150, cause="timeout")
+    twice = once.parked(now_ms=200, not_before_ms=260, cause="rate_limited")
+    assert (twice.attempt, twice.parked_since_ms, twice.not_before_ms, twice.parked_cause) == (2, 100, 260, "rate_limited")
+    assert read_task(twice.headers()) == twice
+
+
+@pytest.mark.parametrize("field", ["team_id", "evaluation_id", "event_uuid", "run_key", "started_at"])
+def test_a_missing_field_is_named(field: str) -> None:
+    headers = [(name, value) for name, value in TASK.headers() if name != f"gavel.task.{field}"]
+    with pytest.raises(TaskError, match=f"gavel.task.{field}"):
+        read_task(headers)
+
+
+def test_a_number_that_is_none_is_named() -> None:
+    with pytest.raises(TaskError, match=r"gavel\.task\.team_id"):
+        read_task([*TASK.headers(), ("gavel.task.team_id", b"seven")])
+
+
+def test_no_headers_at_all() -> None:
+    with pytest.raises(TaskError):
+        read_task(None)
