@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from tests.services.kafka import KafkaServer
 from tests.services.postgres import fresh_database
 from tests.services.shared import shared_server
+from tests.stand_in.client import StandInServer
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,18 @@ def postgres_dsn(postgres_server: str) -> Iterator[str]:
     """SQLAlchemy DSN (`postgresql+psycopg://…`) of an empty database that is this test's own."""
     with fresh_database(postgres_server) as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="session")
+def stand_in_server() -> Iterator[StandInServer]:
+    """One stand-in provider per test process."""
+    server = StandInServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def stand_in(stand_in_server: StandInServer) -> StandInServer:
+    """A stand-in LLM provider without rules and with an empty log (`tests/stand_in/`)."""
+    stand_in_server.reset()
+    return stand_in_server
