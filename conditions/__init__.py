@@ -1,1 +1,27 @@
 """Condition sets: which evaluations an event runs. Pure: no I/O, no clock."""
+
+from conditions.errors import ConditionError, RowError
+from conditions.explain import Explanation, explain
+from conditions.matcher import Matcher, MatchResult, compile_matcher
+from conditions.model import ConditionSet, Filter, FilterGroup, Target, parse_conditions
+from conditions.rollout import rollout_number
+from conditions.row import EventRow, decode_object, decode_row
+
+__all__ = [
+    "ConditionError",
+    "ConditionSet",
+    "EventRow",
+    "Explanation",
+    "Filter",
+    "FilterGroup",
+    "MatchResult",
+    "Matcher",
+    "RowError",
+    "Target",
+    "compile_matcher",
+    "decode_object",
+    "decode_row",
+    "explain",
+    "parse_conditions",
+    "rollout_number",
+]

@@ -1,0 +1,76 @@
+"""Dates as the `is_date_*` operators read them: instants, counted in microseconds since 1970 (UTC)."""
+
+from __future__ import annotations
+
+import math
+import re
+from calendar import monthrange
+from datetime import UTC, datetime, timedelta
+
+_RELATIVE = re.compile(r"-([0-9]{1,9})([hdwmyMsq])", re.ASCII)
+_CLOCK_UNITS_S = {"s": 1, "M": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_MONTHS = {"m": 1, "q": 3, "y": 12}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_BEFORE_ALL = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+
+def instant_of(value: object) -> int | None:
+    """Return the instant that `value` names, or None.
+
+    A string is an ISO date (its midnight), or a date-time with `T` or a space between; UTC unless it has an
+    offset. A number is epoch seconds; a numeric string and a boolean are no date.
+    """
+    if isinstance(value, str):
+        return _instant_of_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int):
+        return value * 1_000_000
+    microseconds = value * 1_000_000
+    return round(microseconds) if math.isfinite(microseconds) else None
+
+
+def _instant_of_text(text: str) -> int | None:
+    # fromisoformat also reads 20240101 and 2024-W01-1, and takes any character for the T.
+    if len(text) < 10 or text[4] != "-" or text[7] != "-" or (len(text) > 10 and text[10] not in "T t"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def is_relative(value: object) -> bool:
+    """Tell whether a filter's value is a relative date such as `-7d`."""
+    return isinstance(value, str) and _RELATIVE.fullmatch(value) is not None
+
+
+def resolve(value: object, now: int | None) -> int | None:
+    """Return the instant of a filter's value; a relative one counts back from `now`, the event's own time.
+
+    None if the value is no date, or relative while the event has no time. Months, quarters and years keep
+    the day of the month, or take the month's last day where it is shorter.
+    """
+    match = _RELATIVE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return instant_of(value)
+    if now is None:
+        return None
+    count, unit = int(match[1]), match[2]
+    if unit in _CLOCK_UNITS_S:
+        return now - count * _CLOCK_UNITS_S[unit] * 1_000_000
+    return _months_before(now, count * _MONTHS[unit])
+
+
+def _months_before(now: int, months: int) -> int:
+    moment = _EPOCH + timedelta(microseconds=now)
+    index = moment.year * 12 + moment.month - 1 - months
+    if index < 12:
+        return _BEFORE_ALL
+    year, month = index // 12, index % 12 + 1
+    day = min(moment.day, monthrange(year, month)[1])
+    return (moment.replace(year=year, month=month, day=day) - _EPOCH) // _MICROSECOND

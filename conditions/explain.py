@@ -1,0 +1,41 @@
+"""Why an evaluation runs on an event, or does not."""
+
+from __future__ import annotations
+
+from conditions.interpreter import Decision, interpret
+from conditions.matcher import compile_matcher
+from conditions.model import CompileExpression, Target
+from conditions.row import EventRow
+
+Explanation = Decision
+"""Each set, each filter with its value and outcome, the rollout number, and the outcome."""
+
+
+class Disagreement(RuntimeError):
+    """The matcher that runs live and the interpreter decided differently: a fault of Gavel, never of a user."""
+
+
+def explain(target: Target, row: EventRow, *, compile_expression: CompileExpression | None = None) -> Explanation:
+    """Explain the decision about one evaluation and one event.
+
+    The outcome is the compiled matcher's, the one that decides live; what is shown beside it is the
+    interpreter's, which must have come to the same.
+
+    Raises:
+        RowError: the row's properties are no JSON object.
+        ConditionError: a hogql filter, and no `compile_expression`.
+        Disagreement: the two differ.
+    """
+    explanation = interpret(target, row, compile_expression=compile_expression)
+    live = compile_matcher([target], compile_expression=compile_expression).match(row)
+    if live.matched:
+        seen: tuple[str, str | None] = ("matched", live.matched[0][1])
+    elif live.sampled_out or live.errors:
+        seen = ("sampled_out" if live.sampled_out else "error", None)
+    else:
+        seen = ("filtered", None)
+    silent = explanation.outcome in ("disabled", "no_conditions")
+    expected = ("filtered", None) if silent else (explanation.outcome, explanation.condition_id)
+    if seen != expected:
+        raise Disagreement(f"the live matcher says {seen}, the interpreter {expected}; please report this event")
+    return explanation

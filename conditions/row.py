@@ -1,0 +1,117 @@
+"""The row of an event as the ingestion pipeline writes it, decoded no further than needed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import msgspec
+
+from conditions.errors import RowError
+
+_DIGIT_LIMIT = 4_300  # Python reads no longer whole number
+
+
+class EventRow(msgspec.Struct):
+    """One row. `properties`, `person_properties` and `groupN_properties` stay as they came: a string that
+    holds JSON, or an object; empty and None mean that there are none.
+    """
+
+    uuid: str
+    team_id: int
+    event: str = ""
+    properties: Any = None
+    project_id: int | None = None
+    distinct_id: str = ""
+    timestamp: str | None = None
+    created_at: str | None = None
+    elements_chain: str | None = ""
+    person_id: str | None = None
+    person_properties: Any = None
+    person_mode: str | None = None
+    group0_properties: Any = None
+    group1_properties: Any = None
+    group2_properties: Any = None
+    group3_properties: Any = None
+    group4_properties: Any = None
+
+
+_decode_row = msgspec.json.Decoder(EventRow).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def decode_row(value: bytes) -> EventRow:
+    """Decode the outer row of a message.
+
+    Raises:
+        RowError: `not_json`, `not_a_row` (a field of a wrong type), `no_uuid`, `no_team_id`.
+    """
+    try:
+        row = _decode_row(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        row = _decode_row_leniently(value)
+    if not row.uuid:
+        raise RowError("no_uuid", "the row's uuid is empty; it identifies the event and decides its sampling")
+    return row
+
+
+def _decode_row_leniently(value: bytes) -> EventRow:
+    decoded = decode_json(value, "not_json", "the message")
+    if not isinstance(decoded, dict):
+        raise RowError("not_a_row", f"the message is JSON but holds {kind_of(decoded)}, not an object")
+    for field in ("uuid", "team_id"):
+        if decoded.get(field) is None:
+            raise RowError(f"no_{field}", f"the row has no {field}")
+    try:
+        # null in a field is a field that is not there
+        return msgspec.convert({name: item for name, item in decoded.items() if item is not None}, EventRow)
+    except msgspec.ValidationError as error:
+        raise RowError("not_a_row", f"the row has a field of a wrong type: {error}") from error
+
+
+def decode_json(source: str | bytes, reason: str, what: str) -> Any:
+    """Decode JSON, also what the fast decoder refuses: lone surrogates and numbers beyond a float's range,
+    which read as infinite and so as no number.
+
+    Raises:
+        RowError: with `reason`, saying that `what` is no JSON.
+    """
+    try:
+        return _decode_any(source)
+    except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
+        pass
+    try:
+        return json.loads(source, parse_int=_parse_int, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise RowError(reason, f"{what} is nested too deeply to be read") from error
+    except ValueError as error:
+        where = f" (at character {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
+        raise RowError(reason, f"{what} is not JSON{where}") from error
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGIT_LIMIT else float(digits)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def decode_object(source: object, field: str) -> dict[str, Any]:
+    """Decode a field that holds an object or its JSON; None and the empty string are the empty object.
+
+    Raises:
+        RowError: `bad_<field>`: no JSON, or JSON of something else.
+    """
+    decoded = decode_json(source, f"bad_{field}", field) if isinstance(source, str) and source else source
+    if isinstance(decoded, dict):
+        return decoded
+    if not decoded and (decoded is None or isinstance(decoded, str)):
+        return {}
+    raise RowError(f"bad_{field}", f"{field} holds {kind_of(decoded)}, not an object")
+
+
+def kind_of(value: object) -> str:
+    """Return what kind of JSON value this is, for a message."""
+    kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,94 @@
+"""Semantic versions (SemVer 2.0.0) and the ranges that the `semver_*` operators mean by one."""
+
+from __future__ import annotations
+
+import re
+
+from conditions.values import text_of
+
+Version = tuple[int, int, int, tuple[int, tuple[tuple[int, int, str], ...]]]
+"""A version as a key that sorts by precedence: major, minor, patch, pre-release."""
+
+Range = tuple[Version | None, Version | None]
+"""From (inclusive) and to (exclusive); None is open."""
+
+_NUMBER = r"(0|[1-9][0-9]{0,17})"
+_IDENTIFIER = r"(?:0|[1-9][0-9]{0,17}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_BUILD = r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+_VERSION = re.compile(
+    rf"v?{_NUMBER}(?:\.{_NUMBER}(?:\.{_NUMBER})?)?(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?{_BUILD}", re.ASCII
+)
+_WILDCARD = re.compile(rf"v?(?:{_NUMBER}\.(?:{_NUMBER}\.)?)?\*(?:\.\*){{0,2}}", re.ASCII)
+_RELEASE: tuple[int, tuple[tuple[int, int, str], ...]] = (1, ())
+
+
+def parse_version(value: object) -> Version | None:
+    """Return the version that a string, or the text of a number, names; None if it is none.
+
+    An optional `v` is passed over, missing parts are 0, build metadata does not count. Leading zeros are
+    no version, as SemVer has it.
+    """
+    match = _match(value)
+    if match is None:
+        return None
+    major, minor, patch, pre_release = match.groups()
+    return int(major), int(minor or 0), int(patch or 0), _pre_release_key(pre_release)
+
+
+def _match(value: object) -> re.Match[str] | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return _VERSION.fullmatch(text_of(value))
+
+
+def _pre_release_key(pre_release: str | None) -> tuple[int, tuple[tuple[int, int, str], ...]]:
+    if pre_release is None:
+        return _RELEASE
+    # Numbers sort before words, numbers by value, words by ASCII, and a shorter list before a longer one.
+    return 0, tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre_release.split("."))
+
+
+def _release(major: int, minor: int = 0, patch: int = 0) -> Version:
+    return major, minor, patch, _RELEASE
+
+
+def tilde_range(value: object) -> Range | None:
+    """`1.2.3` → [1.2.3, 1.3.0), `1.2` → [1.2.0, 1.3.0), `1` → [1.0.0, 2.0.0); None if it is no version."""
+    match, low = _match(value), parse_version(value)
+    if match is None or low is None:
+        return None
+    return low, _release(low[0] + 1) if match[2] is None else _release(low[0], low[1] + 1)
+
+
+def caret_range(value: object) -> Range | None:
+    """`1.2.3` → [1.2.3, 2.0.0), `0.2.3` → [0.2.3, 0.3.0), `0.0.3` → [0.0.3, 0.0.4); None if it is no version.
+
+    The first part that is not 0 is raised; if all that are given are 0, the last one given (`0.0` → 0.1.0).
+    """
+    match, low = _match(value), parse_version(value)
+    if match is None or low is None:
+        return None
+    if low[0] or match[2] is None:
+        return low, _release(low[0] + 1)
+    if low[1] or match[3] is None:
+        return low, _release(0, low[1] + 1)
+    return low, _release(0, 0, low[2] + 1)
+
+
+def wildcard_range(value: object) -> Range | None:
+    """`1.2.*` → [1.2.0, 1.3.0), `1.*` → [1.0.0, 2.0.0), `*` → any; None if it is no such pattern."""
+    match = _WILDCARD.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    if match[1] is None:
+        return None, None
+    major = int(match[1])
+    if match[2] is None:
+        return _release(major), _release(major + 1)
+    return _release(major, int(match[2])), _release(major, int(match[2]) + 1)
+
+
+def in_range(version: Version, span: Range) -> bool:
+    """Tell whether `version` lies in the range, by precedence alone."""
+    low, high = span
+    return (low is None or version >= low) and (high is None or version < high)
