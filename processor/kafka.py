@@ -202,5 +202,3 @@ def missing_topics(clients: KafkaClients, settings: Settings, *, timeout_s: floa
     """
     existing = clients.admin().list_topics(timeout=timeout_s).topics
     return [name for _, name in settings.kafka.topics if name not in existing]
-
-

@@ -28,6 +28,9 @@ from processor.ledger import Output, Span, TopicAndPartition
 from processor.metrics import Metrics
 from processor.worker import Worker
 
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""Larger events are dead letters: a task or a result must fit into a message with room for headers."""
+
 _MARK = GENERATION_EVENT.encode()
 _TRACK_HEADER, _TRACK = "productTrack", b"llma"
 JUDGE_MARK = "$ai_evaluation_judge"
@@ -234,14 +237,12 @@ class MatcherWorker(Worker):
         events: EventMatcher,
         *,
         dead_letters_topic: str,
-        max_event_bytes: int,
         max_message_bytes: int,
         guard: RatioGuard,
     ) -> None:
         self._snapshots = snapshots
         self._events = events
         self._dead_letters_topic = dead_letters_topic
-        self._max_event_bytes = max_event_bytes
         self._max_message_bytes = max_message_bytes
         self._guard = guard
         self._finished: list[tuple[Span, list[Output]]] = []
@@ -286,8 +287,8 @@ class MatcherWorker(Worker):
         elif track != _TRACK:
             counts["skipped", "other_track"] += 1
             return
-        if len(value) > self._max_event_bytes:
-            raise EventTooLarge(f"the event has {len(value)} bytes; matcher.max_event_bytes is {self._max_event_bytes}")
+        if len(value) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"the event has {len(value)} bytes; the limit is {MAX_EVENT_BYTES}")
         row = decode_row(value)
         if row.event != GENERATION_EVENT:
             counts["skipped", "other_event"] += 1

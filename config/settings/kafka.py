@@ -116,6 +116,10 @@ class Kafka(Section):
     group_prefix: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")] = "gavel"
     """Consumer groups are `<prefix>-matcher`, `<prefix>-judge`, `<prefix>-sink`; transactional ids begin with
     it too."""
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    """`classic` (cooperative rebalances) runs on every broker; `consumer` (KIP-848) needs Kafka 4."""
+    static_membership: bool = False
+    """Whether a restarted process takes its partitions up again without a rebalance (`group.instance.id`)."""
     topics: Topics = Topics()
     """Names of the topics."""
     partitions: Count = 8
