@@ -112,7 +112,7 @@ def _timeouts(settings: Settings) -> Iterator[str]:
         if kafka.message_timeout_s >= kafka.transaction_timeout_s:
             yield (
                 f"kafka.message_timeout_s: {kafka.message_timeout_s:g} is not below kafka.transaction_timeout_s "
-                f"({kafka.transaction_timeout_s:g}), so a broker would end a transaction whose records may yet be sent; "
+                f"({kafka.transaction_timeout_s:g}), so a broker would end a transaction whose records may come yet; "
                 "lower the one or raise the other"
             )
         if kafka.transaction_timeout_s > _BROKER_TRANSACTION_LIMIT_S:
@@ -235,7 +235,7 @@ def _bounds(settings: Settings) -> Iterator[str]:
     )
     for low, low_value, high, high_value in pairs:
         if low_value > high_value:
-            yield f"{low}: {low_value:g} is above {high} ({high_value:g}) and never applies; lower it or raise the other"
+            yield f"{low}: {low_value:g} is above {high} ({high_value:g}) and never applies; lower it or raise that"
 
 
 def _ports(settings: Settings) -> Iterator[str]:
