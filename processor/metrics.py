@@ -32,6 +32,10 @@ MetricName = Literal[
     "gavel_consumer_lag",
     "gavel_stalls",
     "gavel_hog_seconds",
+    "gavel_sink_rows",
+    "gavel_sink_insert_seconds",
+    "gavel_sink_retries",
+    "gavel_sink_blocked",
     "gavel_snapshot_revision",
     "gavel_snapshot_age_seconds",
     "gavel_snapshot_failures",
@@ -88,6 +92,12 @@ CATALOGUE: dict[MetricName, MetricDefinition] = {
     "gavel_hog_seconds": MetricDefinition(
         "histogram", "Time of one inline run of a Hog evaluator", ("role",), _FINE_SECONDS
     ),
+    "gavel_sink_rows": MetricDefinition("counter", "Rows that ClickHouse acknowledged", ("table",)),
+    "gavel_sink_insert_seconds": MetricDefinition(
+        "histogram", "Time until a batch was in ClickHouse, with all its tries", ("table",), _SECONDS
+    ),
+    "gavel_sink_retries": MetricDefinition("counter", "Inserts that failed and were tried again", ("reason",)),
+    "gavel_sink_blocked": MetricDefinition("gauge", "1 while ClickHouse takes nothing and the sink waits"),
     "gavel_snapshot_revision": MetricDefinition("gauge", "Revision of the definitions in memory"),
     "gavel_snapshot_age_seconds": MetricDefinition("gauge", "Seconds since the definitions were last confirmed"),
     "gavel_snapshot_failures": MetricDefinition("counter", "Loads of the definitions that failed"),
