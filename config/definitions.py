@@ -144,7 +144,8 @@ class Budget(_Part):
         return float(usd)
 
 
-def _compile_expression(source: str) -> Callable[[Mapping[str, object]], object]:
+def compile_condition(source: str) -> Callable[[Mapping[str, object]], object]:
+    """Compile the Hog expression of a `hogql` filter."""
     from evaluators.hog import compile_expression
 
     return compile_expression(source)
@@ -232,7 +233,7 @@ class EvaluationDraft(_Part):
         if isinstance(value, list | tuple):
             value = [each.model_dump(mode="json") if isinstance(each, ConditionSet) else each for each in value]
         try:
-            return parse_conditions(value, compile_expression=_compile_expression)
+            return parse_conditions(value, compile_expression=compile_condition)
         except ConditionError as error:
             context = {"text": str(error), "path": _steps(error.path)}
             raise PydanticCustomError("conditions", "{text}", context) from None
