@@ -12,6 +12,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from typing import Any, Literal
 
+from processor.events.task import Headers
 from processor.ledger import Output
 
 Reason = Literal["decode", "too_large", "evaluator_bug", "expired", "sink_rejected"]
@@ -38,7 +39,7 @@ def dead_letter(
     reason: Reason,
     detail: str,
     max_bytes: int,
-    extra: Sequence[tuple[str, bytes]] = (),
+    extra: Sequence[tuple[str, str | bytes | None]] = (),
 ) -> Output:
     """Return `message` as a dead letter for `topic`.
 
@@ -54,7 +55,7 @@ def dead_letter(
     kept = [(name, value) for name, value in original if not name.startswith(HEADER_PREFIX)]
     earlier = {name: value for name, value in original if name.startswith(HEADER_PREFIX)}
     timestamp = str(message.timestamp()[1]).encode()
-    headers: list[tuple[str, bytes | None]] = [
+    headers: Headers = [
         *kept,
         (HEADER_PREFIX + "stage", stage.encode()),
         (HEADER_PREFIX + "class", reason.encode()),

@@ -9,22 +9,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Protocol
-from uuid import UUID
 
 import structlog
 
+from config.definitions import Evaluation
 from evaluators.verdict import Skip, Verdict
 
 FAILURES_IN_A_ROW = 5
-
-
-class Judged(Protocol):
-    """What is needed of a definition."""
-
-    id: UUID
-    team_id: int
-    version: int
 
 
 class HogFailures:
@@ -35,13 +26,13 @@ class HogFailures:
             the store; what it raises is logged and the next failure reports again.
     """
 
-    def __init__(self, report: Callable[[int, UUID, str], None]) -> None:
+    def __init__(self, report: Callable[[int, str, str], None]) -> None:
         self._report = report
-        self._in_a_row: dict[tuple[UUID, int], int] = {}
-        self._due: queue.SimpleQueue[tuple[int, UUID, str] | None] = queue.SimpleQueue()
+        self._in_a_row: dict[tuple[str, int], int] = {}
+        self._due: queue.SimpleQueue[tuple[int, str, str] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def note(self, definition: Judged, outcome: Verdict | Skip) -> None:
+    def note(self, definition: Evaluation, outcome: Verdict | Skip) -> None:
         """Note the outcome of one run. Never blocks."""
         key = (definition.id, definition.version)
         if isinstance(outcome, Verdict):

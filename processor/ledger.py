@@ -16,8 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from processor.events.task import Headers
+
 TopicAndPartition = tuple[str, int]
-Headers = list[tuple[str, bytes]] | list[tuple[str, bytes | None]]
 
 
 class Output(NamedTuple):

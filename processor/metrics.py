@@ -40,6 +40,7 @@ MetricName = Literal[
     "gavel_snapshot_age_seconds",
     "gavel_snapshot_failures",
     "gavel_snapshot_evaluations",
+    "gavel_snapshot_broken",
 ]
 
 
@@ -102,6 +103,7 @@ CATALOGUE: dict[MetricName, MetricDefinition] = {
     "gavel_snapshot_age_seconds": MetricDefinition("gauge", "Seconds since the definitions were last confirmed"),
     "gavel_snapshot_failures": MetricDefinition("counter", "Loads of the definitions that failed"),
     "gavel_snapshot_evaluations": MetricDefinition("gauge", "Enabled evaluations in memory"),
+    "gavel_snapshot_broken": MetricDefinition("gauge", "Stored evaluations that cannot be run as they are"),
 }
 
 

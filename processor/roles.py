@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import UUID
-
-from config.snapshot import SnapshotPoller
+from datetime import UTC, datetime
 
 from config.settings import Settings
+from config.snapshot import SnapshotPoller
+from config.store.engine import Database
+from config.store.evaluations import Evaluations
 from processor.committer import AtLeastOnceCommitter, Committer, TransactionalCommitter
 from processor.dead_letters import RatioGuard
 from processor.hog_status import HogFailures
@@ -24,6 +25,7 @@ class RoleContext:
 
     settings: Settings
     clients: KafkaClients
+    database: Database
     snapshots: SnapshotPoller
     metrics: Metrics
     on_close: list[Callable[[], None]] = field(default_factory=list)
@@ -45,11 +47,17 @@ class RoleContext:
         self.on_close.append(failures.close)
         return failures
 
-    def _stop_evaluation(self, team_id: int, evaluation_id: UUID, detail: str) -> None:
-        from config.store.evaluations import EvaluationStore
-
-        store = EvaluationStore.open(self.settings)
-        store.set_status(team_id, evaluation_id, status="error", reason="hog_error", detail=detail)
+    def _stop_evaluation(self, team_id: int, evaluation_id: str, detail: str) -> None:
+        Evaluations(self.database).set_status(
+            team_id,
+            evaluation_id,
+            "error",
+            actor="gavel",
+            now=datetime.now(UTC),
+            reason="hog_error",
+            detail=detail,
+            only_from=["active"],
+        )
 
     def close(self) -> None:
         """Release what roles registered."""

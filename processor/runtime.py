@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
 import structlog
-from config.snapshot import SnapshotPoller
 
 from config.settings import Settings
+from config.snapshot import SnapshotPoller
+from config.store.changes import read_changes
+from config.store.engine import Database
 from processor.health import HealthServer
 from processor.kafka import EmbeddedBroker, KafkaClients, ensure_topics
 from processor.metrics import Metrics
@@ -41,7 +44,7 @@ class Runtime:
 
     Args:
         roles: names out of `processor.roles.BUILDERS`.
-        snapshots: not started yet.
+        database: the store that definitions are polled from.
         embedded: the in-process broker, where the settings ask for one.
         services: run beside the roles, started after and stopped before them.
     """
@@ -50,7 +53,7 @@ class Runtime:
         self,
         settings: Settings,
         roles: Sequence[str],
-        snapshots: SnapshotPoller,
+        database: Database,
         metrics: Metrics,
         *,
         embedded: EmbeddedBroker | None = None,
@@ -58,18 +61,19 @@ class Runtime:
     ) -> None:
         self._settings = settings
         self._roles = tuple(roles)
-        self._snapshots = snapshots
+        self._snapshots = SnapshotPoller(partial(read_changes, database), settings.store.poll_interval_s)
         self._metrics = metrics
         self._embedded = embedded
         self._services = services
         self.clients = KafkaClients(settings, embedded)
-        self._context = RoleContext(settings, self.clients, snapshots, metrics)
+        self._context = RoleContext(settings, self.clients, database, self._snapshots, metrics)
         self._stages: dict[str, Stage] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._errors: dict[str, BaseException] = {}
         self._stop = threading.Event()
         self._log = structlog.get_logger("gavel.runtime")
         self._watchdog: Watchdog | None = None
+        self._snapshot_failures = 0
         self.health: HealthServer | None = None
 
     def start(self) -> None:
@@ -165,8 +169,12 @@ class Runtime:
     # -- seen from outside ----------------------------------------------------------------------------
 
     def _export_snapshot(self) -> None:
+        failures = self._snapshots.failures
+        self._metrics.count("gavel_snapshot_failures", failures - self._snapshot_failures)
+        self._snapshot_failures = failures
         snapshot = self._snapshots.current
         if snapshot is not None:
+            self._metrics.set("gavel_snapshot_broken", len(snapshot.broken))
             self._metrics.set("gavel_snapshot_revision", snapshot.revision)
             self._metrics.set("gavel_snapshot_age_seconds", self._snapshots.age_s)
             self._metrics.set("gavel_snapshot_evaluations", sum(team.enabled for team in snapshot.teams.values()))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
-
-from conditions import EventRow, RowError
+from conditions import EventRow, RowError, decode_object
 from evaluators.generation import Generation
 
 GENERATION_EVENT = "$ai_generation"
-
-_decode_json = msgspec.json.Decoder().decode
 
 
 def parse_timestamp(text: str | None) -> datetime:
@@ -30,24 +24,10 @@ def parse_timestamp(text: str | None) -> datetime:
         raise RowError(
             "bad_timestamp", f"timestamp {text[:40]!r} is neither ISO-8601 nor YYYY-MM-DD HH:MM:SS.ffffff"
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _decode_object(source: object, field: str) -> Mapping[str, Any]:
-    if isinstance(source, str):
-        if not source:
-            return {}
-        try:
-            source = _decode_json(source)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise RowError(
-                f"bad_{field}", f"{field} is a string that holds no JSON; send an object or its JSON"
-            ) from error
-    if source is None:
-        return {}
-    if not isinstance(source, dict):
-        raise RowError(f"bad_{field}", f"{field} holds {type(source).__name__}, not an object")
-    return source
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise RowError("bad_timestamp", f"timestamp {text[:40]!r} is outside of the years 1 to 9999") from error
 
 
 def to_generation(row: EventRow) -> Generation:
@@ -62,6 +42,6 @@ def to_generation(row: EventRow) -> Generation:
         event=row.event,
         distinct_id=row.distinct_id,
         timestamp=parse_timestamp(row.timestamp),
-        properties=_decode_object(row.properties, "properties"),
-        person_properties=_decode_object(row.person_properties, "person_properties"),
+        properties=decode_object(row.properties, "properties"),
+        person_properties=decode_object(row.person_properties, "person_properties"),
     )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from processor.events.identity import Trigger, run_key
 
 _HEADER_PREFIX = "gavel.task."
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
+"""Headers of a Kafka message, as confluent-kafka takes and gives them."""
 
 
 class TaskError(ValueError):
