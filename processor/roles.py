@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
+from config.clickhouse import connect
 from config.settings import Settings
 from config.snapshot import SnapshotPoller
 from config.store.engine import Database
@@ -16,6 +19,9 @@ from processor.hog_status import HogFailures
 from processor.kafka import KafkaClients
 from processor.matcher import EventMatcher, MatcherWorker
 from processor.metrics import Metrics
+from processor.sink import SinkLimits, SinkWorker
+from processor.sink_insert import Backoff
+from processor.sink_rows import ARCHIVE, RESULTS
 from processor.stage import Stage, StageLimits
 
 
@@ -103,4 +109,37 @@ def build_matcher(context: RoleContext) -> Stage:
     )
 
 
-BUILDERS: dict[str, Callable[[RoleContext], Stage]] = {"matcher": build_matcher}
+def build_sink(context: RoleContext) -> Stage:
+    """Return the sink: results, and the archive of events, into ClickHouse."""
+    settings = context.settings
+    topics, limits = settings.kafka.topics, settings.sink
+    tables = {topics.results: RESULTS}
+    if settings.clickhouse.archive_events:
+        tables[topics.events] = ARCHIVE
+    worker = SinkWorker(
+        partial(connect, settings.clickhouse.dsn.get_secret_value()),
+        tables,
+        dead_letters_topic=topics.dead_letters,
+        max_message_bytes=settings.kafka.max_message_bytes,
+        guard=context.guard(),
+        metrics=context.metrics,
+        backoff=Backoff(limits.retry_initial_s, limits.retry_max_s, random.random),
+        limits=SinkLimits(batch_rows=limits.batch_rows, batch_interval_s=limits.batch_interval_s),
+    )
+    return Stage(
+        "sink",
+        list(tables),
+        context.clients.consumer("sink"),
+        # ClickHouse is no part of a Kafka transaction: rows carry ids that a retry reproduces instead.
+        AtLeastOnceCommitter(context.clients.producer_config()),
+        worker,
+        StageLimits(
+            max_records=limits.max_in_flight_records,
+            max_bytes=limits.max_in_flight_bytes,
+            drain_s=settings.watchdog.shutdown_s,
+        ),
+        context.metrics,
+    )
+
+
+BUILDERS: dict[str, Callable[[RoleContext], Stage]] = {"matcher": build_matcher, "sink": build_sink}
