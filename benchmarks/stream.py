@@ -1,0 +1,247 @@
+"""The matcher role against a bare loop, over the same topic of a real Kafka.
+
+    python -m benchmarks.stream [--events 200000] [--kafka HOST:PORT] [--json]
+
+Each contestant runs in a process of its own, one after the other, over the same records:
+
+* bare loop: `consume(n)`, orjson decodes the row and its properties, commits after every batch;
+* matcher, at least once, and matcher, exactly once: the role as it is deployed, with 20 enabled
+  evaluations (two sets of three filters; each matches 2 % of the events), Hog verdicts produced to Kafka.
+
+The clock runs from the first record of a process to its last commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from benchmarks.table import markdown
+from benchmarks.workload import TEAM_ID, evaluation_drafts, events
+
+PARTITIONS = 4
+BATCH = 2000
+EVALUATIONS = 20
+
+
+def produce(kafka: str, topic: str, count: int) -> int:
+    """Fill `topic`; returns the mean size of an event in bytes."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)])[topic].result(30)
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 50, "compression.type": "lz4"})
+    size = 0
+    for n, value in enumerate(events(count)):
+        size += len(value)
+        while True:
+            try:
+                producer.produce(topic, value, key=str(n).encode())
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    producer.flush(120)
+    return size // count
+
+
+def bare_loop(kafka: str, topic: str, count: int) -> dict[str, Any]:
+    """Consume and decode, nothing else."""
+    import orjson
+
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka,
+            "group.id": uuid4().hex,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "queued.max.messages.kbytes": 32 * 1024,
+        }
+    )
+    consumer.subscribe([topic])
+    seen, started, cpu = 0, 0.0, 0.0
+    while seen < count:
+        messages = consumer.consume(BATCH, 0.1)
+        if not messages:
+            continue
+        if not started:
+            started, cpu = time.perf_counter(), time.process_time()
+        for message in messages:
+            if message.error() is None:
+                row = orjson.loads(message.value())
+                orjson.loads(row["properties"])
+                seen += 1
+        consumer.commit(asynchronous=False)
+    took, used = time.perf_counter() - started, time.process_time() - cpu
+    consumer.close()
+    return {"events": seen, "seconds": took, "cpu_seconds": used}
+
+
+def matcher(kafka: str, topic: str, count: int, delivery: str) -> dict[str, Any]:
+    """The matcher role as `gavel run --role matcher` builds it."""
+    from prometheus_client import CollectorRegistry
+
+    from config.definitions import EvaluationDraft
+    from config.migrations import upgrade
+    from config.settings import load_settings
+    from config.snapshot import SnapshotPoller
+    from config.store.changes import read_changes
+    from config.store.engine import open_store
+    from config.store.evaluations import Evaluations
+    from processor.kafka import KafkaClients, ensure_topics
+    from processor.logs import configure
+    from processor.metrics import Metrics
+    from processor.roles import RoleContext, build_matcher
+
+    configure("warning", "json")
+    run = uuid4().hex[:8]
+    with tempfile.TemporaryDirectory() as folder:
+        topics = {name: f"{run}-{name}" for name in ("results", "tasks", "parked", "dead_letters")}
+        settings = load_settings(
+            environ={},
+            overrides={
+                "data_dir": folder,
+                "delivery": delivery,
+                "matcher": {"batch_size": BATCH},
+                "kafka": {"bootstrap_servers": kafka, "group_prefix": run, "topics": {"events": topic, **topics}},
+            },
+        )
+        database = open_store(settings)
+        upgrade(database)
+        store = Evaluations(database)
+        for draft in evaluation_drafts(EVALUATIONS):
+            store.create(TEAM_ID, EvaluationDraft.model_validate(draft), actor=None, now=datetime.now(UTC))
+        clients, metrics = KafkaClients(settings), Metrics(CollectorRegistry())
+        ensure_topics(clients, settings)
+        poller = SnapshotPoller(lambda since: read_changes(database, since))
+        poller.start()
+        stage = build_matcher(RoleContext(settings, clients, database, poller, metrics))
+        sampled: list[int] = []
+        marks: dict[str, float] = {}
+        threading.Thread(target=_watch, args=(stage, metrics, count, marks, sampled), daemon=True).start()
+        stage.run()
+        poller.stop()
+    value = metrics.registry.get_sample_value
+    results = sum(
+        sample.value
+        for metric in metrics.registry.collect()
+        if metric.name == "gavel_results"
+        for sample in metric.samples
+        if sample.name == "gavel_results_total"
+    )
+    return {
+        "events": int(value("gavel_records_consumed_total", {"role": "matcher", "topic": topic}) or 0),
+        "seconds": marks["end"] - marks["start"],
+        "cpu_seconds": marks["cpu_end"] - marks["cpu_start"],
+        "results": int(results),
+        "rss_mb_quarters": sampled,
+    }
+
+
+def _watch(stage: Any, metrics: Any, count: int, marks: dict[str, float], sampled: list[int]) -> None:
+    """Note when the first record was taken up and when the last was committed; then stop the stage."""
+    process = psutil.Process()
+    records = metrics.registry.get_sample_value
+    topic = stage._topics[0]
+    quarter = 1
+    while True:
+        seen = records("gavel_records_consumed_total", {"role": "matcher", "topic": topic}) or 0
+        if seen and "start" not in marks:
+            marks["start"], marks["cpu_start"] = time.perf_counter(), time.process_time()
+        if seen >= count * quarter / 4:
+            sampled.append(process.memory_info().rss // 2**20)
+            quarter += 1
+        if seen >= count and not stage._ledger.records_in_flight:
+            marks["end"], marks["cpu_end"] = time.perf_counter(), time.process_time()
+            stage.stop()
+            return
+        time.sleep(0.002)
+
+
+CONTESTANTS = ("bare loop", "at_least_once", "exactly_once")
+
+
+def child(name: str, kafka: str, topic: str, count: int) -> dict[str, Any]:
+    """Run one contestant in this process."""
+    result = bare_loop(kafka, topic, count) if name == "bare loop" else matcher(kafka, topic, count, name)
+    result["rss_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return result
+
+
+def run_child(name: str, kafka: str, topic: str, count: int) -> dict[str, Any]:
+    """Run one contestant in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.stream", "--child", name, "--kafka", kafka, "--topic", topic]
+    done = subprocess.run([*command, "--events", str(count)], check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Parse the command line and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=3, help="the best of so many rounds counts for each")
+    parser.add_argument("--kafka", help="use this broker instead of starting one")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--topic", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(child(options.child, options.kafka, options.topic, options.events)))
+        return
+    with ExitStack() as stack:
+        kafka = options.kafka
+        if kafka is None:
+            from tests.services.kafka import KafkaServer
+
+            kafka = stack.enter_context(KafkaServer()).bootstrap_servers
+        topic = f"bench-{uuid4().hex[:8]}"
+        size = produce(kafka, topic, options.events)
+        best: dict[str, dict[str, Any]] = {}
+        for _ in range(options.rounds):
+            for name in CONTESTANTS:
+                found = run_child(name, kafka, topic, options.events)
+                if name not in best or found["seconds"] < best[name]["seconds"]:
+                    best[name] = found
+    report(best, size, as_json=options.json)
+
+
+def report(best: dict[str, dict[str, Any]], size: int, *, as_json: bool) -> None:
+    """Print rates as multiples of the bare loop's."""
+    bare = best["bare loop"]["events"] / best["bare loop"]["seconds"]
+    rows = []
+    for name, found in best.items():
+        found["rate"] = found["events"] / found["seconds"]
+        rows.append(
+            [
+                name if name == "bare loop" else f"matcher, {name}",
+                f"{found['rate']:,.0f}",
+                f"{found['rate'] / bare:.2f}",
+                f"{found.get('results', 0):,}",
+                f"{found['rss_peak_mb']} MB",
+            ]
+        )
+    if as_json:
+        print(json.dumps({"event_bytes": size, "contestants": best}))
+        return
+    print(f"{best['bare loop']['events']:,} events of {size:,} bytes, {EVALUATIONS} evaluations, one process each\n")
+    print(markdown(["", "events/s", "× bare loop", "results", "peak memory"], rows))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    main()
