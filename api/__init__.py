@@ -1,1 +1,1 @@
-"""The HTTP API: FastAPI routers over the store and ClickHouse."""
+"""The HTTP API: evaluations, runs, datasets, events and provider keys over the store and ClickHouse."""

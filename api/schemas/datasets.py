@@ -1,0 +1,112 @@
+"""Bodies of `datasets` and `dataset_items`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from api.schemas.parts import Instant, RequestBody, ResponseBody, User
+
+DatasetOrder = Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"]
+
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+_Reference = Annotated[str, StringConstraints(max_length=255)]
+_OURS = frozenset({"id", "created_at", "updated_at", "created_by", "team"})
+
+
+class DatasetPatch(RequestBody):
+    """Fields of a dataset that a client may write."""
+
+    READ_ONLY: ClassVar[frozenset[str]] = _OURS
+
+    name: _Name = ""
+    """Name of the dataset."""
+    description: str | None = None
+    """What the dataset holds, for people."""
+    metadata: Any = None
+    """Anything in JSON."""
+    deleted: bool | None = None
+    """Hides the dataset."""
+
+
+class DatasetCreate(DatasetPatch):
+    """A new dataset."""
+
+    name: _Name = Field()
+    """Name of the dataset."""
+
+
+class Dataset(ResponseBody):
+    """A dataset."""
+
+    id: UUID
+    name: str
+    description: str | None
+    metadata: Any
+    created_at: datetime
+    updated_at: datetime
+    deleted: bool
+    created_by: User | None
+    team: int
+
+
+class DatasetItemPatch(RequestBody):
+    """Fields of a dataset item that a client may write."""
+
+    READ_ONLY: ClassVar[frozenset[str]] = _OURS
+
+    dataset: UUID | None = None
+    """The dataset that it is in."""
+    input: Any = None
+    """Input of the generation."""
+    output: Any = None
+    """Output of the generation."""
+    metadata: Any = None
+    """Anything in JSON; `expected` in it is what an evaluation should find."""
+    ref_trace_id: _Reference | None = None
+    """Trace that it was taken from."""
+    ref_timestamp: Instant | None = None
+    """Time of the event that it was taken from."""
+    ref_source_id: _Reference | None = None
+    """Id of the event that it was taken from."""
+    deleted: bool | None = None
+    """Hides the item."""
+
+
+class DatasetItemCreate(DatasetItemPatch):
+    """A new dataset item."""
+
+    dataset: UUID = Field()
+    """The dataset that it is in."""
+
+
+class DatasetItem(ResponseBody):
+    """A dataset item."""
+
+    id: UUID
+    dataset: UUID
+    input: Any
+    output: Any
+    metadata: Any
+    ref_trace_id: str | None
+    ref_timestamp: datetime | None
+    ref_source_id: str | None
+    deleted: bool
+    created_at: datetime
+    updated_at: datetime
+    created_by: User | None
+    team: int
+
+
+def columns(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the store's columns for the fields that a client sent."""
+    values = dict(given)
+    if "dataset" in values:
+        values["dataset"] = str(values["dataset"])
+    if "deleted" in values:
+        values["deleted"] = bool(values["deleted"])
+    return values

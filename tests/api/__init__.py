@@ -1,0 +1,1 @@
+"""The HTTP API against the pages that its clients were written for."""
