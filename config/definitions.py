@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
-    field_serializer,
     field_validator,
     model_validator,
 )
@@ -126,9 +124,9 @@ class ModelConfiguration(_Part):
 class Budget(_Part):
     """What an evaluation may spend per period (UTC). Over it no model is called."""
 
-    usd: Annotated[Decimal, Field(gt=0, le=1_000_000_000, max_digits=18, decimal_places=6)] | None = None
+    usd: Annotated[float, Field(gt=0, le=1_000_000_000, allow_inf_nan=False, strict=True)] | None = None
     """US dollars."""
-    tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
+    tokens: Annotated[int, Field(gt=0, le=10**15, strict=True)] | None = None
     """Input and output tokens together."""
     period: Literal["day", "week", "month"]
     """When the count starts again: at midnight, on Monday, on the first."""
@@ -138,10 +136,6 @@ class Budget(_Part):
         if self.usd is None and self.tokens is None:
             raise ValueError("A budget needs usd or tokens, or both.")
         return self
-
-    @field_serializer("usd", when_used="json-unless-none")
-    def _plain_number(self, usd: Decimal) -> float:
-        return float(usd)
 
 
 def compile_condition(source: str) -> Callable[[Mapping[str, object]], object]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, field_validator, model_validator
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 _Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 MAX_OPTIONS = 100
 
@@ -44,7 +44,7 @@ class NumericOutput(_Output):
     """Least score; a lower one is skipped as out of bounds."""
     max: Number | None = None
     """Highest score."""
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
     """Distance between two scores."""
     passing_rule: PassingScore | None = None
     """Which scores pass; without it a score is neither a pass nor a fail."""

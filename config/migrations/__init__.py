@@ -53,7 +53,7 @@ def check_current(database: Database) -> None:
     missing = [script for script in _all_revisions(scripts) if script not in applied]
     if missing:
         raise StoreSchemaError(
-            f"the definition store lacks {len(missing)} migrations of this release, {missing[0]} first; run `gavel init`"
+            f"the store lacks {len(missing)} migrations of this release ({missing[0]} first); run `gavel init`"
         )
 
 

@@ -63,8 +63,8 @@ def load_settings(
         SettingsError: with every problem that was found.
     """
     environ = os.environ if environ is None else environ
-    chosen = path or (Path(environ["GAVEL_CONFIG"]) if environ.get("GAVEL_CONFIG") else None)
-    from_file = read_settings_file(chosen) if chosen or DEFAULT_FILE.exists() else {}
+    file = settings_file(path, environ)
+    from_file = {} if file is None else read_settings_file(file)
     from_environment = read_environment(environ)
 
     class Loaded(Settings):
@@ -74,6 +74,15 @@ def load_settings(
         return Loaded(**(overrides or {}))
     except ValidationError as error:
         raise SettingsError([_describe(problem) for problem in error.errors(include_url=False)]) from None
+
+
+def settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file to read, or None if there is none."""
+    if path is not None:
+        return path
+    if environ.get("GAVEL_CONFIG"):
+        return Path(environ["GAVEL_CONFIG"])
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
@@ -141,13 +150,12 @@ def _read_secret(path: Path) -> str:
     return text
 
 
-def read_settings_file(path: Path | None) -> dict[str, Any]:
+def read_settings_file(path: Path) -> dict[str, Any]:
     """Return what the settings file holds, not validated yet.
 
     Raises:
         SettingsError: it cannot be read, or is no YAML mapping; names file and line.
     """
-    path = path or DEFAULT_FILE
     try:
         size = path.stat().st_size
         if size > _SETTINGS_FILE_LIMIT_BYTES:
@@ -201,7 +209,7 @@ def _of_setting(location: Sequence[str]) -> Sequence[str]:
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
     if close:
         return f"; did you mean {close[0]}?"
     return "; docs/configuration.md lists all of them, and `gavel config show` what is set"

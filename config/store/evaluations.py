@@ -8,7 +8,7 @@ EvaluationConflict              it changed since the caller read it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -123,7 +123,17 @@ class Evaluations:
         with self._database.read() as connection:
             count = connection.execute(select(func.count()).select_from(evaluations).where(wanted)).scalar_one()
             rows = connection.execute(_ordered(select(evaluations).where(wanted), query)).mappings().all()
-        return EvaluationPage(count, tuple(_from_row(row) for row in rows))
+        return EvaluationPage(count, tuple(from_row(row) for row in rows))
+
+    def each(self, team_id: int, *, search: str = "", enabled: bool | None = None) -> Iterator[Evaluation]:
+        """Yield all of the team's evaluations by name, without deleted ones, as they are at one moment."""
+        query = EvaluationQuery(search=search, enabled=enabled)
+        statement = (
+            select(evaluations).where(_conditions(team_id, query)).order_by(evaluations.c.name, evaluations.c.id)
+        )
+        with self._database.read() as connection:
+            for row in connection.execute(statement).mappings():
+                yield from_row(row)
 
     def update(
         self,
@@ -228,7 +238,7 @@ def get_evaluation(
     )
     if row is None or (row["deleted"] and not include_deleted):
         raise EvaluationNotFound(f"team {team_id} has no evaluation {evaluation_id}")
-    return _from_row(row)
+    return from_row(row)
 
 
 def create_evaluation(
@@ -346,7 +356,12 @@ def _to_row(evaluation: Evaluation) -> dict[str, Any]:
     return {**{name: getattr(evaluation, name) for name in Evaluation.model_fields}, **to_raw(evaluation)}
 
 
-def _from_row(row: RowMapping) -> Evaluation:
+def from_row(row: RowMapping) -> Evaluation:
+    """Return the evaluation of one row of the table.
+
+    Raises:
+        DefinitionError: the row is none, as after an edit by hand.
+    """
     return load_stored({name: row[name] for name in Evaluation.model_fields})
 
 

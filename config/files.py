@@ -1,0 +1,278 @@
+"""Evaluation definitions in YAML files: reading them with the line of every problem, and writing them.
+
+A file holds one or more documents; a document is one evaluation or a list of them. Scalars are read as
+YAML 1.2 has it, so `no` is a text, `010` is ten and a date stays as it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import yaml
+
+from conditions import parse_conditions
+from config.definitions import DefinitionError, Evaluation, EvaluationDraft, parse_draft
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+_MAX_NODES = 200_000
+_CASES = (".cases.yaml", ".cases.yml")
+_IDS = UUID("6f6c2a0e-3c0b-5c1f-9b59-0d6a3a6f1e27")
+"""Namespace of the ids of evaluations that a file gives none."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileProblem:
+    """What is wrong in a definition file; `line` counts from 1, 0 is the file as a whole."""
+
+    path: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}" if self.line else f"{self.path}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEvaluation:
+    """One evaluation of a file. `id` is None unless the file gives one."""
+
+    draft: EvaluationDraft
+    id: str | None
+    path: Path
+    line: int
+
+    def id_for(self, team_id: int) -> str:
+        """Return the id in the store: the file's, or one that team and name always give."""
+        return self.id or str(uuid5(_IDS, f"{team_id}/{self.draft.name}"))
+
+
+def read_definitions(paths: Iterable[Path]) -> tuple[list[FileEvaluation], list[FileProblem]]:
+    """Read files and folders; return what is good and what is not, duplicates among it."""
+    good: list[FileEvaluation] = []
+    files, problems = definition_files(paths)
+    for file in files:
+        for item in read_file(file):
+            if isinstance(item, FileEvaluation):
+                good.append(item)
+            else:
+                problems.append(item)
+    return good, problems + duplicates(good)
+
+
+def definition_files(paths: Iterable[Path]) -> tuple[list[Path], list[FileProblem]]:
+    """Return the files among `paths`, and all `*.yaml` and `*.yml` files in and below the folders, sorted.
+
+    Files of test cases (`*.cases.yaml`) are left out unless named themselves. A folder without files is a problem.
+    """
+    files: list[Path] = []
+    problems: list[FileProblem] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and file.is_file())
+        inside = [file for file in inside if not file.name.endswith(_CASES)]
+        if not inside:
+            problems.append(FileProblem(path, 0, "holds no *.yaml file; name the folder that does"))
+        files.extend(inside)
+    return files, problems
+
+
+def duplicates(evaluations: Sequence[FileEvaluation]) -> list[FileProblem]:
+    """Return a problem for each evaluation whose id, or name if it has none, another had before."""
+    seen: dict[str, FileEvaluation] = {}
+    problems: list[FileProblem] = []
+    for each in evaluations:
+        key = f"id {each.id}" if each.id else f"name {each.draft.name!r}"
+        first = seen.setdefault(key, each)
+        if first is not each:
+            message = f"{key} is defined at {first.path}:{first.line} too; give each evaluation its own name, or an id"
+            problems.append(FileProblem(each.path, each.line, message))
+    return problems
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the scalars of YAML 1.2 and without keys that are there twice."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # replaces the parent's, which holds YAML 1.1's
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002, RUF100  # PyYAML's signature
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a text", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} is there twice; remove one", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+
+
+def read_file(path: Path) -> Iterator[FileEvaluation | FileProblem]:
+    """Yield the evaluations of one file, and in place of each that is none what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        yield FileProblem(path, 0, f"cannot be read ({error.strerror}); correct the path")
+        return
+    if len(content) > MAX_FILE_BYTES:
+        yield FileProblem(path, 0, f"is larger than {MAX_FILE_BYTES} bytes; split it into files of a folder")
+        return
+    loader: _Loader | None = None
+    try:
+        # Without a line's end PyYAML would take bytes that begin like UTF-16 for UTF-16.
+        loader = _Loader(content.decode("utf-8-sig"))
+        found = 0
+        while loader.check_node():
+            for item in _documents(loader.get_node()):
+                found += 1
+                yield _read_node(path, loader, item)
+        if not found:
+            yield FileProblem(path, 0, "holds no evaluation; write one, or remove the file")
+    except UnicodeDecodeError:
+        yield FileProblem(path, 0, "is not UTF-8 text; save it as UTF-8")
+    except yaml.YAMLError as error:
+        yield _yaml_problem(path, error)
+    except RecursionError:
+        yield FileProblem(path, 0, "is nested too deeply; flatten it")
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _documents(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif node is not None and not (isinstance(node, yaml.ScalarNode) and node.value == ""):
+        yield node
+
+
+def _read_node(path: Path, loader: _Loader, node: yaml.Node) -> FileEvaluation | FileProblem:
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
+        return FileProblem(path, line, "is no evaluation; write `name:`, `evaluation_config:` and so on")
+    if _size(node) > _MAX_NODES:
+        return FileProblem(path, line, "expands to too much by its aliases; write it out")
+    try:
+        raw = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        return _yaml_problem(path, error)
+    except ValueError as error:
+        return FileProblem(path, line, f"holds a value that cannot be read ({error}); correct it")
+    given_id = raw.pop("id", None)
+    if "evaluation_type" not in raw and isinstance(raw.get("evaluation_config"), dict):
+        # The one key of the configuration tells the type.
+        for key, kind in (("source", "hog"), ("prompt", "llm_judge")):
+            if key in raw["evaluation_config"]:
+                raw["evaluation_type"] = kind
+    try:
+        identity = None if given_id is None else str(UUID(str(given_id)))
+    except ValueError:
+        return FileProblem(path, _line(node, ("id",)), "id: must be a UUID; correct it, or leave it out")
+    try:
+        return FileEvaluation(parse_draft(raw), identity, path, line)
+    except DefinitionError as error:
+        return FileProblem(path, _line_of_error(node, error), str(error))
+
+
+def _size(node: yaml.Node) -> int:
+    """Count nodes as the document has them when aliases are written out, up to just above the limit."""
+    count, open_nodes = 0, [node]
+    while open_nodes and count <= _MAX_NODES:
+        current = open_nodes.pop()
+        count += 1
+        if isinstance(current, yaml.MappingNode):
+            open_nodes.extend(value for _, value in current.value)
+        elif isinstance(current, yaml.SequenceNode):
+            open_nodes.extend(current.value)
+    return count
+
+
+def _yaml_problem(path: Path, error: yaml.YAMLError) -> FileProblem:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    return FileProblem(path, mark.line + 1 if mark else 0, f"is not YAML: {problem}")
+
+
+def _find(node: yaml.Node, steps: Sequence[str | int]) -> yaml.Node:
+    """Return the node at the end of `steps`, or the last on the way to it."""
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            inner = next((value for key, value in node.value if key.value == step), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            inner = node.value[step]
+        else:
+            inner = None
+        if inner is None:
+            return node
+        node = inner
+    return node
+
+
+def _line(node: yaml.Node, steps: Sequence[str | int]) -> int:
+    return int(_find(node, steps).start_mark.line) + 1
+
+
+def _line_of_error(node: yaml.Node, error: DefinitionError) -> int:
+    if error.source_line is not None:
+        source = _find(node, ("evaluation_config", "source"))
+        if isinstance(source, yaml.ScalarNode) and source.style == "|":
+            return int(source.start_mark.line) + 1 + error.source_line
+        return int(source.start_mark.line) + 1
+    return _line(node, error.path)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, so that a prompt or source can be read and edited."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write everything out."""
+        del data
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def write_definition(evaluation: Evaluation) -> str:
+    """Return an evaluation as a YAML document that reads back to the same, without what is at its default."""
+    kept = evaluation.model_dump(mode="json", include=set(EvaluationDraft.model_fields), exclude_defaults=True)
+    # Types follow from the configuration; what they default to is not worth a line.
+    for name, default in (("evaluation_type", evaluation.evaluation_type), ("output_type", "boolean")):
+        if kept.get(name) == default:
+            del kept[name]
+    if not kept["output_config"]:
+        del kept["output_config"]
+    if evaluation.conditions == parse_conditions(None):
+        del kept["conditions"]
+    return yaml.dump({"id": evaluation.id, **kept}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def file_name(evaluation: Evaluation) -> str:
+    """Return a file name that people recognise and no other evaluation has."""
+    words = re.sub(r"[^a-z0-9]+", "-", evaluation.name.lower()).strip("-")[:60]
+    return f"{words or 'evaluation'}-{evaluation.id[:8]}.yaml"
