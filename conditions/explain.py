@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conditions.interpreter import Decision, interpret
-from conditions.matcher import compile_matcher
+from conditions.compiler import compile_matcher
+from conditions.interpreter import Decision, Fields, interpret
 from conditions.model import CompileExpression, Target
 from conditions.row import EventRow
 
@@ -26,7 +26,7 @@ def explain(target: Target, row: EventRow, *, compile_expression: CompileExpress
         ConditionError: a hogql filter, and no `compile_expression`.
         Disagreement: the two differ.
     """
-    explanation = interpret(target, row, compile_expression=compile_expression)
+    explanation = interpret(target, Fields(row), compile_expression=compile_expression)
     live = compile_matcher([target], compile_expression=compile_expression).match(row)
     if live.matched:
         seen: tuple[str, str | None] = ("matched", live.matched[0][1])

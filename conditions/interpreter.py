@@ -10,7 +10,7 @@ a filter that holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,15 +81,13 @@ class Decision:
     sets: tuple[SetTrace, ...]
 
 
-def interpret(target: Target, row: EventRow, *, compile_expression: CompileExpression | None = None) -> Decision:
-    """Decide about one evaluation and one event.
+def interpret(target: Target, fields: Fields, *, compile_expression: CompileExpression | None = None) -> Decision:
+    """Decide about one evaluation and the event whose fields these are.
 
     Raises:
-        RowError: the row's properties are no JSON object.
         ConditionError: a hogql filter, and no `compile_expression`.
     """
-    fields = Fields(row)
-    key = independent_key(target.id, row.uuid) if target.cohort == "independent" else row.uuid
+    key = independent_key(target.id, fields.uuid) if target.cohort == "independent" else fields.uuid
     number = rollout_number(key)
     sets = tuple(_trace_set(item, fields, number, compile_expression) for item in target.conditions)
     if not target.enabled:
@@ -173,6 +171,7 @@ class Fields:
     def __init__(self, row: EventRow) -> None:
         self._row = row
         self._objects: dict[str, dict[str, Any]] = {"properties": decode_object(row.properties, "properties")}
+        self.uuid = row.uuid
         self.now = dates.instant_of(row.timestamp)
 
     def value(self, node: Filter) -> object:
@@ -204,3 +203,17 @@ def object_field(node: Filter) -> str:
     if node.type == "group":
         return f"group{node.group_type_index}_properties"
     return "person_properties" if node.type == "person" else "properties"
+
+
+def first_error(decision: Decision) -> str:
+    """Return what went wrong in a decision whose outcome is `error`."""
+    deciding = next(trace for trace in decision.sets if trace.sampled_in and trace.filters == "error")
+    return next(trace.error for trace in _leaves(deciding.members) if trace.error is not None)
+
+
+def _leaves(members: tuple[FilterTrace | GroupTrace, ...]) -> Iterator[FilterTrace]:
+    for member in members:
+        if isinstance(member, GroupTrace):
+            yield from _leaves(member.members)
+        else:
+            yield member

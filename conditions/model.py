@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
@@ -42,12 +42,11 @@ class Filter(_Frozen):
     @field_validator("type", mode="before")
     @classmethod
     def _known_type(cls, value: object) -> object:
-        if isinstance(value, str) and value in ("event", "person", "group", "event_metadata", "hogql"):
+        known = get_args(FilterType)
+        if value in known:
             return value
         reason = _REFUSED_TYPES.get(value, "it is unknown") if isinstance(value, str) else "it is unknown"
-        raise ValueError(
-            f"filter type {shown(value)} cannot be used: {reason} (event, person, group, event_metadata, hogql)"
-        )
+        raise ValueError(f"filter type {shown(value)} cannot be used: {reason} (known: {', '.join(known)})")
 
     @model_validator(mode="after")
     def _coherent(self) -> Filter:
@@ -73,7 +72,9 @@ class FilterGroup(_Frozen):
 
 
 def _node_tag(value: object) -> str:
-    grouped = isinstance(value, FilterGroup) or (isinstance(value, Mapping) and "values" in value)
+    grouped = isinstance(value, FilterGroup) or (
+        isinstance(value, Mapping) and ("values" in value or value.get("type") in ("AND", "OR"))
+    )
     return "group" if grouped else "filter"
 
 

@@ -21,6 +21,9 @@ _VERSION = re.compile(
 _WILDCARD = re.compile(rf"v?(?:{_NUMBER}\.(?:{_NUMBER}\.)?)?\*(?:\.\*){{0,2}}", re.ASCII)
 _RELEASE: tuple[int, tuple[tuple[int, int, str], ...]] = (1, ())
 
+LOWEST: Version = (0, 0, 0, (0, ()))
+"""Sorts before every version."""
+
 
 def parse_version(value: object) -> Version | None:
     """Return the version that a string, or the text of a number, names; None if it is none.
