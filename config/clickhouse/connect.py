@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import re
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +18,21 @@ from config.clickhouse.errors import DirectoryInUse, Unreachable
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_CONNECT_TIMEOUT_S = 5
-_SEND_RECEIVE_TIMEOUT_S = 60
 _AUTHENTICATION_FAILED = 516
 
+# The driver logs a traceback of each failure that it also raises; ours say it once, and what to do.
+logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
 
-def connect(dsn: str) -> Client:
+
+def connect(dsn: str, *, connect_timeout_s: float = 10.0, request_timeout_s: float = 60.0) -> Client:
     """Return a client of the ClickHouse that `dsn` names. Blocks for the connect timeout at the most.
 
     Clients may be shared by threads, but an embedded client does one query at a time: give the sink and the
     API one each. Any number of clients of one embedded directory may be open in a process; the
     directory is given back when the last is closed. The database need not exist yet.
+
+    Args:
+        connect_timeout_s, request_timeout_s: for servers, rounded up to seconds; options of the DSN win.
 
     Raises:
         BadDsn: the DSN cannot be understood.
@@ -34,15 +40,13 @@ def connect(dsn: str) -> Client:
         Unreachable: anything else that keeps us from a first answer.
     """
     target = parse_dsn(dsn)
-    return _connect_embedded(target) if isinstance(target, EmbeddedDsn) else _connect_server(target)
+    if isinstance(target, EmbeddedDsn):
+        return _connect_embedded(target)
+    timeouts = {"connect_timeout": ceil(connect_timeout_s), "send_receive_timeout": ceil(request_timeout_s)}
+    return _connect_server(target, {**timeouts, **target.options})
 
 
-def _connect_server(dsn: ServerDsn) -> Client:
-    options: dict[str, Any] = {
-        "connect_timeout": _CONNECT_TIMEOUT_S,
-        "send_receive_timeout": _SEND_RECEIVE_TIMEOUT_S,
-        **dsn.options,
-    }
+def _connect_server(dsn: ServerDsn, options: dict[str, Any]) -> Client:
     try:
         client = clickhouse_connect.get_client(
             interface="https" if dsn.secure else "http",
@@ -56,6 +60,9 @@ def _connect_server(dsn: ServerDsn) -> Client:
             # The error names what is wrong, without the address that the driver was given.
             show_clickhouse_errors="scrub",
             query_retries=0,
+            tz_mode="aware",
+            # A pool of its own is closed with the client.
+            dedicated_pool=True,
             **options,
         )
     except ClickHouseError as error:
@@ -84,7 +91,7 @@ def _connect_embedded(dsn: EmbeddedDsn) -> Client:
         raise Unreachable(dsn.redacted, f"the directory cannot be made: {error.strerror}") from error
     try:
         client = clickhouse_connect.get_client(
-            interface="chdb", path=str(directory), show_clickhouse_errors="scrub", query_limit=0
+            interface="chdb", path=str(directory), show_clickhouse_errors="scrub", tz_mode="aware"
         )
     except ImportError as error:
         raise Unreachable(

@@ -1,0 +1,224 @@
+"""Reading events back: single ones, lists, the newest generations, and the archive for replays.
+
+Lists are read in pages by key, so memory is bounded by a page whatever the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from config.clickhouse.query import Where, rows, to_microseconds
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+GENERATION, EVALUATION = "$ai_generation", "$ai_evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of the archive, or a result as the event that it is.
+
+    Attributes:
+        properties: JSON text as it came.
+    """
+
+    uuid: str
+    event: str
+    team_id: int
+    distinct_id: str
+    timestamp: datetime
+    created_at: datetime
+    person_mode: str
+    properties: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventSelection:
+    """Which events are read. Unset fields select everything; times are aware, `before` is excluded."""
+
+    team_id: int
+    event: str | None = None
+    distinct_id: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    uuid: str | None = None
+    trace_id: str | None = None
+
+
+def _source(selection: EventSelection, table: str, event: str) -> tuple[str, Where]:
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=selection.team_id)
+    for name in ("distinct_id", "uuid", "trace_id"):
+        where.add(f"{name} = {{{name}:String}}", **{name: getattr(selection, name)})
+    where.between(selection.after, selection.before)
+    columns = (
+        f"uuid, '{event}' AS event, team_id, distinct_id, timestamp, created_at, toString(person_mode) AS person_mode"
+    )
+    return f"SELECT {columns}, properties FROM {table} FINAL WHERE {where.text}", where  # noqa: S608  # own text; values are bound
+
+
+def find_events(
+    client: Client,
+    selection: EventSelection,
+    *,
+    limit: int = 100,
+    offset: int = 0,
+    older_than: StoredEvent | None = None,
+) -> list[StoredEvent]:
+    """Return one page of events and results, newest first.
+
+    Args:
+        older_than: the last event of the page before; pages by key stay cheap however far they go.
+    """
+    sources = []
+    values: dict[str, Any] = {}
+    for table, event in (("ai_events", GENERATION), ("evaluation_results", EVALUATION)):
+        if selection.event in (None, event):
+            query, where = _source(selection, table, event)
+            if older_than is not None:
+                query += " AND (timestamp, uuid) < (fromUnixTimestamp64Micro({key_us:Int64}, 'UTC'), {key_uuid:String})"
+                values |= {"key_us": to_microseconds(older_than.timestamp), "key_uuid": older_than.uuid}
+            sources.append(query)
+            values |= where.values
+    if not sources:
+        return []
+    values |= {"limit": limit, "offset": offset}
+    found = rows(
+        client,
+        f"""
+        SELECT * FROM ({" UNION ALL ".join(sources)})
+        ORDER BY timestamp DESC, uuid DESC
+        LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}
+        """,  # noqa: S608  # composed of this module's own text; values are bound
+        values,
+    )
+    return [StoredEvent(**row) for row in found]
+
+
+def iterate_events(client: Client, selection: EventSelection, *, page: int = 200) -> Iterator[StoredEvent]:
+    """Yield events, newest first, a page at a time; for filters that only Python can apply."""
+    last: StoredEvent | None = None
+    while True:
+        found = find_events(client, selection, limit=page, older_than=last)
+        yield from found
+        if len(found) < page:
+            return
+        last = found[-1]
+
+
+def find_event(client: Client, team_id: int, uuid: str) -> StoredEvent | None:
+    """Return the event or result with this id of this team."""
+    found = find_events(client, EventSelection(team_id, uuid=uuid), limit=1)
+    return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ArchivePosition:
+    """A place in the archive, in the order in which it is read."""
+
+    team_id: int
+    timestamp_us: int
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedEvent:
+    """One archived event, whole.
+
+    Attributes:
+        value: the row as JSON, as the events topic carries it.
+        position: to go on after it.
+    """
+
+    value: bytes
+    position: ArchivePosition
+    team_id: int
+    uuid: str
+    timestamp: datetime
+
+
+_ARCHIVED = (
+    "uuid, toString(event) AS event, team_id, project_id, distinct_id, timestamp, created_at, elements_chain, "
+    "person_id, toString(person_mode) AS person_mode, person_properties, group0_properties, group1_properties, "
+    "group2_properties, group3_properties, group4_properties, properties"
+)
+_OPTIONAL = ("project_id", "person_id", "person_mode", "person_properties", *(f"group{n}_properties" for n in range(5)))
+_encode = msgspec.json.Encoder().encode
+
+
+def read_archive(
+    client: Client,
+    *,
+    after: datetime | None = None,
+    before: datetime | None = None,
+    team_id: int | None = None,
+    resume: ArchivePosition | None = None,
+    page: int = 500,
+) -> Iterator[ArchivedEvent]:
+    """Yield archived events by team, time and id, for replays.
+
+    Args:
+        resume: go on after this position.
+        page: rows in memory at a time.
+    """
+    position = resume
+    while True:
+        found = _archive_page(client, after, before, team_id, position, page)
+        for row in found:
+            event = _archived(row)
+            yield event
+            position = event.position
+        if len(found) < page:
+            return
+
+
+def count_archive(
+    client: Client, *, after: datetime | None = None, before: datetime | None = None, team_id: int | None = None
+) -> int:
+    """Return how many distinct events `read_archive` has in all."""
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=team_id)
+    where.between(after, before)
+    query = f"SELECT count() AS found FROM ai_events FINAL WHERE {where.text}"  # noqa: S608  # own text; values are bound
+    return int(rows(client, query, where.values)[0]["found"])
+
+
+def _archive_page(
+    client: Client,
+    after: datetime | None,
+    before: datetime | None,
+    team_id: int | None,
+    position: ArchivePosition | None,
+    page: int,
+) -> list[dict[str, Any]]:
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=team_id)
+    where.between(after, before)
+    if position is not None:
+        where.add(
+            "(team_id, timestamp, uuid) > "
+            "({key_team:Int64}, fromUnixTimestamp64Micro({key_us:Int64}, 'UTC'), {key_uuid:String})",
+            key_team=position.team_id,
+            key_us=position.timestamp_us,
+            key_uuid=position.uuid,
+        )
+    query = f"""
+        SELECT {_ARCHIVED} FROM ai_events FINAL WHERE {where.text}
+        ORDER BY team_id, timestamp, uuid LIMIT {{page:UInt32}}
+    """  # noqa: S608  # composed of this module's own text; values are bound
+    return rows(client, query, {**where.values, "page": page})
+
+
+def _archived(row: dict[str, Any]) -> ArchivedEvent:
+    moment: datetime = row["timestamp"]
+    fields = {name: value for name, value in row.items() if value not in ("", None) or name not in _OPTIONAL}
+    for name in ("timestamp", "created_at"):
+        fields[name] = f"{row[name].astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    position = ArchivePosition(row["team_id"], to_microseconds(moment), row["uuid"])
+    return ArchivedEvent(_encode(fields), position, row["team_id"], row["uuid"], moment)

@@ -1,0 +1,294 @@
+"""Reading results back: totals, examples and single results.
+
+Every read is over distinct result ids (`FINAL`), so a result that was written twice counts once. Polarity and
+passing rules are applied here, and a skip or N/A enters no rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from config.clickhouse.query import PassRule, Where, rows
+from config.clickhouse.wilson import wilson_interval
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Verdict = Literal["pass", "fail", "scored", "not_applicable", "skipped"]
+"""How a result reads under a definition's rule. `scored`: a score without a passing rule."""
+
+_NEUTRAL = PassRule()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """One result as it is stored, with the verdict that the rule makes of it."""
+
+    uuid: str
+    team_id: int
+    evaluation_id: str
+    evaluation_name: str
+    timestamp: datetime
+    verdict: Verdict
+    result_type: str
+    result: bool | None
+    numeric_result: float | None
+    categorical_result: list[str]
+    reasoning: str
+    skip_reason: str
+    runtime: str
+    trigger: str
+    backfill_id: str
+    evaluation_version: int
+    fingerprint: str
+    condition_id: str
+    target_event_id: str
+    trace_id: str
+    session_id: str
+    distinct_id: str
+    evaluation_model: str
+    evaluation_provider: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    latency_s: float | None
+
+
+_COLUMNS = ", ".join(name for name in StoredResult.__dataclass_fields__ if name != "verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which results are read. Unset fields select everything; times are aware, `before` is excluded.
+
+    Attributes:
+        fingerprint: of the definition that judged: versions are never averaged together.
+    """
+
+    team_id: int
+    evaluation_id: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    trace_id: str | None = None
+    target_event_id: str | None = None
+    uuid: str | None = None
+    trigger: str | None = None
+    backfill_id: str | None = None
+    fingerprint: str | None = None
+
+    def where(self) -> Where:
+        """Return the condition, with its values."""
+        where = Where()
+        where.add("team_id = {team_id:Int64}", team_id=self.team_id)
+        for name in ("evaluation_id", "trace_id", "target_event_id", "uuid", "trigger", "backfill_id", "fingerprint"):
+            where.add(f"{name} = {{{name}:String}}", **{name: getattr(self, name)})
+        where.between(self.after, self.before)
+        return where
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of the runs of one selection.
+
+    Attributes:
+        runs: all distinct results, skips included.
+        scored: verdicts that no passing rule decides.
+        skipped: by reason.
+        latency_p50_s, latency_p95_s: of runs that called a model; None without any.
+        cost_usd: None if no run had a price.
+    """
+
+    runs: int = 0
+    passed: int = 0
+    failed: int = 0
+    scored: int = 0
+    not_applicable: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+    @property
+    def decided(self) -> int:
+        """The denominator of the pass rate."""
+        return self.passed + self.failed
+
+    @property
+    def pass_rate(self) -> float | None:
+        """Passes among what was decided, or None if nothing was."""
+        return self.passed / self.decided if self.decided else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The Wilson interval (95 %) of the pass rate."""
+        return wilson_interval(self.passed, self.decided)
+
+
+def summarise(client: Client, selection: Selection, rule: PassRule = _NEUTRAL) -> Summary:
+    """Return the totals of `selection` under `rule`."""
+    where = selection.where()
+    passes = rule.bind(where)
+    found = rows(
+        client,
+        f"""
+        SELECT
+            count() AS runs,
+            countIf(passes = true) AS passed,
+            countIf(passes = false) AS failed,
+            countIf(outcome IN ('true', 'false', 'scored') AND isNull(passes)) AS scored,
+            countIf(outcome = 'not_applicable') AS not_applicable,
+            sumMapIf([skip_reason], [toUInt64(1)], outcome = 'skipped') AS skips,
+            countIf(isNotNull(latency_s)) AS timed,
+            quantileExactIf(0.5)(ifNull(latency_s, 0), isNotNull(latency_s)) AS latency_p50_s,
+            quantileExactIf(0.95)(ifNull(latency_s, 0), isNotNull(latency_s)) AS latency_p95_s,
+            sum(ifNull(input_tokens, 0)) AS input_tokens,
+            sum(ifNull(output_tokens, 0)) AS output_tokens,
+            countIf(isNotNull(cost_usd)) AS priced,
+            sum(ifNull(cost_usd, 0)) AS cost_usd
+        FROM
+        (
+            SELECT outcome, skip_reason, latency_s, input_tokens, output_tokens, cost_usd, {passes} AS passes
+            FROM evaluation_results FINAL
+            WHERE {where.text}
+        )
+        """,  # noqa: S608  # composed of this module's own text; values are bound
+        where.values,
+    )[0]
+    reasons, counts = found.pop("skips")
+    timed, priced = found.pop("timed"), found.pop("priced")
+    summary = Summary(**found, skipped=dict(zip(reasons, counts, strict=True)))
+    if not timed:
+        summary = replace(summary, latency_p50_s=None, latency_p95_s=None)
+    return summary if priced else replace(summary, cost_usd=None)
+
+
+def find_results(
+    client: Client,
+    selection: Selection,
+    rule: PassRule = _NEUTRAL,
+    *,
+    verdict: Verdict | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[StoredResult]:
+    """Return results of `selection`, newest first, optionally those of one verdict."""
+    where = selection.where()
+    condition = _verdict_condition(rule, where, verdict)
+    where.values |= {"limit": limit, "offset": offset}
+    found = rows(
+        client,
+        f"""
+        SELECT {_COLUMNS}, {_verdict_expression(rule, where)} AS verdict
+        FROM evaluation_results FINAL
+        WHERE {where.text} AND {condition}
+        ORDER BY timestamp DESC, uuid DESC
+        LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}
+        """,  # noqa: S608  # composed of this module's own text; values are bound
+        where.values,
+    )
+    return [StoredResult(**row) for row in found]
+
+
+def count_results(
+    client: Client, selection: Selection, rule: PassRule = _NEUTRAL, *, verdict: Verdict | None = None
+) -> int:
+    """Return how many results `find_results` has in all."""
+    where = selection.where()
+    condition = _verdict_condition(rule, where, verdict)
+    query = f"SELECT count() AS found FROM evaluation_results FINAL WHERE {where.text} AND {condition}"  # noqa: S608  # own text; values are bound
+    return int(rows(client, query, where.values)[0]["found"])
+
+
+def _verdict_expression(rule: PassRule, where: Where) -> str:
+    passes = rule.bind(where)
+    return (
+        f"multiIf(outcome IN ('skipped', 'not_applicable'), toString(outcome), isNull({passes}), 'scored', "
+        f"assumeNotNull({passes}), 'pass', 'fail')"
+    )
+
+
+def _verdict_condition(rule: PassRule, where: Where, verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "true"
+    where.values["verdict"] = verdict
+    return f"{_verdict_expression(rule, where)} = {{verdict:String}}"
+
+
+@dataclass(frozen=True, slots=True)
+class HourOfOutcome:
+    """Distinct results of one hour and outcome, from the rollup.
+
+    Attributes:
+        outcome: as stored: `true`, `false`, `scored`, `not_applicable` or `skipped`; polarity is the reader's.
+        results: exact up to some ten thousands, an estimate (about 1 %) beyond.
+    """
+
+    hour: datetime
+    fingerprint: str
+    outcome: str
+    skip_reason: str
+    results: int
+
+
+def outcomes_by_hour(client: Client, selection: Selection) -> list[HourOfOutcome]:
+    """Return the rollup of one evaluation. Only team, evaluation, fingerprint and time of `selection` select."""
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=selection.team_id)
+    where.add("evaluation_id = {evaluation_id:String}", evaluation_id=selection.evaluation_id)
+    where.add("fingerprint = {fingerprint:String}", fingerprint=selection.fingerprint)
+    where.between(selection.after, selection.before, column="hour")
+    found = rows(
+        client,
+        f"""
+        SELECT hour, fingerprint, outcome, skip_reason, uniqMerge(results) AS results
+        FROM evaluation_outcomes_hourly
+        WHERE {where.text}
+        GROUP BY hour, fingerprint, outcome, skip_reason
+        ORDER BY hour, fingerprint, outcome, skip_reason
+        """,  # noqa: S608  # composed of this module's own text; values are bound
+        where.values,
+    )
+    return [HourOfOutcome(**row) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How often results are there.
+
+    Attributes:
+        ids: distinct result ids.
+        visible: rows that readers see (`FINAL`); equal to `ids` or something is wrong.
+        stored: rows on disk, repeats that no merge has collapsed yet included.
+    """
+
+    ids: int
+    visible: int
+    stored: int
+
+
+def count_copies(client: Client, team_id: int | None = None) -> Copies:
+    """Return whether every result is there exactly once, for a team or for all."""
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=team_id)
+    counts: dict[str, Any] = {}
+    for name, what, final in (
+        ("ids", "uniqExact(uuid)", ""),
+        ("visible", "count()", "FINAL"),
+        ("stored", "count()", ""),
+    ):
+        query = f"SELECT {what} AS found FROM evaluation_results {final} WHERE {where.text}"  # noqa: S608  # own text; values are bound
+        counts[name] = int(rows(client, query, where.values)[0]["found"])
+    return Copies(**counts)
+
+
+def result_ids(client: Client, team_id: int | None = None) -> dict[str, int]:
+    """Return how often readers see each result id; for checks of completeness, not for large tables."""
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=team_id)
+    query = f"SELECT uuid, count() AS copies FROM evaluation_results FINAL WHERE {where.text} GROUP BY uuid"  # noqa: S608  # own text; values are bound
+    return {row["uuid"]: int(row["copies"]) for row in rows(client, query, where.values)}
