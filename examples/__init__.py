@@ -1,0 +1,1 @@
+"""Real generations, example evaluations, and the demo."""

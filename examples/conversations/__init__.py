@@ -1,0 +1,1 @@
+"""The conversations that `examples/capture_generations.py` has with the stand-in provider."""
