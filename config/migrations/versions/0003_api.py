@@ -8,7 +8,7 @@ from alembic import op
 from config.store.tables import BigId, UtcDateTime
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 _OPEN = "state IN ('pending', 'running', 'paused')"
 
