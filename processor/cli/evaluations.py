@@ -266,16 +266,16 @@ def _print_steps(steps: Sequence[Step], *, dry_run: bool) -> None:
 
 
 def _print_list(evaluations: Sequence[Evaluation]) -> None:
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table()
-    for column in ("Name", "Type", "Status", "Version", "Updated (UTC)", "Id"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("Name", "Type", "Status", "Version", "Id"):
         table.add_column(column, no_wrap=column == "Id", overflow="fold")
     for each in evaluations:
         status = f"[{_STATUS_COLOURS[each.status]}]{each.status}[/]"
         if each.status_reason:
             status += f" {escape(each.status_reason)}"
-        updated = f"{each.updated_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(escape(each.name), each.evaluation_type, status, str(each.version), updated, each.id)
+        table.add_row(escape(each.name), each.evaluation_type, status, str(each.version), each.id)
     _console().print(table)
