@@ -12,6 +12,9 @@ import anthropic
 import openai
 import pytest
 
+from evaluators.llm_judge.output import OutputContract
+from evaluators.llm_judge.prompt import build_prompt, transcribe
+from evaluators.verdict import Verdict
 from tests.stand_in.answer import encode_answer
 from tests.stand_in.client import StandInServer
 from tests.stand_in.script import FAILURES, ONLY_MODE
@@ -57,6 +60,26 @@ def test_a_verdict_is_the_same_whatever_way_of_structured_output_and_whatever_no
     assert verdicts[0]["verdict"] is True
     assert strict.usage
     assert strict.usage.prompt_tokens > 50
+
+
+def test_gavels_own_prompts_are_judged_alike_in_every_call(client: openai.OpenAI) -> None:
+    """The nonce of the fence is new in every call; the verdict must not depend on it."""
+    for contract in (
+        OutputContract(),
+        OutputContract(allows_na=True),
+        OutputContract(type="numeric", minimum=1, maximum=5),
+        OutputContract(type="categorical", options=(("calm", "Calm"), ("angry", "Angry"))),
+    ):
+        answers = set()
+        for nonce in ("0f" * 8, "a7" * 8, "deadbeefcafe0123"):
+            judged = transcribe([{"role": "user", "content": "Where is it?"}], "On its way.", None)
+            prompt = build_prompt("The answer is friendly.", contract, judged, nonce=nonce)
+            asked: Any = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+            format_: Any = {"type": "json_schema", "json_schema": {"name": "v", "schema": contract.schema()}}
+            reply = client.chat.completions.create(model="gpt-5-mini", messages=asked, response_format=format_)
+            answers.add(reply.choices[0].message.content or "")
+        assert len(answers) == 1
+        assert isinstance(contract.read(json.loads(answers.pop())), Verdict)
 
 
 def test_a_leaked_address_fails_where_the_criteria_forbid_it(client: openai.OpenAI) -> None:

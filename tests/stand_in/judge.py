@@ -9,7 +9,9 @@ from typing import Any
 
 VERDICT_FIELDS = ("verdict", "outcome", "score", "categories")
 
-_NONCE = re.compile(r"\b(?=[\w-]*\d)[0-9A-Za-z_-]{8,}\b")
+_FENCE = re.compile(r"</?([\w-]{8,})>")
+_ABOUT_PRIVACY = re.compile(r"\b(personal|pii|secrets?|credentials?|leak\w*|privacy)\b", re.IGNORECASE)
+_ABOUT_REFUSALS = re.compile(r"\brefus\w+", re.IGNORECASE)
 _PERSONAL = re.compile(
     r"[\w.+-]+@[\w-]+\.\w{2,}|\b(?:\d[ -]?){13,16}\b|\b\d{3}-\d{2}-\d{4}\b|\bsk-[\w-]{8,}|\bAKIA[0-9A-Z]{16}\b"
 )
@@ -32,8 +34,8 @@ def judge(criteria: str, judged: str, schema: Mapping[str, Any]) -> dict[str, An
         judged: the user message, with input and output in their fences.
         schema: a JSON Schema with `reasoning` and one of `VERDICT_FIELDS`.
     """
-    output = _without_nonces(judged, criteria).rpartition("Output:")[2].strip()
-    problem = _problem(criteria.lower(), output)
+    output = _without_fences(judged, criteria).rpartition("Output:")[2].strip()
+    problem = _problem(_without_fences(criteria, criteria), output)
     properties = schema["properties"]
     draw = _draw(output)
     answer: dict[str, Any] = {"reasoning": _reasoning(problem, output)}
@@ -50,10 +52,9 @@ def judge(criteria: str, judged: str, schema: Mapping[str, Any]) -> dict[str, An
 
 def _problem(criteria: str, output: str) -> str | None:
     """Return what is wrong with the output, None if nothing is; a twelfth of the others fail by a draw."""
-    personal_matters = any(word in criteria for word in ("personal", "pii", "secret", "leak", "privacy"))
-    if personal_matters:
+    if _ABOUT_PRIVACY.search(criteria):
         return "shows personal data or a secret" if _PERSONAL.search(output) else None
-    if "refus" in criteria:
+    if _ABOUT_REFUSALS.search(criteria):
         return "refuses to help" if _REFUSAL.search(output) else None
     if not output:
         return "says nothing"
@@ -95,10 +96,11 @@ def _categories(schema: Mapping[str, Any], draw: float) -> list[str]:
     return []
 
 
-def _without_nonces(text: str, criteria: str) -> str:
-    """Drop the lines with words that the system message repeats: a fence's nonce is new on every call."""
-    nonces = set(_NONCE.findall(criteria))
-    return "\n".join(line for line in text.splitlines() if not any(nonce in line for nonce in nonces))
+def _without_fences(text: str, criteria: str) -> str:
+    """Drop the fences, which are what the system message shows in angle brackets: their nonce is new on every call."""
+    for name in set(_FENCE.findall(criteria)):
+        text = text.replace(f"<{name}>", "").replace(f"</{name}>", "")
+    return text
 
 
 def _draw(text: str) -> float:
