@@ -111,7 +111,7 @@ class Inserter:
                 self._wait(error, attempt, self._closing)
             else:
                 self._client = client
-        self._on_blocked(False)
+                self._on_blocked(False)
 
     def insert(self, batch: Batch) -> list[Refused]:
         """Insert all of `batch` but the rows that ClickHouse refuses, which are returned. Blocks until then.

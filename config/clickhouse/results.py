@@ -146,13 +146,15 @@ def summarise(client: Client, selection: Selection, rule: PassRule = _NEUTRAL) -
             countIf(isNotNull(latency_s)) AS timed,
             quantileExactIf(0.5)(ifNull(latency_s, 0), isNotNull(latency_s)) AS latency_p50_s,
             quantileExactIf(0.95)(ifNull(latency_s, 0), isNotNull(latency_s)) AS latency_p95_s,
-            sum(ifNull(input_tokens, 0)) AS input_tokens,
-            sum(ifNull(output_tokens, 0)) AS output_tokens,
-            countIf(isNotNull(cost_usd)) AS priced,
-            sum(ifNull(cost_usd, 0)) AS cost_usd
+            sum(ifNull(tokens_in, 0)) AS input_tokens,
+            sum(ifNull(tokens_out, 0)) AS output_tokens,
+            countIf(isNotNull(cost)) AS priced,
+            sum(ifNull(cost, 0)) AS cost_usd
         FROM
         (
-            SELECT outcome, skip_reason, latency_s, input_tokens, output_tokens, cost_usd, {passes} AS passes
+            SELECT
+                outcome, skip_reason, latency_s, {passes} AS passes,
+                input_tokens AS tokens_in, output_tokens AS tokens_out, cost_usd AS cost
             FROM evaluation_results FINAL
             WHERE {where.text}
         )

@@ -8,9 +8,11 @@ As a process of its own: `python -m tests.services.clickhouse_http DIRECTORY POR
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
+import socket
 import sys
 import tempfile
 import threading
@@ -96,9 +98,10 @@ class ClickHouseFront:
         return f"http://{who}127.0.0.1:{self.port}/gavel"
 
     def close(self) -> None:
-        """Stop listening and give the directory back."""
+        """Stop listening, cut what is connected, and give the directory back."""
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut_connections()
         self._thread.join()
         self._keeper.close()
 
@@ -150,6 +153,23 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], front: ClickHouseFront) -> None:
         super().__init__(address, _Handler)
         self.front = front
+        self._connected: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection: kept-alive ones would outlive the listener."""
+        self._connected.add(request)
+        super().process_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        """Forget the connection."""
+        self._connected.discard(request)
+        super().close_request(request)
+
+    def cut_connections(self) -> None:
+        """Cut every connection, as the end of a server process does."""
+        for connection in list(self._connected):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are part of the tests."""
