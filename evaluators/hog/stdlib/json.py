@@ -1,0 +1,234 @@
+"""JSON: parsing, writing and reading along a path.
+
+Parsing follows RFC 8259: no NaN, no trailing commas. Integers keep all their digits. A document nested more than
+1024 levels deep is not JSON here, whatever the depth of the calls around it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import msgspec
+import orjson
+
+from evaluators.hog.errors import HogInputError, HogJSONError, HogKeyError
+from evaluators.hog.functions import Function
+from evaluators.hog.runtime import Context
+from evaluators.hog.stdlib.arguments import CHARS_PER_STEP, FREE_CHARS, as_integer, as_text, charge_text
+from evaluators.hog.stdlib.conversion import to_float, to_int
+from evaluators.hog.values import MAX_DIGITS, Value, print_text, to_json
+
+_SAFE_CONTAINERS = 400
+"""With at most so many brackets a document cannot be nested too deeply for any decoder."""
+_ARRAY_BYTES = 64
+_OBJECT_BYTES = 200
+_MEMBER_BYTES = 48
+_decode = msgspec.json.decode
+
+
+def _parse(ctx: Context, text: str) -> Value:
+    """Return the value of a JSON text. HogJSONError if it is none."""
+    if len(text) > FREE_CHARS and _charge_document(ctx, text) > _SAFE_CONTAINERS:
+        _parse_to_limit(text)  # its fixed limit of depth decides, not the stack at hand
+    try:
+        return _decode(text)
+    except RecursionError:
+        return _parse_to_limit(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        raise _not_json(error) from None
+
+
+def _parse_to_limit(text: str) -> Value:
+    """Parse with a limit of depth that is the same on any stack; integers of 20 digits and more become floats."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "infinity" in str(error):  # an integer of more than 308 digits, which the other decoder takes
+            return None
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> HogJSONError:
+    if isinstance(error, UnicodeEncodeError):
+        return HogJSONError("Not valid JSON: half of a surrogate pair")
+    return HogJSONError(f"Not valid JSON: {str(error).removeprefix('JSON is malformed: ')}")
+
+
+def _charge_document(ctx: Context, text: str) -> int:
+    """Charge what a document becomes at most, by its punctuation, and return how many containers it has."""
+    arrays, objects = text.count("["), text.count("{")
+    members = text.count(",")
+    ctx.charge(len(text) + arrays * _ARRAY_BYTES + objects * _OBJECT_BYTES + members * _MEMBER_BYTES)
+    ctx.step(len(text) // (4 * CHARS_PER_STEP))
+    return arrays + objects
+
+
+def json_parse(ctx: Context, value: Value) -> Value:
+    """Return the value of a JSON text; null gives null."""
+    if value is None:
+        return None
+    return _parse(ctx, as_text("jsonParse", "its argument", value))
+
+
+def is_valid_json(ctx: Context, value: Value) -> bool:
+    """Whether a text is JSON; false if it is no text."""
+    if type(value) is not str:
+        return False
+    try:
+        _parse(ctx, value)
+    except HogJSONError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def json_stringify(ctx: Context, value: Value, indent: Value = None) -> str:
+    """Return JSON with `", "` and `": "` between parts, characters beyond ASCII escaped, as PostHog writes it.
+
+    A cycle, NaN and the infinities become null, tuples arrays, dates ISO 8601, functions their print form.
+    """
+    width = 0 if indent is None else as_integer("jsonStringify", "the indent", indent)
+    width = min(max(width, 0), 10)
+    if type(value) is str or type(value) is int or value is None or type(value) is bool:
+        charge_text(ctx, 6 * len(value) if type(value) is str else 0)
+        return print_text(value) if type(value) is int else json.dumps(value)
+    _charge_output(ctx, value, width)
+    try:
+        return json.dumps(to_json(value), indent=width or None)
+    except ValueError:  # to_json leaves nothing else that the encoder refuses
+        raise HogInputError(f"jsonStringify got an integer of more than {MAX_DIGITS} digits") from None
+
+
+def _charge_output(ctx: Context, value: Value, indent: int) -> None:
+    """Charge the text that a value becomes, before it is made.
+
+    A value that is reached along several ways is written several times: without this, thirty arrays that hold
+    each other twice would become a gigabyte.
+    """
+    path: set[int] = set()
+    stack: list[tuple[Value, bool]] = [(value, False)]
+    while stack:
+        item, leaving = stack.pop()
+        if leaving:
+            path.discard(id(item))
+            continue
+        if id(item) in path:
+            continue
+        members = list(item.values()) if type(item) is dict else item if type(item) in (list, tuple) else ()
+        size = 16 + len(members) * (4 + indent * (len(path) + 1))
+        if type(item) is dict:
+            size += sum(6 * len(key) for key in item if type(key) is str)
+        inner = []
+        for member in members:
+            if type(member) is str:
+                size += 6 * len(member) if not member.isascii() else 2 * len(member)
+            elif type(member) in (list, tuple, dict):
+                inner.append((member, False))
+        ctx.charge(size)
+        ctx.step(1 + len(members) // 8)
+        if inner:
+            path.add(id(item))
+            stack.append((item, True))
+            stack.extend(inner)
+
+
+# --------------------------------------------------------------------------------------------- along a path
+
+_MISSING = object()
+
+
+def _document(ctx: Context, value: Value) -> Value:
+    """Return the value, or what it is the JSON of; `_MISSING` if it is a text that is no JSON."""
+    if type(value) is not str:
+        return value
+    try:
+        return _parse(ctx, value)
+    except HogJSONError:
+        return _MISSING
+
+
+def _member(value: Value, key: Value) -> Value:
+    """Return the element at a 1-based position or the value of a key; `_MISSING` if there is none."""
+    if type(value) is dict:
+        return value.get(key, _MISSING) if type(key) is str or type(key) is int else _MISSING
+    if (type(value) is list or type(value) is tuple) and type(key) is int:
+        if key == 0:
+            raise HogKeyError("Array indexes start at 1")
+        if -len(value) <= key <= len(value):
+            return value[key - 1 if key > 0 else key]
+    return _MISSING
+
+
+def _at(ctx: Context, value: Value, path: tuple[Value, ...]) -> Value:
+    """Return what stands at the end of a path into a value or a JSON text, or None."""
+    current = _document(ctx, value)
+    for key in path:
+        current = _member(current, key)
+    return None if current is _MISSING else current
+
+
+def json_has(ctx: Context, value: Value, *path: Value) -> bool:
+    """Whether there is anything at the end of a path; texts on the way are read as JSON."""
+    current = _document(ctx, value)
+    for key in path:
+        current = _member(_document(ctx, current), key)
+        if current is _MISSING:
+            return False
+    return current is not _MISSING and value is not None
+
+
+def json_length(ctx: Context, value: Value, *path: Value) -> int:
+    """Count the elements or keys at the end of a path; 0 if there is no array or object."""
+    found = _at(ctx, value, path)
+    return len(found) if type(found) is list or type(found) is dict or type(found) is tuple else 0
+
+
+def json_extract(ctx: Context, value: Value, *path_and_type: Value) -> Value:
+    """Return what stands at the end of a path. The last argument, a ClickHouse type, is not looked at."""
+    return _at(ctx, value, path_and_type[:-1])
+
+
+def json_extract_string(ctx: Context, value: Value, *path: Value) -> str | None:
+    """Return what stands at the end of a path as text, or null."""
+    found = _at(ctx, value, path)
+    return None if found is None else print_text(found)
+
+
+def json_extract_int(ctx: Context, value: Value, *path: Value) -> int | None:
+    """Return what stands at the end of a path as `toInt` gives it."""
+    return to_int(_at(ctx, value, path))
+
+
+def json_extract_float(ctx: Context, value: Value, *path: Value) -> float | None:
+    """Return what stands at the end of a path as `toFloat` gives it."""
+    found = to_float(_at(ctx, value, path))
+    return found if found is None or math.isfinite(found) else None
+
+
+def json_extract_bool(ctx: Context, value: Value, *path: Value) -> bool:
+    """Whether there is a true at the end of a path."""
+    return _at(ctx, value, path) is True
+
+
+def json_extract_array_raw(ctx: Context, value: Value, *path: Value) -> list[Value] | None:
+    """Return the array at the end of a path, or null."""
+    found = _at(ctx, value, path)
+    return list(found) if type(found) is list or type(found) is tuple else None
+
+
+FUNCTIONS = {
+    "jsonParse": Function(json_parse, 1, 1, needs_context=True),
+    "isValidJSON": Function(is_valid_json, 1, 1, needs_context=True),
+    "jsonStringify": Function(json_stringify, 1, 2, needs_context=True),
+    "JSONHas": Function(json_has, 1, None, needs_context=True),
+    "JSONLength": Function(json_length, 1, None, needs_context=True),
+    "JSONExtract": Function(json_extract, 2, None, needs_context=True),
+    "JSONExtractString": Function(json_extract_string, 1, None, needs_context=True),
+    "JSONExtractInt": Function(json_extract_int, 1, None, needs_context=True),
+    "JSONExtractFloat": Function(json_extract_float, 1, None, needs_context=True),
+    "JSONExtractBool": Function(json_extract_bool, 1, None, needs_context=True),
+    "JSONExtractArrayRaw": Function(json_extract_array_raw, 1, None, needs_context=True),
+}

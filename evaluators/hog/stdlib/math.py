@@ -1,0 +1,162 @@
+"""Rounding, and the operators as functions. As functions they evaluate all their arguments."""
+
+from __future__ import annotations
+
+import math
+
+from evaluators.hog import operations
+from evaluators.hog.errors import HogTypeError
+from evaluators.hog.functions import Function
+from evaluators.hog.runtime import Context
+from evaluators.hog.stdlib.arguments import as_integer, as_number
+from evaluators.hog.values import Value, compare, equal
+
+_MOST_PLACES = 330
+"""Decimal places beyond which no float differs from another."""
+
+
+def round_to(value: Value, places: Value = None) -> int | float:
+    """Round to the nearest whole number, halves to the even one; with places, to so many decimals."""
+    number = as_number("round", value)
+    if places is not None:
+        digits = max(-_MOST_PLACES, min(as_integer("round", "the number of decimals", places), _MOST_PLACES))
+        return round(number, digits) if math.isfinite(_as_float(number)) else number
+    return number if type(number) is int else round(number) if math.isfinite(number) else number
+
+
+def _as_float(number: int | float) -> float:
+    return 0.0 if type(number) is int else number
+
+
+def floor(value: Value, places: Value = None) -> int | float:
+    """Round down to a whole number, or to so many decimals."""
+    number = as_number("floor", value)
+    if type(number) is float and not math.isfinite(number):
+        return number
+    if places is None:
+        return math.floor(number)
+    digits = max(-_MOST_PLACES, min(as_integer("floor", "the number of decimals", places), _MOST_PLACES))
+    if type(number) is int:
+        return number if digits >= 0 else number // 10**-digits * 10**-digits
+    rounded = round(number, digits)
+    return rounded if rounded <= number else round(rounded - 10.0**-digits, digits)
+
+
+def ceil(value: Value) -> int | float:
+    """Round up to a whole number."""
+    number = as_number("ceil", value)
+    return number if type(number) is float and not math.isfinite(number) else math.ceil(number)
+
+
+def absolute(value: Value) -> int | float:
+    """Return the number without its sign."""
+    return abs(as_number("abs", value))
+
+
+def min2(left: Value, right: Value) -> Value:
+    """Return the lesser of two values; null if either is null."""
+    order = compare(left, right)
+    return _unordered(left, right) if order is None else left if order < 0 else right
+
+
+def max2(left: Value, right: Value) -> Value:
+    """Return the greater of two values; null if either is null."""
+    order = compare(left, right)
+    return _unordered(left, right) if order is None else left if order > 0 else right
+
+
+def _unordered(left: Value, right: Value) -> Value:
+    """Return null if either is null; else one is NaN, and so is what they give."""
+    return None if left is None or right is None else math.nan
+
+
+def plus(ctx: Context, left: Value, right: Value) -> Value:
+    """Return what `left + right` gives."""
+    return operations.add(ctx, right, left)
+
+
+def minus(left: Value, right: Value) -> Value:
+    """Return what `left - right` gives."""
+    return operations.subtract(right, left)
+
+
+def not_equals(left: Value, right: Value) -> bool:
+    """Whether `left != right`."""
+    return not equal(left, right)
+
+
+def greater(left: Value, right: Value) -> bool:
+    """Whether `left > right`; false if either is null."""
+    order = compare(left, right)
+    return order is not None and order > 0
+
+
+def greater_or_equals(left: Value, right: Value) -> bool:
+    """Whether `left >= right`; false if either is null."""
+    order = compare(left, right)
+    return order is not None and order >= 0
+
+
+def less(left: Value, right: Value) -> bool:
+    """Whether `left < right`; false if either is null."""
+    order = compare(left, right)
+    return order is not None and order < 0
+
+
+def less_or_equals(left: Value, right: Value) -> bool:
+    """Whether `left <= right`; false if either is null."""
+    order = compare(left, right)
+    return order is not None and order <= 0
+
+
+def negate(value: Value) -> bool:
+    """Whether the value is not true."""
+    return not value
+
+
+def all_true(*values: Value) -> bool:
+    """Whether all values are true."""
+    return all(values)
+
+
+def any_true(*values: Value) -> bool:
+    """Whether any value is true."""
+    return any(values)
+
+
+def choose(condition: Value, then: Value, otherwise: Value) -> Value:
+    """Return the second argument if the first is true, else the third."""
+    return then if condition else otherwise
+
+
+def multi_if(*arguments: Value) -> Value:
+    """Return the value after the first true condition, else the last argument."""
+    if len(arguments) % 2 == 0:
+        raise HogTypeError("multiIf needs pairs of a condition and a value, then one value for when none is true")
+    for at in range(0, len(arguments) - 1, 2):
+        if arguments[at]:
+            return arguments[at + 1]
+    return arguments[-1]
+
+
+FUNCTIONS = {
+    "round": Function(round_to, 1, 2, cheap=True),
+    "floor": Function(floor, 1, 2, cheap=True),
+    "ceil": Function(ceil, 1, 1, cheap=True),
+    "abs": Function(absolute, 1, 1, cheap=True),
+    "min2": Function(min2, 2, 2),
+    "max2": Function(max2, 2, 2),
+    "plus": Function(plus, 2, 2, needs_context=True),
+    "minus": Function(minus, 2, 2, cheap=True),
+    "equals": Function(equal, 2, 2),
+    "notEquals": Function(not_equals, 2, 2),
+    "greater": Function(greater, 2, 2),
+    "greaterOrEquals": Function(greater_or_equals, 2, 2),
+    "less": Function(less, 2, 2),
+    "lessOrEquals": Function(less_or_equals, 2, 2),
+    "not": Function(negate, 1, 1, cheap=True),
+    "and": Function(all_true, 1, None, cheap=True),
+    "or": Function(any_true, 1, None, cheap=True),
+    "if": Function(choose, 3, 3, cheap=True),
+    "multiIf": Function(multi_if, 3, None, cheap=True),
+}

@@ -1,0 +1,57 @@
+"""Regexes (RE2, in linear time) and `like` patterns as functions: what the operators do."""
+
+from __future__ import annotations
+
+from evaluators.hog import operations
+from evaluators.hog.functions import Function
+from evaluators.hog.regex import extract
+from evaluators.hog.runtime import Context
+from evaluators.hog.stdlib.arguments import CHARS_PER_STEP, FREE_CHARS, as_text
+from evaluators.hog.values import Value
+
+
+def match(ctx: Context, value: Value, pattern: Value) -> bool:
+    """Return what `value =~ pattern` gives: false if either is null or empty."""
+    if type(value) is str and len(value) > FREE_CHARS:
+        ctx.step(len(value) // CHARS_PER_STEP)
+    return operations.regex(pattern, value)
+
+
+def extract_regex(ctx: Context, value: Value, pattern: Value) -> str:
+    """Return the first group of the first match, the match if there are no groups, `''` if it does not match."""
+    if value is None or pattern is None:
+        return ""
+    haystack = as_text("extractRegex", "the text", value)
+    if len(haystack) > FREE_CHARS:
+        ctx.step(len(haystack) // CHARS_PER_STEP)
+    return extract(haystack, as_text("extractRegex", "the pattern", pattern))
+
+
+def like(value: Value, pattern: Value) -> bool:
+    """Return what `value like pattern` gives."""
+    return operations.like(pattern, value)
+
+
+def ilike(value: Value, pattern: Value) -> bool:
+    """Return what `value ilike pattern` gives."""
+    return operations.ilike(pattern, value)
+
+
+def not_like(value: Value, pattern: Value) -> bool:
+    """Return what `value not like pattern` gives."""
+    return not operations.like(pattern, value)
+
+
+def not_ilike(value: Value, pattern: Value) -> bool:
+    """Return what `value not ilike pattern` gives."""
+    return not operations.ilike(pattern, value)
+
+
+FUNCTIONS = {
+    "match": Function(match, 2, 2, needs_context=True),
+    "extractRegex": Function(extract_regex, 2, 2, needs_context=True),
+    "like": Function(like, 2, 2),
+    "ilike": Function(ilike, 2, 2),
+    "notLike": Function(not_like, 2, 2),
+    "notILike": Function(not_ilike, 2, 2),
+}
