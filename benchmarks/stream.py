@@ -156,7 +156,7 @@ def _watch(stage: Any, metrics: Any, count: int, marks: dict[str, float], sample
     """Note when the first record was taken up and when the last was committed; then stop the stage."""
     process = psutil.Process()
     records = metrics.registry.get_sample_value
-    topic = stage._topics[0]
+    topic = stage.topics[0]
     quarter = 1
     while True:
         seen = records("gavel_records_consumed_total", {"role": "matcher", "topic": topic}) or 0
@@ -165,7 +165,7 @@ def _watch(stage: Any, metrics: Any, count: int, marks: dict[str, float], sample
         if seen >= count * quarter / 4:
             sampled.append(process.memory_info().rss // 2**20)
             quarter += 1
-        if seen >= count and not stage._ledger.records_in_flight:
+        if seen >= count and not stage.records_in_flight:
             marks["end"], marks["cpu_end"] = time.perf_counter(), time.process_time()
             stage.stop()
             return

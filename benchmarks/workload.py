@@ -12,9 +12,34 @@ import orjson
 TEAM_ID = 1
 MODELS = tuple(f"model-{n}" for n in range(50))
 _WORDS = (
-    "refund invoice order parcel customer account answer question policy return delivery weekend support "
-    "please thank explain because until change address contract renewal upgrade error message screen login"
-).split()
+    "refund",
+    "invoice",
+    "order",
+    "parcel",
+    "customer",
+    "account",
+    "answer",
+    "question",
+    "policy",
+    "return",
+    "delivery",
+    "weekend",
+    "support",
+    "please",
+    "thank",
+    "explain",
+    "because",
+    "until",
+    "change",
+    "address",
+    "contract",
+    "renewal",
+    "upgrade",
+    "error",
+    "message",
+    "screen",
+    "login",
+)
 
 HOG_SOURCE = """
 let maxLength := 2000

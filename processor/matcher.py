@@ -12,9 +12,9 @@ from time import perf_counter
 from typing import Any, Protocol
 
 import structlog
-from config.snapshot import CompiledEvaluation, Snapshot
 
 from conditions import EventRow, RowError, decode_row
+from config.snapshot import CompiledEvaluation, Snapshot
 from evaluators.generation import Generation
 from evaluators.hog import HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
@@ -120,7 +120,56 @@ class EventMatcher:
         self._templates: dict[int, tuple[CompiledEvaluation, ResultTemplate]] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
 
-    def runs(
+    def take(self, message: Any, snapshot: Snapshot, outputs: list[Output]) -> None:
+        """Work through one event message: skip, match, run or hand on.
+
+        Raises:
+            RowError: it is no event row, or its properties cannot be decoded.
+            EventTooLarge: it is over `MAX_EVENT_BYTES`.
+        """
+        counts = self.counts
+        value = message.value()
+        if value is None:
+            counts["skipped", "tombstone"] += 1
+            return
+        headers = message.headers()
+        track = _track(headers) if headers else None
+        if track is None:
+            if _MARK not in value:
+                counts["skipped", "other_event"] += 1
+                return
+        elif track != _TRACK:
+            counts["skipped", "other_track"] += 1
+            return
+        if len(value) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"the event has {len(value)} bytes; the limit is {MAX_EVENT_BYTES}")
+        row = decode_row(value)
+        if row.event != GENERATION_EVENT:
+            counts["skipped", "other_event"] += 1
+            return
+        team = snapshot.teams.get(row.team_id)
+        if team is None:
+            counts["skipped", "team_without_evaluations"] += 1
+            return
+        result = team.matcher.match(row)
+        for index, detail in result.errors:
+            counts["outcome", "error"] += 1
+            self._log_error(str(team.evaluations[index].definition.id), row.uuid, detail)
+        if result.sampled_out:
+            counts["outcome", "sampled_out"] += len(result.sampled_out)
+        matched = result.matched
+        if matched:
+            counts["outcome", "matched"] += len(matched)
+            evaluations = team.evaluations
+            self._runs(row, message, [(evaluations[i], condition) for i, condition in matched], outputs)
+        counts["outcome", "filtered"] += team.enabled - len(matched) - len(result.sampled_out) - len(result.errors)
+
+    def _log_error(self, evaluation_id: str, event_uuid: str, detail: str) -> None:
+        structlog.get_logger("gavel.matcher").warning(
+            "condition_error", evaluation_id=evaluation_id, event_uuid=event_uuid, error=detail
+        )
+
+    def _runs(
         self, row: EventRow, message: Any, matched: list[tuple[CompiledEvaluation, str]], outputs: list[Output]
     ) -> None:
         """Make or hand on the runs of `matched` (evaluation, condition id) over one event.
@@ -261,7 +310,7 @@ class MatcherWorker(Worker):
             failed = 0
             for message in span.messages:
                 try:
-                    self._one(message, snapshot, outputs)
+                    self._events.take(message, snapshot, outputs)
                 except RowError as error:
                     failed += 1
                     outputs.append(self._dead(message, "decode", str(error)))
@@ -271,49 +320,6 @@ class MatcherWorker(Worker):
             self._guard.note(len(span.messages), failed)
             self._finished.append((span, outputs))
         self._events.flush_counts()
-
-    def _one(self, message: Any, snapshot: Snapshot, outputs: list[Output]) -> None:
-        counts = self._events.counts
-        value = message.value()
-        if value is None:
-            counts["skipped", "tombstone"] += 1
-            return
-        headers = message.headers()
-        track = _track(headers) if headers else None
-        if track is None:
-            if _MARK not in value:
-                counts["skipped", "other_event"] += 1
-                return
-        elif track != _TRACK:
-            counts["skipped", "other_track"] += 1
-            return
-        if len(value) > MAX_EVENT_BYTES:
-            raise EventTooLarge(f"the event has {len(value)} bytes; the limit is {MAX_EVENT_BYTES}")
-        row = decode_row(value)
-        if row.event != GENERATION_EVENT:
-            counts["skipped", "other_event"] += 1
-            return
-        team = snapshot.teams.get(row.team_id)
-        if team is None:
-            counts["skipped", "team_without_evaluations"] += 1
-            return
-        result = team.matcher.match(row)
-        for index, detail in result.errors:
-            counts["outcome", "error"] += 1
-            self._log_error(str(team.evaluations[index].definition.id), row.uuid, detail)
-        if result.sampled_out:
-            counts["outcome", "sampled_out"] += len(result.sampled_out)
-        matched = result.matched
-        if matched:
-            counts["outcome", "matched"] += len(matched)
-            evaluations = team.evaluations
-            self._events.runs(row, message, [(evaluations[i], condition) for i, condition in matched], outputs)
-        counts["outcome", "filtered"] += team.enabled - len(matched) - len(result.sampled_out) - len(result.errors)
-
-    def _log_error(self, evaluation_id: str, event_uuid: str, detail: str) -> None:
-        structlog.get_logger("gavel.matcher").warning(
-            "condition_error", evaluation_id=evaluation_id, event_uuid=event_uuid, error=detail
-        )
 
     def _dead(self, message: Any, reason: Reason, detail: str) -> Output:
         self._events.counts["dead_letter", reason] += 1

@@ -71,7 +71,7 @@ class Stage:
         metrics: Metrics,
     ) -> None:
         self.role = role
-        self._topics = topics
+        self.topics = topics
         self._consumer = consumer
         self._committer = committer
         self._worker = worker
@@ -104,7 +104,7 @@ class Stage:
             if not self._await_worker():
                 return
             self._consumer.subscribe(
-                self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                self.topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
             self.subscribed = True
             while not self._stop.is_set():
@@ -132,6 +132,11 @@ class Stage:
             if self._stop.wait(0.1):
                 return False
         return True
+
+    @property
+    def records_in_flight(self) -> int:
+        """Records taken up and not committed. May be read from any thread."""
+        return self._ledger.records_in_flight
 
     # -- the loop -------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ def test_headers_of_others_are_passed_over() -> None:
 def test_parking_counts_attempts_and_keeps_the_first_time() -> None:
     once = TASK.parked(now_ms=100, not_before_ms=150, cause="timeout")
     twice = once.parked(now_ms=200, not_before_ms=260, cause="rate_limited")
-    assert (twice.attempt, twice.parked_since_ms, twice.not_before_ms, twice.parked_cause) == (2, 100, 260, "rate_limited")
+    assert (twice.attempt, twice.parked_since_ms, twice.not_before_ms) == (2, 100, 260)
+    assert twice.parked_cause == "rate_limited"
     assert read_task(twice.headers()) == twice
 
 
