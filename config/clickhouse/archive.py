@@ -1,6 +1,6 @@
-"""Reading events back: single ones, lists, the newest generations, and the archive for replays.
+"""Reading the archive of events in order, for replays.
 
-Lists are read in pages by key, so memory is bounded by a page whatever the range.
+Pages are read by key, so memory is bounded by a page whatever the range.
 """
 
 from __future__ import annotations
@@ -16,106 +16,6 @@ from config.clickhouse.query import Where, rows, to_microseconds
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-GENERATION, EVALUATION = "$ai_generation", "$ai_evaluation"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event of the archive, or a result as the event that it is.
-
-    Attributes:
-        properties: JSON text as it came.
-    """
-
-    uuid: str
-    event: str
-    team_id: int
-    distinct_id: str
-    timestamp: datetime
-    created_at: datetime
-    person_mode: str
-    properties: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventSelection:
-    """Which events are read. Unset fields select everything; times are aware, `before` is excluded."""
-
-    team_id: int
-    event: str | None = None
-    distinct_id: str | None = None
-    after: datetime | None = None
-    before: datetime | None = None
-    uuid: str | None = None
-    trace_id: str | None = None
-
-
-def _source(selection: EventSelection, table: str, event: str) -> tuple[str, Where]:
-    where = Where()
-    where.add("team_id = {team_id:Int64}", team_id=selection.team_id)
-    for name in ("distinct_id", "uuid", "trace_id"):
-        where.add(f"{name} = {{{name}:String}}", **{name: getattr(selection, name)})
-    where.between(selection.after, selection.before)
-    columns = (
-        f"uuid, '{event}' AS event, team_id, distinct_id, timestamp, created_at, toString(person_mode) AS person_mode"
-    )
-    return f"SELECT {columns}, properties FROM {table} FINAL WHERE {where.text}", where  # noqa: S608  # own text; values are bound
-
-
-def find_events(
-    client: Client,
-    selection: EventSelection,
-    *,
-    limit: int = 100,
-    offset: int = 0,
-    older_than: StoredEvent | None = None,
-) -> list[StoredEvent]:
-    """Return one page of events and results, newest first.
-
-    Args:
-        older_than: the last event of the page before; pages by key stay cheap however far they go.
-    """
-    sources = []
-    values: dict[str, Any] = {}
-    for table, event in (("ai_events", GENERATION), ("evaluation_results", EVALUATION)):
-        if selection.event in (None, event):
-            query, where = _source(selection, table, event)
-            if older_than is not None:
-                query += " AND (timestamp, uuid) < (fromUnixTimestamp64Micro({key_us:Int64}, 'UTC'), {key_uuid:String})"
-                values |= {"key_us": to_microseconds(older_than.timestamp), "key_uuid": older_than.uuid}
-            sources.append(query)
-            values |= where.values
-    if not sources:
-        return []
-    values |= {"limit": limit, "offset": offset}
-    found = rows(
-        client,
-        f"""
-        SELECT * FROM ({" UNION ALL ".join(sources)})
-        ORDER BY timestamp DESC, uuid DESC
-        LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}
-        """,  # noqa: S608  # composed of this module's own text; values are bound
-        values,
-    )
-    return [StoredEvent(**row) for row in found]
-
-
-def iterate_events(client: Client, selection: EventSelection, *, page: int = 200) -> Iterator[StoredEvent]:
-    """Yield events, newest first, a page at a time; for filters that only Python can apply."""
-    last: StoredEvent | None = None
-    while True:
-        found = find_events(client, selection, limit=page, older_than=last)
-        yield from found
-        if len(found) < page:
-            return
-        last = found[-1]
-
-
-def find_event(client: Client, team_id: int, uuid: str) -> StoredEvent | None:
-    """Return the event or result with this id of this team."""
-    found = find_events(client, EventSelection(team_id, uuid=uuid), limit=1)
-    return found[0] if found else None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -208,9 +108,13 @@ def _archive_page(
             key_us=position.timestamp_us,
             key_uuid=position.uuid,
         )
+    # Copies of an event have one sort key, so they lie side by side and the page is read in the table's order;
+    # FINAL would go through the whole range for every page.
     query = f"""
-        SELECT {_ARCHIVED} FROM ai_events FINAL WHERE {where.text}
-        ORDER BY team_id, timestamp, uuid LIMIT {{page:UInt32}}
+        SELECT {_ARCHIVED} FROM ai_events WHERE {where.text}
+        ORDER BY team_id, timestamp, uuid, precedence DESC
+        LIMIT 1 BY team_id, timestamp, uuid
+        LIMIT {{page:UInt32}}
     """  # noqa: S608  # composed of this module's own text; values are bound
     return rows(client, query, {**where.values, "page": page})
 
