@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from conditions import ConditionError, ConditionSet, parse_conditions
 from config.outputs import OUTPUT_CONFIGS, OutputConfig
+from config.storable import find_unstorable
 
 EvaluationType = Literal["llm_judge", "hog"]
 OutputType = Literal["boolean", "numeric", "categorical"]
@@ -238,6 +239,13 @@ class EvaluationDraft(_Part):
             raise PydanticCustomError(
                 "in_part", "{text}", {"text": "Hog gives booleans; use output_type boolean.", "path": ("output_type",)}
             )
+        return self
+
+    @model_validator(mode="after")
+    def _storable(self) -> Self:
+        for path, problem in find_unstorable(self.model_dump(mode="python")):
+            context = {"text": problem, "path": path[:1] if path[0] == "conditions" else path}
+            raise PydanticCustomError("in_part", "{text}", context)
         return self
 
     def judging(self) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from config.definitions import Evaluation, EvaluationDraft, Status, StatusReason, load_stored, to_raw
+from config.storable import is_storable
 from config.store.audit import AuditEntry, difference, read_audit, record
 from config.store.engine import Database, StoreError
 from config.store.revision import bump, lock_definitions
@@ -231,7 +232,7 @@ def get_evaluation(
     """Return one evaluation within a transaction; see `Evaluations.get`."""
     row = (
         connection.execute(
-            select(evaluations).where(evaluations.c.team_id == team_id, evaluations.c.id == evaluation_id)
+            select(evaluations).where(evaluations.c.team_id == team_id, evaluations.c.id == canonical_id(evaluation_id))
         )
         .mappings()
         .one_or_none()
@@ -365,16 +366,26 @@ def from_row(row: RowMapping) -> Evaluation:
     return load_stored({name: row[name] for name in Evaluation.model_fields})
 
 
+def canonical_id(identity: str) -> str | None:
+    """Return a UUID as ids are stored, or None, which no id is, for a text that is no UUID."""
+    try:
+        return str(uuid.UUID(identity))
+    except ValueError:
+        return None
+
+
 def _conditions(team_id: int, query: EvaluationQuery) -> ColumnElement[bool]:
     columns = evaluations.c
     wanted: list[ColumnElement[bool]] = [columns.team_id == team_id, columns.deleted.is_(False)]
     if query.enabled is not None:
         wanted.append(columns.enabled.is_(query.enabled))
     if query.ids is not None:
-        wanted.append(columns.id.in_(query.ids))
+        wanted.append(columns.id.in_([canonical_id(identity) for identity in query.ids]))
     if query.evaluation_type is not None:
         wanted.append(columns.evaluation_type == query.evaluation_type)
-    if query.search:
+    if not is_storable(query.search):
+        wanted.append(false())
+    elif query.search:
         wanted.append(
             or_(
                 columns.name.icontains(query.search, autoescape=True),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from config.store.engine import Database
 
 PathsArgument = Annotated[list[Path], typer.Argument(help="YAML files, or folders of them.", metavar="FILE|DIR…")]
-TeamOption = Annotated[int, typer.Option("--team", help="Team that owns the evaluations.", min=0)]
+TeamOption = Annotated[int, typer.Option("--team", help="Team that owns the evaluations.", min=0, max=2**63 - 1)]
 _COLOURS = {"created": "green", "updated": "yellow", "restored": "yellow", "deleted": "red", "unchanged": "dim"}
 _STATUS_COLOURS = {"active": "green", "paused": "dim", "error": "red"}
 
