@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from processor.deadline import Deadline
@@ -29,6 +29,8 @@ class JudgeWorker(Worker):
         handle: called on the event loop's thread.
         ready: whether work can be done (definitions are loaded).
         admit: gives records back that are not due yet.
+        background: run on the loop beside the records, for as long as the worker lives; what it raises ends
+            the process.
         shutdown: awaited on the loop when the worker closes.
     """
 
@@ -40,6 +42,7 @@ class JudgeWorker(Worker):
         *,
         ready: Callable[[], bool],
         admit: Admit | None = None,
+        background: Callable[[], Coroutine[Any, Any, None]] | None = None,
         shutdown: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._handle = handle
@@ -50,9 +53,12 @@ class JudgeWorker(Worker):
         self._running: dict[Span, asyncio.Task[None]] = {}
         self._submitted = 0
         self._collected = 0
+        self._control: Control | None = None
+        self._wake = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge-loop", daemon=True)
         self._thread.start()
+        self._background = None if background is None else asyncio.run_coroutine_threadsafe(background(), self._loop)
 
     def ready(self) -> bool:
         """See `Worker.ready`."""
@@ -60,7 +66,12 @@ class JudgeWorker(Worker):
 
     def admit(self, source: TopicAndPartition, messages: list[Any], control: Control) -> list[Any]:
         """See `Worker.admit`."""
+        self._control = control
         return messages if self._admit is None else self._admit(source, messages, control)
+
+    def wake(self) -> None:
+        """Let records that were given back be looked at again now. Safe from any thread."""
+        self._wake.set()
 
     def submit(self, spans: list[Span]) -> None:
         """Start a coroutine for each span (of one record)."""
@@ -85,6 +96,11 @@ class JudgeWorker(Worker):
 
     def collect(self) -> Iterable[tuple[Span, list[Output]]]:
         """Return what has finished. A defect in `handle` is raised here, on the polling thread."""
+        if self._background is not None and self._background.done():
+            self._background.result()
+        if self._wake.is_set() and self._control is not None:
+            self._wake.clear()
+            self._control.wake()
         found: list[tuple[Span, list[Output]]] = []
         while True:
             try:
@@ -116,6 +132,8 @@ class JudgeWorker(Worker):
 
     def close(self) -> None:
         """Stop the event loop, after `shutdown`."""
+        if self._background is not None:
+            self._background.cancel()
         if self._shutdown is not None:
             asyncio.run_coroutine_threadsafe(_await(self._shutdown), self._loop).result(timeout=10.0)
         self._loop.call_soon_threadsafe(self._loop.stop)

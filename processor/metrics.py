@@ -36,6 +36,17 @@ MetricName = Literal[
     "gavel_sink_insert_seconds",
     "gavel_sink_retries",
     "gavel_sink_blocked",
+    "gavel_judge_calls",
+    "gavel_judge_call_seconds",
+    "gavel_judge_tokens",
+    "gavel_judge_cost_usd",
+    "gavel_judge_parked",
+    "gavel_judge_probes",
+    "gavel_judge_status_changes",
+    "gavel_judge_output_modes",
+    "gavel_judge_breakers_open",
+    "gavel_judge_in_flight",
+    "gavel_judge_waiting",
     "gavel_snapshot_revision",
     "gavel_snapshot_age_seconds",
     "gavel_snapshot_failures",
@@ -99,6 +110,31 @@ CATALOGUE: dict[MetricName, MetricDefinition] = {
     ),
     "gavel_sink_retries": MetricDefinition("counter", "Inserts that failed and were tried again", ("reason",)),
     "gavel_sink_blocked": MetricDefinition("gauge", "1 while ClickHouse takes nothing and the sink waits"),
+    "gavel_judge_calls": MetricDefinition(
+        "counter",
+        "Calls to models, by how they ended (answered, cached, cancelled, or the kind of failure)",
+        ("provider", "model", "outcome"),
+    ),
+    "gavel_judge_call_seconds": MetricDefinition("histogram", "Time of one call to a model", ("provider",), _SECONDS),
+    "gavel_judge_tokens": MetricDefinition(
+        "counter", "Tokens that judges used, by direction (input, output)", ("provider", "model", "direction")
+    ),
+    "gavel_judge_cost_usd": MetricDefinition(
+        "counter", "US dollars that judges cost by the price table", ("provider", "model")
+    ),
+    "gavel_judge_parked": MetricDefinition("counter", "Judge runs parked, by cause", ("cause",)),
+    "gavel_judge_probes": MetricDefinition(
+        "counter", "Probes of keys and models that failed, by outcome", ("outcome",)
+    ),
+    "gavel_judge_status_changes": MetricDefinition(
+        "counter", "Evaluations that judges switched off (error) and on again (active)", ("status", "reason")
+    ),
+    "gavel_judge_output_modes": MetricDefinition(
+        "counter", "Descents of the structured-output ladder, by the mode arrived at", ("model", "mode")
+    ),
+    "gavel_judge_breakers_open": MetricDefinition("gauge", "Keys and models whose breaker is not closed"),
+    "gavel_judge_in_flight": MetricDefinition("gauge", "Calls to models in flight"),
+    "gavel_judge_waiting": MetricDefinition("gauge", "Judge runs that wait for a slot"),
     "gavel_snapshot_revision": MetricDefinition("gauge", "Revision of the definitions in memory"),
     "gavel_snapshot_age_seconds": MetricDefinition("gauge", "Seconds since the definitions were last confirmed"),
     "gavel_snapshot_failures": MetricDefinition("counter", "Loads of the definitions that failed"),

@@ -16,6 +16,7 @@ from config.store.evaluations import Evaluations
 from processor.committer import AtLeastOnceCommitter, Committer, TransactionalCommitter
 from processor.dead_letters import RatioGuard
 from processor.hog_status import HogFailures
+from processor.judge_role import build_judge_stage
 from processor.kafka import KafkaClients
 from processor.matcher import EventMatcher, MatcherWorker
 from processor.metrics import Metrics
@@ -142,4 +143,8 @@ def build_sink(context: RoleContext) -> Stage:
     )
 
 
-BUILDERS: dict[str, Callable[[RoleContext], Stage]] = {"matcher": build_matcher, "sink": build_sink}
+BUILDERS: dict[str, Callable[[RoleContext], Stage]] = {
+    "matcher": build_matcher,
+    "judge": build_judge_stage,
+    "sink": build_sink,
+}

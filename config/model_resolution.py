@@ -1,0 +1,139 @@
+"""Which key and which model judge an evaluation.
+
+    Unresolved      none can be found: the reason as the evaluation's status shows it
+
+A pinned key must exist and be usable. Without one the team's active key serves, if it belongs to the provider that
+is configured. Without any configuration the active key and its provider's default model serve, and for a team
+without a key the operator's trial key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from config.definitions import ModelConfiguration, StatusReason
+from config.settings.sections import Judge as JudgeSettings
+from config.store.provider_keys import OpenKey
+from evaluators.llm_judge.providers import PROVIDERS, Endpoint, EndpointError, make_endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """Where an evaluation's calls go, and to which model."""
+
+    endpoint: Endpoint
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TeamKeys:
+    """A team's keys by id, and the active one's id."""
+
+    keys: Mapping[str, OpenKey] = field(default_factory=dict)
+    active_id: str | None = None
+
+
+class Unresolved(Exception):
+    """No key and model can be found.
+
+    Attributes:
+        code: `key_not_found`, `key_invalid`, `provider_key_required` or `no_default_model`.
+        reason: the evaluation's status reason.
+    """
+
+    def __init__(self, code: str, reason: StatusReason, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.reason: StatusReason = reason
+        self.detail = detail
+
+
+def resolve_model(
+    configuration: ModelConfiguration | None,
+    team: TeamKeys,
+    settings: JudgeSettings,
+    *,
+    ignore_state: bool = False,
+) -> ResolvedModel:
+    """Return the key and the model for a configuration.
+
+    Args:
+        ignore_state: also take a key that is known not to work, to probe whether it does again.
+
+    Raises:
+        Unresolved: there is none.
+    """
+    if configuration is not None and configuration.provider_key_id is not None:
+        pinned = team.keys.get(str(configuration.provider_key_id))
+        if pinned is None:
+            raise Unresolved(
+                "key_not_found", "provider_key_deleted", "the provider key of this evaluation is gone; choose another"
+            )
+        return ResolvedModel(_own(pinned, settings, ignore_state), configuration.model)
+    active = team.keys.get(team.active_id) if team.active_id is not None else None
+    if configuration is None:
+        if active is None:
+            return _trial(None, settings)
+        model = PROVIDERS[active.key.provider].default_model
+        if model is None:
+            raise Unresolved(
+                "no_default_model",
+                "no_default_model",
+                f"{active.key.provider} has no default model; name one in model_configuration",
+            )
+        return ResolvedModel(_own(active, settings, ignore_state), model)
+    if active is None:
+        return _trial(configuration, settings)
+    if active.key.provider != configuration.provider:
+        raise Unresolved(
+            "provider_key_required",
+            "provider_key_required",
+            f"the active key is for {active.key.provider}, the evaluation is for {configuration.provider}; add a key",
+        )
+    return ResolvedModel(_own(active, settings, ignore_state), configuration.model)
+
+
+def _own(found: OpenKey, settings: JudgeSettings, ignore_state: bool) -> Endpoint:
+    key = found.key
+    if found.api_key is None:
+        raise Unresolved(
+            "key_invalid",
+            "provider_key_invalid",
+            "the stored key cannot be decrypted; store it again or see secret_keys",
+        )
+    if key.state in ("invalid", "error") and not ignore_state:
+        raise Unresolved("key_invalid", "provider_key_invalid", key.error_message or "the provider refused the key")
+    try:
+        return make_endpoint(
+            key.provider,
+            found.api_key.get_secret_value(),
+            base_url=key.base_url,
+            azure_endpoint=key.azure_endpoint,
+            api_version=key.api_version,
+            base_urls=settings.base_urls,
+            key_id=key.id,
+        )
+    except EndpointError as error:
+        raise Unresolved("key_invalid", "provider_key_invalid", str(error)) from error
+
+
+def _trial(configuration: ModelConfiguration | None, settings: JudgeSettings) -> ResolvedModel:
+    if settings.trial_api_key is None:
+        raise Unresolved(
+            "provider_key_required", "provider_key_required", "the team has no active provider key; add one"
+        )
+    if configuration is not None and configuration.provider != settings.trial_provider:
+        raise Unresolved(
+            "provider_key_required",
+            "provider_key_required",
+            f"the trial serves {settings.trial_provider} only; add a key for {configuration.provider}",
+        )
+    endpoint = make_endpoint(
+        settings.trial_provider,
+        settings.trial_api_key.get_secret_value(),
+        base_url=settings.trial_base_url,
+        base_urls=settings.base_urls,
+        key_type="trial",
+    )
+    return ResolvedModel(endpoint, settings.trial_model if configuration is None else configuration.model)
