@@ -10,11 +10,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import Any
 
 from conditions import dates, versions
-from conditions.indexes import BoundKind, EqualityIndex, Index, OrderIndex, ParsedIndex, indexable, orderable
+from conditions.indexes import (
+    Bound,
+    BoundKind,
+    EqualityIndex,
+    Index,
+    OrderIndex,
+    ParsedIndex,
+    RelativeDateIndex,
+    indexable,
+    is_gap,
+    orderable,
+)
 from conditions.interpreter import object_field, run_expression
 from conditions.matcher import CannotTellError, Check, Matcher, Plan, Reading
 from conditions.model import CompileExpression, Filter, FilterGroup, Target, compile_filter
@@ -64,6 +76,7 @@ class _Compiler:
         self._atom_places: list[tuple[_FieldDraft, _Atom, int]] = []
         self._shared_checks: dict[Any, Check] = {}
         self._loose = 0
+        self._relative_dates: list[tuple[FieldPlan, RelativeDateIndex]] = []
 
     def plan(self) -> Plan:
         for place, (_, item) in enumerate(self._sets):
@@ -83,6 +96,8 @@ class _Compiler:
             checks=tuple(tuple(checks) for checks in self._checks),
             readers=tuple(self._readers()),
             sampling=SharedSampling([(item.rollout_percentage, 1 << place) for place, item in shared]),
+            relative_dates=tuple(self._relative_dates),
+            dated=reduce(or_, (index.users for _, index in self._relative_dates), 0),
             loose=self._loose,
             own=sum(1 << i for i, (t, _) in enumerate(self._sets) if self._samples_alone(t)),
             compile_expression=self._compile,
@@ -151,6 +166,9 @@ class _Compiler:
                     self._loose |= atom.users
                 else:
                     tests.append((atom.test, atom.users))
+        relative = indexes.relative_dates()
+        if relative is not None:
+            self._relative_dates.append((draft.plan, relative))
         draft.plan.fill(
             absent=absent,
             present=present,
@@ -226,9 +244,12 @@ class _Indexes:
         self._everything = everything
         self._equal: list[EqualityIndex] = []
         self._unequal = EqualityIndex(everything, negative=True)
-        self._order: list[tuple[object, BoundKind, int]] = []
-        self._dates: list[tuple[Any, BoundKind, int]] = []
-        self._versions: list[tuple[Any, BoundKind, int]] = []
+        self._order: list[Bound] = []
+        self._gaps: list[tuple[Any, Any, int]] = []
+        self._gap_users = 0
+        self._dates: list[Bound] = []
+        self._relative_dates: list[Bound] = []
+        self._versions: list[Bound] = []
 
     def take(self, operator: str, value: Any, users: int) -> bool:
         """Index a filter, or return False: it needs a test."""
@@ -238,6 +259,8 @@ class _Indexes:
         if operator == "between":
             self._order += [(value[0], "gte", users), (value[1], "lte", users)]
             return True
+        if operator == "not_between":
+            return self._take_gap(value[0], value[1], users)
         if operator == "semver_neq":
             self._versions += [(versions.parse_version(v), "ne", users) for v in values]
             return True
@@ -246,7 +269,9 @@ class _Indexes:
         only = values[0]
         if operator in _ORDER_BOUNDS and orderable(only):
             self._order.append((only, _ORDER_BOUNDS[operator], users))
-        elif operator in _DATE_BOUNDS and not dates.is_relative(only):
+        elif operator in _DATE_BOUNDS and dates.is_relative(only):
+            self._relative_dates += [(only, kind, users) for kind in _DATE_BOUNDS[operator]]
+        elif operator in _DATE_BOUNDS:
             self._dates += [(dates.instant_of(only), kind, users) for kind in _DATE_BOUNDS[operator]]
         elif operator in _VERSION_BOUNDS:
             self._versions += [(versions.parse_version(only), kind, users) for kind in _VERSION_BOUNDS[operator]]
@@ -267,6 +292,13 @@ class _Indexes:
             index.add(v, users)
         return True
 
+    def _take_gap(self, low: object, high: object, users: int) -> bool:
+        if not is_gap(low, high) or self._gap_users & users:
+            return False
+        self._gaps.append((low, high, users))
+        self._gap_users |= users
+        return True
+
     def _equality_index(self, users: int) -> EqualityIndex:
         # A set with two `exact` filters on one field needs both, so they go to two indexes.
         for index in self._equal:
@@ -280,10 +312,14 @@ class _Indexes:
         found: list[Index] = list(self._equal)
         if self._unequal.users:
             found.append(self._unequal)
-        if self._order:
-            found.append(OrderIndex(self._everything, self._order))
+        if self._order or self._gaps:
+            found.append(OrderIndex(self._everything, self._order, self._gaps))
         if self._dates:
             found.append(ParsedIndex(self._everything, self._dates, dates.instant_of))
         if self._versions:
             found.append(ParsedIndex(self._everything, self._versions, versions.parse_version))
         return found
+
+    def relative_dates(self) -> RelativeDateIndex | None:
+        """Return the index of the relative dates, if there are any."""
+        return RelativeDateIndex(self._everything, self._relative_dates) if self._relative_dates else None

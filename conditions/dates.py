@@ -11,8 +11,12 @@ _RELATIVE = re.compile(r"-([0-9]{1,9})([hdwmyMsq])", re.ASCII)
 _CLOCK_UNITS_S = {"s": 1, "M": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _MONTHS = {"m": 1, "q": 3, "y": 12}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # to be subtracted from date-times that mean UTC and do not say so
 _MICROSECOND = timedelta(microseconds=1)
-_BEFORE_ALL = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_FIRST_MIDNIGHT = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+DAY = 86_400_000_000
+"""Microseconds."""
 
 
 def instant_of(value: object) -> int | None:
@@ -39,9 +43,8 @@ def _instant_of_text(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - (_NAIVE_EPOCH if moment.tzinfo is None else _EPOCH)
+    return since.days * DAY + since.seconds * 1_000_000 + since.microseconds
 
 
 def is_relative(value: object) -> bool:
@@ -60,17 +63,28 @@ def resolve(value: object, now: int | None) -> int | None:
         return instant_of(value)
     if now is None:
         return None
-    count, unit = int(match[1]), match[2]
+    midnight, time_of_day = divmod(now, DAY)
+    return _shift(midnight, int(match[1]), match[2]) + time_of_day
+
+
+def resolve_at_midnight(value: str, midnight: int) -> int:
+    """Return the instant of a relative date for an event at `midnight`.
+
+    For an event later on that day it is later by as much.
+    """
+    match = _RELATIVE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is no relative date")
+    return _shift(midnight, int(match[1]), match[2])
+
+
+def _shift(midnight: int, count: int, unit: str) -> int:
     if unit in _CLOCK_UNITS_S:
-        return now - count * _CLOCK_UNITS_S[unit] * 1_000_000
-    return _months_before(now, count * _MONTHS[unit])
-
-
-def _months_before(now: int, months: int) -> int:
-    moment = _EPOCH + timedelta(microseconds=now)
-    index = moment.year * 12 + moment.month - 1 - months
+        return midnight - count * _CLOCK_UNITS_S[unit] * 1_000_000
+    moment = _EPOCH + timedelta(microseconds=midnight)
+    index = moment.year * 12 + moment.month - 1 - count * _MONTHS[unit]
     if index < 12:
-        return _BEFORE_ALL
-    year, month = index // 12, index % 12 + 1
-    day = min(moment.day, monthrange(year, month)[1])
-    return (moment.replace(year=year, month=month, day=day) - _EPOCH) // _MICROSECOND
+        return _FIRST_MIDNIGHT
+    year, month = divmod(index, 12)
+    day = min(moment.day, monthrange(year, month + 1)[1])
+    return (moment.replace(year=year, month=month + 1, day=day) - _EPOCH) // _MICROSECOND

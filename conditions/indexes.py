@@ -9,12 +9,18 @@ look-ups, whatever the number of filters behind them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any, Literal, Protocol
 
+from conditions.dates import DAY, instant_of, resolve_at_midnight
 from conditions.values import number_of
 
 BoundKind = Literal["gt", "gte", "lt", "lte", "ne"]
+Bound = tuple[Any, BoundKind, int]
+"""A point, on which side of it the value must lie, and the mask of the sets that demand it."""
+
+_MOST_DAYS = 16
 
 
 class Index(Protocol):
@@ -22,6 +28,16 @@ class Index(Protocol):
 
     def standing(self, x: Any) -> int:
         """Return the mask of the sets that the value does not rule out."""
+
+
+class NumberIndex(Index, Protocol):
+    """An index that says the same of all numbers between two neighbours among `numbers`."""
+
+    def numbers(self) -> Iterable[int | float]:
+        """Return the numbers that its filters name."""
+
+    def standing_below(self, number: int | float) -> int:
+        """Return what `standing` says of numbers below `number` and above the next lower of `numbers`."""
 
 
 class EqualityIndex:
@@ -63,6 +79,14 @@ class EqualityIndex:
             return self._everything & ~hits
         return self._everything & ~self.users | hits
 
+    def numbers(self) -> Iterable[int | float]:
+        """See `NumberIndex`."""
+        return self._by_number
+
+    def standing_below(self, number: int | float) -> int:  # equal to no named number, wherever it is
+        """See `NumberIndex`."""
+        return self._everything if self._negative else self._everything & ~self.users
+
     def _hits(self, x: Any) -> int:
         kind = type(x)
         if kind is str:
@@ -96,14 +120,18 @@ def _add(masks: dict[Any, int], key: Any, users: int) -> None:
 class BoundTable:
     """Bounds on one ordered domain: which sets does a point break the bounds of.
 
-    The distinct bounds cut the domain into points and gaps; the answer for each is worked out beforehand,
-    so that a look-up is one binary search.
+    The distinct bounds cut the domain into points and the stretches between them; the answer for each is
+    worked out beforehand, so that a look-up is one binary search.
+
+    Args:
+        gaps: pairs of points between which a value must not lie, and the mask of the sets that demand it;
+            a set demands at most one.
     """
 
-    def __init__(self, bounds: list[tuple[Any, BoundKind, int]]) -> None:
-        self._points = sorted({point for point, _, _ in bounds})
+    def __init__(self, bounds: list[Bound], gaps: Sequence[tuple[Any, Any, int]] = ()) -> None:
+        self._points = sorted({bound[0] for bound in bounds} | {point for gap in gaps for point in gap[:2]})
         place = {point: index for index, point in enumerate(self._points)}
-        regions = 2 * len(self._points) + 1  # gap 0, point 0, gap 1, point 1, …
+        regions = 2 * len(self._points) + 1  # below, point 0, between, point 1, …
         floors, ceilings, exceptions = [0] * regions, [0] * regions, [0] * regions
         for point, kind, users in bounds:
             region = 2 * place[point] + 1
@@ -117,7 +145,18 @@ class BoundTable:
             floors[region] |= floors[region + 1]
         for region in range(1, regions):
             ceilings[region] |= ceilings[region - 1]
-        self._broken = [a | b | c for a, b, c in zip(floors, ceilings, exceptions, strict=True)]
+        entered, unfinished = [0] * regions, [0] * regions
+        for low, high, users in gaps:
+            entered[2 * place[low] + 1] |= users
+            unfinished[2 * place[high] + 1] |= users
+        for region in range(1, regions):
+            entered[region] |= entered[region - 1]
+        for region in range(regions - 2, -1, -1):
+            unfinished[region] |= unfinished[region + 1]
+        self._broken = [
+            floors[region] | ceilings[region] | exceptions[region] | entered[region] & unfinished[region]
+            for region in range(regions)
+        ]
 
     def broken(self, point: Any) -> int:
         """Return the mask of the sets of which a bound does not hold at `point`."""
@@ -125,30 +164,43 @@ class BoundTable:
         at_point = place < len(self._points) and self._points[place] == point
         return self._broken[2 * place + at_point]
 
+    @property
+    def points(self) -> list[Any]:
+        """The distinct bounds, in order."""
+        return self._points
+
+    def broken_below(self, point: Any) -> int:
+        """Return what `broken` says between `point` and the next lower of `points`."""
+        return self._broken[2 * bisect_left(self._points, point)]
+
 
 class OrderIndex:
-    """Filters `gt`, `gte`, `lt`, `lte` and `between`, of one value each."""
+    """Filters `gt`, `gte`, `lt`, `lte` and `between`, of one value each, and `not_between`.
 
-    def __init__(self, everything: int, bounds: list[tuple[object, BoundKind, int]]) -> None:
+    Args:
+        gaps: of the `not_between` filters; see `BoundTable` and `is_gap`.
+    """
+
+    def __init__(self, everything: int, bounds: list[Bound], gaps: Sequence[tuple[Any, Any, int]]) -> None:
         self._everything = everything
-        numeric: list[tuple[Any, BoundKind, int]] = []
-        text: list[tuple[Any, BoundKind, int]] = []
-        plain_text: list[tuple[Any, BoundKind, int]] = []
         self._users = self._of_numbers = self._of_plain = 0
-        for value, kind, users in bounds:
-            number = number_of(value)
+        for value, users in [(bound[0], bound[2]) for bound in bounds] + [(gap[0], gap[2]) for gap in gaps]:
             self._users |= users
-            if number is not None:
-                numeric.append((number, kind, users))
-            else:
+            if number_of(value) is None:
                 self._of_plain |= users
-            if isinstance(value, str):
-                text.append((value, kind, users))
-                if number is None:
-                    plain_text.append((value, kind, users))
-            else:
+            if not isinstance(value, str):
                 self._of_numbers |= users
-        self._numeric, self._text, self._plain_text = BoundTable(numeric), BoundTable(text), BoundTable(plain_text)
+        self._numeric = BoundTable(
+            [(number_of(v), kind, users) for v, kind, users in bounds if number_of(v) is not None],
+            [(number_of(low), number_of(high), users) for low, high, users in gaps if number_of(low) is not None],
+        )
+        self._text = BoundTable(
+            [bound for bound in bounds if isinstance(bound[0], str)], [gap for gap in gaps if isinstance(gap[0], str)]
+        )
+        self._plain_text = BoundTable(
+            [bound for bound in bounds if number_of(bound[0]) is None],
+            [gap for gap in gaps if number_of(gap[0]) is None],
+        )
 
     def standing(self, x: Any) -> int:
         """See `Index`. Two numbers compare as numbers, else two strings as strings, else nothing holds."""
@@ -163,13 +215,44 @@ class OrderIndex:
             broken = self._users
         return self._everything & ~broken
 
+    def numbers(self) -> Iterable[int | float]:
+        """See `NumberIndex`."""
+        return self._numeric.points
+
+    def standing_below(self, number: int | float) -> int:
+        """See `NumberIndex`."""
+        return self._everything & ~(self._numeric.broken_below(number) | self._of_plain)
+
+
+def number_table(present: int, indexes: Sequence[NumberIndex]) -> tuple[list[int | float], list[int]]:
+    """Return what several indexes of a field say together of every number: one binary search for them all.
+
+    Returns:
+        The numbers that the filters name, in order, and both infinities, which are no numbers to a filter;
+        and for each of them the mask of the sets left standing by numbers just below it, then by itself.
+    """
+    named = {number for index in indexes for number in index.numbers()}
+    points = sorted(named | {-inf, inf})
+    masks: list[int] = []
+    for point in points:
+        below = at = present
+        for index in indexes:
+            below &= index.standing_below(point)
+            at &= index.standing(point)
+        masks += [below, at]
+    return points, masks
+
+
+def is_gap(low: object, high: object) -> bool:
+    """Tell whether `OrderIndex` can hold the bounds of a `not_between`: two of the same kind."""
+    both_text = isinstance(low, str) is isinstance(high, str)
+    return both_text and (number_of(low) is None) is (number_of(high) is None)
+
 
 class ParsedIndex:
     """Filters that read the value as a point of some other order: an instant, or a version."""
 
-    def __init__(
-        self, everything: int, bounds: list[tuple[Any, BoundKind, int]], parse: Callable[[object], Any | None]
-    ) -> None:
+    def __init__(self, everything: int, bounds: list[Bound], parse: Callable[[object], Any | None]) -> None:
         self._everything = everything
         self._parse = parse
         self._table = BoundTable(bounds)
@@ -184,3 +267,36 @@ class ParsedIndex:
         if point is None:
             return self._unless_unreadable
         return self._everything & ~self._table.broken(point)
+
+
+class RelativeDateIndex:
+    """Filters `is_date_*` with a date relative to the event's own time, one each.
+
+    All such dates move on together during a day, so a day's table serves every event of that day.
+    """
+
+    def __init__(self, everything: int, bounds: list[tuple[str, BoundKind, int]]) -> None:
+        self._everything = everything
+        self._bounds = bounds
+        self._tables: dict[int, BoundTable] = {}
+        self.users = 0
+        for _, _, users in bounds:
+            self.users |= users
+
+    def standing(self, x: Any, now: int | None) -> int:
+        """Return the mask of the sets that the value does not rule out for an event at `now`."""
+        instant = instant_of(x)
+        if instant is None or now is None:
+            return self._everything & ~self.users
+        midnight, time_of_day = divmod(now, DAY)
+        table = self._tables.get(midnight)
+        if table is None:
+            table = self._make_table(midnight)
+        return self._everything & ~table.broken(instant - time_of_day)
+
+    def _make_table(self, midnight: int) -> BoundTable:
+        if len(self._tables) >= _MOST_DAYS:  # a replay crosses many days, a stream one
+            self._tables.clear()
+        table = BoundTable([(resolve_at_midnight(value, midnight), kind, users) for value, kind, users in self._bounds])
+        self._tables[midnight] = table
+        return table

@@ -11,16 +11,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from struct import Struct
 from typing import Any
 
 import msgspec
 
 from conditions.dates import instant_of
 from conditions.errors import RowError
+from conditions.indexes import RelativeDateIndex
 from conditions.interpreter import Fields, first_error, interpret
+from conditions.masks import Families, Lookup, places
 from conditions.model import CompileExpression, Target
 from conditions.plan import FieldPlan
 from conditions.predicates import Seen
@@ -53,12 +55,13 @@ class CannotTellError(Exception):
 class Reading:
     """One event on its way through a matcher: what was read of it, and the tests that were made."""
 
-    __slots__ = ("_fields", "_row", "_seen", "results", "views")
+    __slots__ = ("_fields", "_row", "_seen", "_views", "now", "results")
 
-    def __init__(self, row: EventRow) -> None:
-        self.views: dict[str, tuple[Reader, Any]] = {}
+    def __init__(self, row: EventRow, views: Mapping[str, tuple[Reader, Any]]) -> None:
         self.results: dict[Check, bool] = {}
+        self.now = instant_of(row.timestamp)
         self._row = row
+        self._views = views
         self._seen: dict[FieldPlan, Seen] = {}
         self._fields: Fields | None = None
 
@@ -66,8 +69,8 @@ class Reading:
         """Return a field's value."""
         found = self._seen.get(field)
         if found is None:
-            reader, view = self.views[field.part]
-            found = self._seen[field] = Seen(reader.value(view, field), instant_of(self._row.timestamp))
+            reader, view = self._views[field.part]
+            found = self._seen[field] = Seen(reader.value(view, field), self.now)
         return found
 
     def fields(self) -> Fields:
@@ -90,6 +93,8 @@ class Plan:
         winners: of each set, what it adds to `matched` if it wins.
         checks: of each set, what is to be tested one by one.
         readers: with the mask of the sets that need something of that part of the row.
+        relative_dates: of each field that has some.
+        dated: mask of the sets with such a date.
         loose: mask of the sets with checks that no field's memory can answer.
         own: mask of the sets that sample by their evaluation's own key.
     """
@@ -101,6 +106,8 @@ class Plan:
     checks: tuple[tuple[Check, ...], ...]
     readers: tuple[tuple[Reader, int], ...]
     sampling: SharedSampling
+    relative_dates: tuple[tuple[FieldPlan, RelativeDateIndex], ...]
+    dated: int
     loose: int
     own: int
     compile_expression: CompileExpression | None
@@ -112,8 +119,9 @@ class Matcher:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._everything = (1 << len(plan.owners)) - 1
-        self._words = -(-len(plan.owners) // 64)
-        self._unpack = Struct(f"<{self._words}Q").unpack
+        self._families = Families(plan.owners)
+        self._winners = Lookup(plan.winners)
+        self._owners = Lookup(plan.owners)
 
     def match(self, row: EventRow) -> MatchResult:
         """Match one event.
@@ -124,34 +132,37 @@ class Matcher:
         result = MatchResult([], [], [])
         if not self._everything:
             return result
-        reading = Reading(row)
-        standing, undecided, broken = self._stand(row, reading)
+        standing, undecided, broken, views = self._stand(row)
         if not standing:
             return result
-        taken = self._plan.sampling.taken(row.uuid)
+        reading = Reading(row, views) if undecided | broken else None
+        taken = self._plan.sampling.taken(row.uuid, standing)
         own = standing & self._plan.own
         if own:
             taken |= self._taken_alone(own, row.uuid)
-        if standing & broken:
-            standing = self._interpret(self._targets_of(standing & broken & taken), standing, reading, result)
-            standing &= ~broken
-        if standing & undecided:
-            standing = self._test(standing & undecided & taken, standing, reading, result)
-        self._win(standing & taken, result)
-        rest = standing & ~taken
-        if rest:
-            self._sample_out(rest, undecided, reading, result)
+        if reading is not None:
+            standing = self._settle(standing, taken, undecided, broken, reading, result)
+        won = standing & taken
+        if won:
+            result.matched += self._winners.of(self._families.firsts(won))
+        if standing != won:
+            rest = standing & ~self._families.whole(won)
+            if rest and reading is not None:
+                rest &= ~self._failing(rest & undecided, reading, set())
+            if rest:
+                result.sampled_out += self._owners.of(self._families.firsts(rest))
         if result.errors:
             result.matched.sort()
             result.sampled_out.sort()
             result.errors.sort()
         return result
 
-    def _stand(self, row: EventRow, reading: Reading) -> tuple[int, int, int]:
-        """Return three masks: sets that no index rules out; sets with filters that are still to be tested;
-        sets that need a part of the row that is broken.
+    def _stand(self, row: EventRow) -> tuple[int, int, int, dict[str, tuple[Reader, Any]]]:
+        """Return three masks — sets that no index rules out; sets with filters that are still to be tested;
+        sets that need a part of the row that is broken — and what was read.
         """
         standing, undecided, broken = self._everything, self._plan.loose, 0
+        views = {}
         for reader, users in self._plan.readers:
             try:
                 view = reader.read(row)
@@ -160,43 +171,85 @@ class Matcher:
                     raise
                 broken |= users
                 continue
-            reading.views[reader.name] = (reader, view)
-            standing &= reader.absent(view)
-            for field, x in reader.pairs(view):
-                if x is None:
-                    standing &= field.absent
-                    continue
+            views[reader.name] = (reader, view)
+            absent, pairs = reader.pairs(view)
+            standing &= absent
+            for field, x in pairs:
                 kind = type(x)
-                mask = field.known.get(x) if kind is str or kind is float or kind is int else None
-                if mask is None:
-                    mask = field.decide(x)
+                if kind is str:
+                    mask = field.known.get(x)
+                    if mask is None:
+                        mask = field.decide(x)
+                        undecided |= field.tested
+                    standing &= mask
+                elif x is None:
+                    standing &= field.absent
+                elif field.numbers is not None and (kind is float or kind is int):
+                    points, masks = field.numbers
+                    place = bisect_left(points, x)
+                    standing &= masks[2 * place + (points[place] == x)]
+                else:
+                    standing &= field.decide(x)
                     undecided |= field.tested
-                standing &= mask
-        return standing, undecided, broken
+        if standing & self._plan.dated:
+            standing = self._stand_at(instant_of(row.timestamp), standing, broken, views)
+        return standing, undecided, broken, views
+
+    def _stand_at(self, now: int | None, standing: int, broken: int, views: Mapping[str, tuple[Reader, Any]]) -> int:
+        """Return `standing` without the sets that dates relative to the event's own time rule out."""
+        for field, index in self._plan.relative_dates:
+            if standing & index.users & ~broken:
+                reader, view = views[field.part]
+                standing &= index.standing(reader.value(view, field), now) | broken
+        return standing
 
     def _taken_alone(self, sets: int, uuid: str) -> int:
         """Return those of `sets`, which sample by their evaluation's own key, that take the event."""
         taken = 0
-        for place in self._places(sets):
+        for place in places(sets):
             target = self._plan.targets[self._plan.owners[place]]
             if rollout_number(independent_key(target.id, uuid)) < self._plan.percentages[place]:
                 taken |= 1 << place
         return taken
 
-    def _test(self, sets: int, standing: int, reading: Reading, result: MatchResult) -> int:
-        """Test `sets` one by one and return `standing` without those that fail, nor any set of evaluations
-        that the interpreter had to decide.
+    def _settle(
+        self, standing: int, taken: int, undecided: int, broken: int, reading: Reading, result: MatchResult
+    ) -> int:
+        """Test what no index answered for the sets that the rollout takes.
+
+        Returns:
+            `standing` without the sets that fail, and without those of evaluations about which the
+            interpreter had to decide; their outcome is in `result`.
         """
+        unclear = {self._plan.owners[place] for place in places(standing & broken & taken)}
+        standing &= ~self._failing(standing & undecided & taken & ~broken, reading, unclear)
+        for index in unclear:
+            decision = interpret(
+                self._plan.targets[index], reading.fields(), compile_expression=self._plan.compile_expression
+            )
+            if decision.outcome == "matched":
+                result.matched.append((index, decision.condition_id or ""))
+            elif decision.outcome == "sampled_out":
+                result.sampled_out.append(index)
+            elif decision.outcome == "error":
+                result.errors.append((index, first_error(decision)))
+        if unclear:
+            for place in places(standing):
+                if self._plan.owners[place] in unclear:
+                    standing &= ~(1 << place)
+        return standing & ~broken
+
+    def _failing(self, sets: int, reading: Reading, unclear: set[int]) -> int:
+        """Test `sets` one by one and return those that fail; evaluations with an error go to `unclear`."""
         failed = 0
-        unclear: set[int] = set()
-        for place in self._places(sets):
+        for place in places(sets):
             try:
                 if not self._passes(place, reading):
                     failed |= 1 << place
             except CannotTellError:
                 unclear.add(self._plan.owners[place])
-        standing &= ~failed
-        return self._interpret(unclear, standing, reading, result) if unclear else standing
+                failed |= 1 << place
+        return failed
 
     def _passes(self, place: int, reading: Reading) -> bool:
         results = reading.results
@@ -207,59 +260,3 @@ class Matcher:
             if not passed:
                 return False
         return True
-
-    def _interpret(self, targets: set[int], standing: int, reading: Reading, result: MatchResult) -> int:
-        """Have the interpreter decide about `targets`; return `standing` without their sets."""
-        for index in targets:
-            target = self._plan.targets[index]
-            decision = interpret(target, reading.fields(), compile_expression=self._plan.compile_expression)
-            if decision.outcome == "matched":
-                result.matched.append((index, decision.condition_id or ""))
-            elif decision.outcome == "sampled_out":
-                result.sampled_out.append(index)
-            elif decision.outcome == "error":
-                result.errors.append((index, first_error(decision)))
-        for place in self._places(standing):
-            if self._plan.owners[place] in targets:
-                standing &= ~(1 << place)
-        return standing
-
-    def _win(self, sets: int, result: MatchResult) -> None:
-        owners, winners, matched = self._plan.owners, self._plan.winners, result.matched
-        last = -1
-        for place in self._places(sets):
-            if owners[place] != last:
-                last = owners[place]
-                matched.append(winners[place])
-
-    def _sample_out(self, sets: int, undecided: int, reading: Reading, result: MatchResult) -> None:
-        won = {index for index, _ in result.matched}
-        last = -1
-        for place in self._places(sets):
-            owner = self._plan.owners[place]
-            if owner == last or owner in won:
-                continue
-            try:
-                if undecided >> place & 1 and not self._passes(place, reading):
-                    continue
-            except CannotTellError:
-                continue  # a set that cannot win anyway: its error is not reported
-            last = owner
-            result.sampled_out.append(owner)
-
-    def _targets_of(self, sets: int) -> set[int]:
-        return {self._plan.owners[place] for place in self._places(sets)}
-
-    def _places(self, mask: int) -> list[int]:
-        """Return the places of the bits that are set, in order."""
-        places: list[int] = []
-        base = -1
-        # In words of 64 bits: arithmetic on the whole mask for every bit would cost its whole length each time.
-        for word in self._unpack(mask.to_bytes(self._words * 8, "little")):
-            bits = word
-            while bits:
-                lowest = bits & -bits
-                places.append(base + lowest.bit_length())
-                bits ^= lowest
-            base += 64
-        return places

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conditions.indexes import Index
+from conditions.indexes import EqualityIndex, Index, OrderIndex, number_table
 from conditions.predicates import Seen, Test
 
 _LONGEST_KEPT = 256  # characters of a value that is remembered
@@ -20,11 +20,24 @@ class FieldPlan:
         part: the row's field whose object is looked into, or `row`.
         absent: mask of the sets that may hold if the field is absent.
         tested: mask of the sets with filters on this field that only a test can answer.
+        numbers: the `number_table` of the field; None if a filter asks something else of a number.
         known: value → mask of the sets that may hold, all filters considered. Never holds a boolean,
             which Python takes for a number.
     """
 
-    __slots__ = ("_indexes", "_present", "_sightings", "_tests", "absent", "key", "known", "limit", "part", "tested")
+    __slots__ = (
+        "_indexes",
+        "_present",
+        "_sightings",
+        "_tests",
+        "absent",
+        "key",
+        "known",
+        "limit",
+        "numbers",
+        "part",
+        "tested",
+    )
 
     def __init__(self, part: str, key: str) -> None:
         self.part = part
@@ -32,6 +45,7 @@ class FieldPlan:
         self.absent = -1
         self.tested = 0
         self.limit = 0
+        self.numbers: tuple[list[int | float], list[int]] | None = None
         self.known: dict[str | int | float, int] = {}
         self._sightings: dict[str | int | float, int] = {}
         self._present = -1
@@ -49,6 +63,9 @@ class FieldPlan:
         self.limit = limit
         for _, users in tests:
             self.tested |= users
+        by_number = [index for index in indexes if isinstance(index, EqualityIndex | OrderIndex)]
+        if not tests and len(by_number) == len(indexes):
+            self.numbers = number_table(present, by_number)
 
     def decide(self, x: Any) -> int:
         """Return the mask of the sets that may hold for a value that is not in `known`.

@@ -28,11 +28,10 @@ class Reader(Protocol):
     def read(self, row: EventRow) -> Any:
         """Return the view. Raises RowError if the part is no JSON object."""
 
-    def absent(self, view: Any) -> int:
-        """Return the mask of the sets that may hold although fields which `pairs` leaves out are absent."""
-
-    def pairs(self, view: Any) -> Iterable[tuple[FieldPlan, Any]]:
-        """Return fields and their values, None for an absent one."""
+    def pairs(self, view: Any) -> tuple[int, Iterable[tuple[FieldPlan, Any]]]:
+        """Return fields and their values, None for an absent one. Absent fields may be left out; the mask is
+        of the sets that may hold without them.
+        """
 
     def value(self, view: Any, field: FieldPlan) -> Any:
         """Return one field's value, None if it is absent."""
@@ -46,13 +45,9 @@ class _TupleReader:
         self.fields = tuple(fields)
         self._place = {field: place for place, field in enumerate(self.fields)}
 
-    def absent(self, view: tuple[Any, ...]) -> int:  # `pairs` leaves nothing out
+    def pairs(self, view: tuple[Any, ...]) -> tuple[int, Iterable[tuple[FieldPlan, Any]]]:
         """See `Reader`."""
-        return -1
-
-    def pairs(self, view: tuple[Any, ...]) -> Iterable[tuple[FieldPlan, Any]]:
-        """See `Reader`."""
-        return zip(self.fields, view, strict=True)
+        return -1, zip(self.fields, view, strict=True)
 
     def value(self, view: tuple[Any, ...], field: FieldPlan) -> Any:
         """See `Reader`."""
@@ -122,23 +117,22 @@ class WideReader:
         found = decode_object(getattr(row, self.name), self.name)
         return {key: found[key] for key in self._by_key.keys() & found.keys() if found[key] is not None}
 
-    def absent(self, view: dict[str, Any]) -> int:
+    def pairs(self, view: dict[str, Any]) -> tuple[int, Iterable[tuple[FieldPlan, Any]]]:
         """See `Reader`."""
         shape = frozenset(view)
         mask = self._shapes.get(shape)
         if mask is None:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
-            mask = -1
-            for field in self.fields:
-                if field.key not in view:
-                    mask &= field.absent
-            self._shapes[shape] = mask
-        return mask
+            mask = self._shapes[shape] = self._without(shape)
+        return mask, [(self._by_key[key], x) for key, x in view.items()]
 
-    def pairs(self, view: dict[str, Any]) -> Iterable[tuple[FieldPlan, Any]]:
-        """See `Reader`."""
-        return [(self._by_key[key], x) for key, x in view.items()]
+    def _without(self, shape: frozenset[str]) -> int:
+        mask = -1
+        for field in self.fields:
+            if field.key not in shape:
+                mask &= field.absent
+        return mask
 
     def value(self, view: dict[str, Any], field: FieldPlan) -> Any:
         """See `Reader`."""

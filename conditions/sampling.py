@@ -24,13 +24,15 @@ class SharedSampling:
             elif percentage > 0:
                 partial[percentage] = partial.get(percentage, 0) | mask
         self._percentages = sorted(partial)
+        self._partial = 0
         # _taken[i]: the sets that take an event below all of _percentages[i:]
         self._taken = [self._always]
         for percentage in reversed(self._percentages):
+            self._partial |= partial[percentage]
             self._taken.insert(0, self._taken[0] | partial[percentage])
 
-    def taken(self, uuid: str) -> int:
-        """Return the mask of the sets whose rollout takes the event."""
-        if not self._percentages:
-            return self._always
+    def taken(self, uuid: str, sets: int) -> int:
+        """Return a mask that tells of `sets` which take the event; what it says of others is nothing."""
+        if not sets & self._partial:
+            return self._always  # no hash is needed
         return self._taken[bisect_right(self._percentages, rollout_number(uuid))]
