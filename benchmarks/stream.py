@@ -105,7 +105,8 @@ def matcher(kafka: str, topic: str, count: int, delivery: str) -> dict[str, Any]
     from processor.kafka import KafkaClients, ensure_topics
     from processor.logs import configure
     from processor.metrics import Metrics
-    from processor.roles import RoleContext, build_matcher
+    from processor.role_context import RoleContext
+    from processor.roles import build_matcher
 
     configure("warning", "json")
     run = uuid4().hex[:8]

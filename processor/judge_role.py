@@ -34,7 +34,7 @@ from processor.parked import Delays, Parking
 from processor.stage import Stage, StageLimits
 
 if TYPE_CHECKING:
-    from processor.roles import RoleContext
+    from processor.role_context import RoleContext
 
 _STORE_THREADS = 4
 _HOG_THREADS = 2

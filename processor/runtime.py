@@ -19,7 +19,8 @@ from config.store.engine import Database
 from processor.health import HealthServer
 from processor.kafka import EmbeddedBroker, KafkaClients, ensure_topics
 from processor.metrics import Metrics
-from processor.roles import BUILDERS, RoleContext
+from processor.role_context import RoleContext
+from processor.roles import BUILDERS
 from processor.stage import Stage
 from processor.watchdog import Watchdog
 

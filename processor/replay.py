@@ -1,0 +1,238 @@
+"""Replays: a stretch of the past, matched and judged again by the code that runs live.
+
+Ids follow from event and definition, so a replay that asks for no rerun answers only what is missing: what
+ClickHouse already has is left out before anything is sent. Each batch is one Kafka transaction of outputs and
+the replay's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from time import monotonic, sleep
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from conditions import RowError
+from config.snapshot import Snapshot, TeamSnapshot, compile_team
+from config.store.changes import TeamDefinitions
+from processor.events.identity import result_uuid
+from processor.ledger import Output
+from processor.matcher import EventMatcher, EventTooLarge
+from processor.replay_sources import ReplayError, ReplaySource
+
+BATCH_RECORDS = 1000
+
+Existing = Callable[[Collection[str]], set[str]]
+"""Takes result ids, returns those that exist already."""
+
+
+@dataclass(slots=True)
+class ReplayReport:
+    """What a replay did.
+
+    Attributes:
+        read: records, of other events too.
+        matched, sampled_out: pairs of event and evaluation.
+        evaluated: Hog results written; handed_on: runs given to the judge role.
+        skipped: Hog results among them that are skips.
+        existing: results that were there already and were left alone.
+        failed: events that cannot be read, and defects of evaluators.
+        estimated_tokens, estimated_cost_usd: of what was handed on; the cost of models without a price is
+            not in it.
+    """
+
+    read: int = 0
+    matched: int = 0
+    sampled_out: int = 0
+    evaluated: int = 0
+    handed_on: int = 0
+    skipped: int = 0
+    existing: int = 0
+    failed: int = 0
+    estimated_tokens: int = 0
+    estimated_cost_usd: float = 0.0
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures by name."""
+        return asdict(self)
+
+
+def restrict(snapshot: Snapshot, *, teams: Collection[int] = (), evaluations: Collection[str] = ()) -> Snapshot:
+    """Return `snapshot` with only these teams and evaluations; empty takes all.
+
+    An evaluation that is named runs even if it is not enabled now: it was asked for.
+
+    Raises:
+        ReplayError: a name that is not there.
+    """
+    kept: dict[int, TeamSnapshot] = {}
+    found: set[str] = set()
+    for team_id, team in snapshot.teams.items():
+        if teams and team_id not in teams:
+            continue
+        if not evaluations:
+            kept[team_id] = team
+            continue
+        chosen = [each.definition for each in team.evaluations if each.definition.id in evaluations]
+        if not chosen:
+            continue
+        found.update(definition.id for definition in chosen)
+        enabled = tuple(definition.model_copy(update={"enabled": True}) for definition in chosen)
+        kept[team_id], broken = compile_team(team_id, TeamDefinitions(enabled, {}))
+        if broken:
+            raise ReplayError(f"evaluation {broken[0].evaluation_id} cannot be run: {broken[0].problem}")
+    missing = [name for name in evaluations if name not in found]
+    if missing:
+        raise ReplayError(f"there is no evaluation {missing[0]}; `gavel evaluations list` shows them")
+    return Snapshot(snapshot.revision, kept)
+
+
+class ReplaySender:
+    """Writes a batch's outputs and the replay's place in one transaction.
+
+    Args:
+        configuration: of a producer whose `transactional.id` is the replay's own: a second process with the
+            same replay fences the first.
+        consumer: of the replay's group.
+    """
+
+    def __init__(self, configuration: dict[str, Any], consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._producer = Producer(configuration)
+        self._call(self._producer.init_transactions, 60.0)
+
+    def send(self, outputs: list[Output], source: ReplaySource) -> None:
+        """Make `outputs` and the source's place durable together.
+
+        Raises:
+            ReplayError: they are not; the replay can be resumed.
+        """
+        self._call(self._producer.begin_transaction)
+        for output in outputs:
+            while True:
+                try:
+                    self._producer.produce(output.topic, output.value, output.key, headers=output.headers)
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+        group = self._consumer.consumer_group_metadata()
+        self._call(self._producer.send_offsets_to_transaction, source.place(), group, 60.0)
+        self._call(self._producer.commit_transaction, 60.0)
+
+    @staticmethod
+    def _call(call: Callable[..., None], *arguments: Any) -> None:
+        try:
+            call(*arguments)
+        except KafkaException as error:
+            raise ReplayError(f"Kafka refused a batch: {error.args[0].str()}; resume the replay to go on") from error
+
+
+class Replay:
+    """One replay, a batch at a time.
+
+    Args:
+        events: with the trigger and identity that the replay asks for.
+        existing: which results are there; None takes none to be (a rerun).
+        sender: None for a dry run, which matches, estimates and writes nothing.
+        estimate: tokens and cost of one run handed on, by evaluation id and message; None leaves them at 0.
+        rate: records per second at the most.
+    """
+
+    def __init__(
+        self,
+        source: ReplaySource,
+        snapshot: Snapshot,
+        events: EventMatcher,
+        *,
+        existing: Existing | None,
+        sender: ReplaySender | None,
+        estimate: Callable[[Output], tuple[int, float | None]] | None = None,
+        rate: float | None = None,
+        report: ReplayReport | None = None,
+    ) -> None:
+        self._source = source
+        self._snapshot = snapshot
+        self._events = events
+        self._existing = existing
+        self._sender = sender
+        self._estimate = estimate
+        self._rate = rate
+        self.report = report or ReplayReport()
+        self._started_s = monotonic()
+        self._read_before = self.report.read
+        self._seconds_before = self.report.seconds
+
+    def step(self) -> bool:
+        """Work through one batch. Returns False when nothing is left.
+
+        Raises:
+            ReplayError: the batch is not durable; a resumed replay makes it again.
+        """
+        records = BATCH_RECORDS if self._rate is None else max(1, min(BATCH_RECORDS, int(self._rate)))
+        messages = self._source.read(records)
+        if not messages:
+            return False
+        outputs: list[Output] = []
+        for message in messages:
+            try:
+                self._events.take(message, self._snapshot, outputs)
+            except (RowError, EventTooLarge):
+                self.report.failed += 1  # the live run has made a dead letter of it
+        outputs = self._missing(outputs)
+        if self._sender is not None:
+            self._sender.send(outputs, self._source)
+        self._count(len(messages), outputs)
+        self._hold_rate()
+        return True
+
+    def _missing(self, outputs: list[Output]) -> list[Output]:
+        """Return the outputs whose results do not exist yet, each id once."""
+        identified = [(_result_id(output), output) for output in outputs]
+        there = self._existing({identity for identity, _ in identified}) if self._existing and identified else set()
+        fresh: dict[str, Output] = {}
+        for identity, output in identified:
+            if identity in there:
+                self.report.existing += 1
+            else:
+                fresh.setdefault(identity, output)
+        return list(fresh.values())
+
+    def _count(self, read: int, outputs: list[Output]) -> None:
+        report, counts = self.report, self._events.counts
+        report.read += read
+        report.matched += counts["outcome", "matched"]
+        report.sampled_out += counts["outcome", "sampled_out"]
+        report.failed += counts["outcome", "error"] + counts["dead_letter", "evaluator_bug"]
+        for output in outputs:
+            headers = dict(output.headers)
+            if "result_id" in headers:
+                report.evaluated += 1
+                report.skipped += b"$ai_evaluation_skipped" in (output.value or b"")
+            elif "gavel.task.run_key" in headers and "gavel.error.class" not in headers:
+                report.handed_on += 1
+                if self._estimate is not None:
+                    tokens, cost = self._estimate(output)
+                    report.estimated_tokens += tokens
+                    report.estimated_cost_usd += cost or 0.0
+        counts.clear()
+        report.seconds = self._seconds_before + monotonic() - self._started_s
+
+    def _hold_rate(self) -> None:
+        if self._rate is None:
+            return
+        due_s = (self.report.read - self._read_before) / self._rate
+        ahead_s = due_s - (monotonic() - self._started_s)
+        if ahead_s > 0:
+            sleep(ahead_s)
+
+
+def _result_id(output: Output) -> str:
+    headers = dict(output.headers)
+    found = headers.get("result_id")
+    if isinstance(found, bytes):
+        return found.decode()
+    key = headers["gavel.task.run_key"]
+    return result_uuid(key.decode() if isinstance(key, bytes) else str(key))

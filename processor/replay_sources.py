@@ -1,0 +1,237 @@
+"""Where a replay reads from: a topic, or the archive in ClickHouse when the topic no longer holds the range.
+
+Both give batches of messages and know their place. The place is committed with the outputs of each batch, in
+the offsets of a consumer group of the replay's own that nothing ever joins, so a replay that was killed goes
+on exactly behind the last batch that is visible.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from config.clickhouse.archive import ArchivePosition, count_archive, read_archive
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+_SILENCE_S = 30.0
+
+
+class ReplayError(RuntimeError):
+    """A replay that cannot be made; says why and what to do."""
+
+
+class ReplaySource(Protocol):
+    """A stretch of the past, fixed when it is opened."""
+
+    total: int
+    """Records in the stretch, as far as it can be known: gaps in offsets count."""
+
+    done: int
+    """Of `total`, what was read."""
+
+    def read(self, records: int) -> list[Any]:
+        """Return up to `records` messages; an empty list is the end.
+
+        Raises:
+            ReplayError: the source cannot be read.
+        """
+
+    def place(self) -> list[TopicPartition]:
+        """Return the place behind all that was read, as offsets to commit."""
+
+    def close(self) -> None:
+        """Release the connection."""
+
+
+class TopicSource:
+    """A range of offsets per partition. Assigns, never joins a group.
+
+    Args:
+        consumer: with the replay's own group; committed offsets of an earlier part of the same replay count.
+        ranges: partition to (first, behind the last) offset; see `ranges_by_time`.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, ranges: dict[int, tuple[int, int]]) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._ends = {partition: end for partition, (_, end) in ranges.items()}
+        self._next = {partition: start for partition, (start, _) in ranges.items()}
+        self.total = sum(end - start for start, end in ranges.values())
+        committed = consumer.committed([TopicPartition(topic, p) for p in ranges], timeout=30)
+        for partition in committed:
+            if partition.offset >= 0:
+                self._next[partition.partition] = min(partition.offset, self._ends[partition.partition])
+        self.done = self.total - sum(self._ends[p] - self._next[p] for p in ranges)
+        self._pending = {p for p in ranges if self._next[p] < self._ends[p]}
+        consumer.assign([TopicPartition(topic, p, self._next[p]) for p in sorted(self._pending)])
+
+    def read(self, records: int) -> list[Any]:
+        """See `ReplaySource.read`."""
+        silent_polls = 0
+        while self._pending:
+            taken = self._within(self._consumer.consume(records, 0.5))
+            if taken:
+                return taken
+            silent_polls += 1
+            if silent_polls * 0.5 > _SILENCE_S:
+                raise ReplayError(f"{self._topic}: no record for {_SILENCE_S:.0f} s; is Kafka reachable?")
+        return []
+
+    def _within(self, messages: list[Any]) -> list[Any]:
+        taken = []
+        for message in messages:
+            error = message.error()
+            partition = message.partition()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the name librdkafka exports it by
+                    self._finish(partition)  # a gap at the end: compaction, or transaction markers
+                elif not error.retriable():
+                    raise ReplayError(f"{self._topic}[{partition}]: {error.str()}")
+                continue
+            end = self._ends[partition]
+            if message.offset() < end and partition in self._pending:
+                taken.append(message)
+                self.done += message.offset() + 1 - self._next[partition]
+                self._next[partition] = message.offset() + 1
+            if message.offset() + 1 >= end:
+                self._finish(partition)
+        return taken
+
+    def _finish(self, partition: int) -> None:
+        if partition in self._pending:
+            self._pending.discard(partition)
+            self.done += self._ends[partition] - self._next[partition]
+            self._next[partition] = self._ends[partition]
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+
+    def place(self) -> list[TopicPartition]:
+        """See `ReplaySource.place`."""
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
+
+    def close(self) -> None:
+        """See `ReplaySource.close`."""
+        self._consumer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMessage:
+    """An archived event in the shape of a Kafka message."""
+
+    body: bytes
+
+    def value(self) -> bytes:
+        """The row as JSON."""
+        return self.body
+
+    def headers(self) -> None:
+        """None: the archive does not keep headers."""
+        return
+
+
+class ArchiveSource:
+    """Archived events of a time window, by team, time and id.
+
+    Args:
+        place_topic: any topic that exists; its partition 0 carries the place in the group's offsets.
+        consumer: with the replay's own group; only its committed place is used.
+        resume: a place that the caller kept instead (`cursor`).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        consumer: Consumer,
+        place_topic: str,
+        *,
+        after: datetime | None,
+        before: datetime | None,
+        team_id: int | None = None,
+        resume: str = "",
+    ) -> None:
+        self._consumer = consumer
+        self._place_topic = place_topic
+        cursor = resume or self._committed()
+        self._position = ArchivePosition(**json.loads(cursor)) if cursor else None
+        self.total = count_archive(client, after=after, before=before, team_id=team_id)
+        self.done = 0
+        self._events = read_archive(client, after=after, before=before, team_id=team_id, resume=self._position)
+
+    def _committed(self) -> str:
+        try:
+            (partition,) = self._consumer.committed([TopicPartition(self._place_topic, 0)], timeout=30)
+        except KafkaException as error:
+            raise ReplayError(f"the replay's place cannot be read: {error.args[0].str()}") from error
+        return partition.metadata or "" if partition.offset >= 0 else ""
+
+    def read(self, records: int) -> list[Any]:
+        """See `ReplaySource.read`."""
+        found: list[Any] = []
+        for event in _take(self._events, records):
+            found.append(ArchivedMessage(event.value))
+            self._position = event.position
+        self.done += len(found)
+        return found
+
+    @property
+    def cursor(self) -> str:
+        """The place as text, for a caller that keeps it in a store."""
+        return "" if self._position is None else json.dumps(asdict(self._position))
+
+    def place(self) -> list[TopicPartition]:
+        """See `ReplaySource.place`."""
+        return [TopicPartition(self._place_topic, 0, self.done, self.cursor)]
+
+    def close(self) -> None:
+        """See `ReplaySource.close`."""
+        self._consumer.close()
+
+
+def _take(events: Iterator[Any], count: int) -> Iterator[Any]:
+    for _ in range(count):
+        event = next(events, None)
+        if event is None:
+            return
+        yield event
+
+
+def ranges_by_time(
+    consumer: Consumer, topic: str, after: datetime | None, before: datetime | None
+) -> dict[int, tuple[int, int]]:
+    """Return the offsets of records from `after` on and before `before`; None is the beginning, and now.
+
+    Raises:
+        ReplayError: the topic does not exist or cannot be read.
+    """
+    try:
+        metadata = consumer.list_topics(topic, timeout=30).topics[topic]
+        if metadata.error is not None:
+            raise ReplayError(f"topic {topic}: {metadata.error.str()}; see --topic")
+        partitions = list(metadata.partitions)
+        bounds = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}
+        starts = _offsets_at(consumer, topic, partitions, after)
+        ends = _offsets_at(consumer, topic, partitions, before)
+    except KafkaException as error:
+        raise ReplayError(f"topic {topic}: {error.args[0].str()}") from error
+    ranges = {}
+    for p in partitions:
+        low, high = bounds[p]
+        start = low if after is None else starts.get(p, high)
+        end = high if before is None else ends.get(p, high)
+        if start < end:
+            ranges[p] = (start, end)
+    return ranges
+
+
+def _offsets_at(consumer: Consumer, topic: str, partitions: list[int], moment: datetime | None) -> dict[int, int]:
+    if moment is None:
+        return {}
+    at_ms = int(moment.timestamp() * 1000)
+    found = consumer.offsets_for_times([TopicPartition(topic, p, at_ms) for p in partitions], timeout=30)
+    return {each.partition: each.offset for each in found if each.offset >= 0}
