@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
+from math import inf, nextafter
 from typing import Any, Literal, Protocol
 
 from conditions.dates import DAY, instant_of, resolve_at_midnight
@@ -21,6 +21,7 @@ Bound = tuple[Any, BoundKind, int]
 """A point, on which side of it the value must lie, and the mask of the sets that demand it."""
 
 _MOST_DAYS = 16
+_EXACT_LIMIT = 2**52
 
 
 class Index(Protocol):
@@ -224,23 +225,28 @@ class OrderIndex:
         return self._everything & ~(self._numeric.broken_below(number) | self._of_plain)
 
 
-def number_table(present: int, indexes: Sequence[NumberIndex]) -> tuple[list[int | float], list[int]]:
+def number_table(present: int, indexes: Sequence[NumberIndex]) -> tuple[list[float], list[int]] | None:
     """Return what several indexes of a field say together of every number: one binary search for them all.
 
     Returns:
-        The numbers that the filters name, in order, and both infinities, which are no numbers to a filter;
-        and for each of them the mask of the sets left standing by numbers just below it, then by itself.
+        `points` and `masks`, so that `masks[bisect_right(points, x)]` is the mask of the sets that x leaves
+        standing; infinity counts as no number. None if a filter names a number so large that whole numbers
+        and floats beside it are not told apart.
     """
-    named = {number for index in indexes for number in index.numbers()}
-    points = sorted(named | {-inf, inf})
+    named = sorted({number for index in indexes for number in index.numbers()} | {inf})
+    if any(abs(number) >= _EXACT_LIMIT for number in named[:-1]):
+        return None
+    points: list[float] = []
     masks: list[int] = []
-    for point in points:
+    for number in named:
         below = at = present
         for index in indexes:
-            below &= index.standing_below(point)
-            at &= index.standing(point)
+            below &= index.standing_below(number)
+            at &= index.standing(number)
+        # No JSON number lies between a number and the next float, where "at" ends.
+        points += [number, nextafter(number, inf)]
         masks += [below, at]
-    return points, masks
+    return points, [*masks, masks[-1]]
 
 
 def is_gap(low: object, high: object) -> bool:

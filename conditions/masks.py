@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from struct import Struct
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _Item = TypeVar("_Item")
-_MOST_WORDS_KEPT = 512
+_MOST_WORDS_KEPT = 1024
 
 
 class Families:
@@ -59,23 +59,30 @@ class Lookup(Generic[_Item]):
     """
 
     def __init__(self, items: Sequence[_Item]) -> None:
-        self._items = items
         words = -(-len(items) // 64)
         self._size_bytes = words * 8
         self._unpack = Struct(f"<{words}Q").unpack
-        self._known: list[dict[int, list[_Item]]] = [{} for _ in range(words)]
+        self._known = [_Word(items, base) for base in range(0, len(items), 64)]
 
     def of(self, mask: int) -> list[_Item]:
         """Return the items of the bits that are set, in order."""
         found: list[_Item] = []
-        base = 0
         for known, word in zip(self._known, self._unpack(mask.to_bytes(self._size_bytes, "little")), strict=True):
             if word:
-                items = known.get(word)
-                if items is None:
-                    if len(known) >= _MOST_WORDS_KEPT:
-                        known.clear()
-                    items = known[word] = [self._items[base + place] for place in places(word)]
-                found += items
-            base += 64
+                found += known[word]
+        return found
+
+
+class _Word(dict[int, list[Any]]):
+    """What values of one word of a mask stand for, worked out when first asked for."""
+
+    def __init__(self, items: Sequence[Any], base: int) -> None:
+        super().__init__()
+        self._items = items
+        self._base = base
+
+    def __missing__(self, word: int) -> list[Any]:
+        if len(self) >= _MOST_WORDS_KEPT:
+            self.clear()
+        found = self[word] = [self._items[self._base + place] for place in places(word)]
         return found

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -186,8 +186,7 @@ class Matcher:
                     standing &= field.absent
                 elif field.numbers is not None and (kind is float or kind is int):
                     points, masks = field.numbers
-                    place = bisect_left(points, x)
-                    standing &= masks[2 * place + (points[place] == x)]
+                    standing &= masks[bisect_right(points, x)]
                 else:
                     standing &= field.decide(x)
                     undecided |= field.tested

@@ -45,7 +45,7 @@ class FieldPlan:
         self.absent = -1
         self.tested = 0
         self.limit = 0
-        self.numbers: tuple[list[int | float], list[int]] | None = None
+        self.numbers: tuple[list[float], list[int]] | None = None
         self.known: dict[str | int | float, int] = {}
         self._sightings: dict[str | int | float, int] = {}
         self._present = -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf, isfinite
 from typing import Any, NoReturn
 
 import msgspec
@@ -81,7 +82,7 @@ def decode_json(source: str | bytes, reason: str, what: str) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         pass
     try:
-        return json.loads(source, parse_int=_parse_int, parse_constant=_refuse_constant)
+        return json.loads(source, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise RowError(reason, f"{what} is nested too deeply to be read") from error
     except ValueError as error:
@@ -90,7 +91,12 @@ def decode_json(source: str | bytes, reason: str, what: str) -> Any:
 
 
 def _parse_int(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _DIGIT_LIMIT else float(digits)
+    return int(digits) if len(digits) <= _DIGIT_LIMIT else inf
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else inf  # whichever side it is beyond, it is no number to a filter
 
 
 def _refuse_constant(name: str) -> NoReturn:
