@@ -49,7 +49,7 @@ def quick_size(value: Any) -> int | None:
     return total
 
 
-def live_bytes(root: CodeType, limit_bytes: int, check_time: Callable[[], None]) -> int:
+def live_bytes(root: CodeType | None, limit_bytes: int, check_time: Callable[[], None]) -> int:
     """Return the bytes of all values that the frames above `root` (the code of the run's entry) hold.
 
     Stops counting above `limit_bytes`. `check_time` is called now and then and may raise.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from time import monotonic
 from types import CodeType
+from typing import ClassVar
 
 from evaluators.hog.errors import (
     HogArgumentsExceeded,
@@ -76,26 +76,23 @@ class Context:
     _pinned = 0
     _printed = 0
     _serial = 0
+    _census_at = DEFAULT_LIMITS.memory_bytes
     depth = 0
+    root: ClassVar[CodeType | None] = None
+    """The code below which a census does not look: the entry of a run. Set once, by the module that runs."""
 
     def __init__(
-        self,
-        limits: Limits,
-        now: datetime,
-        uuid_seed: str,
-        root: CodeType,
-        time_limit_s: float,
-        clock: Callable[[], float] = monotonic,
+        self, limits: Limits, now: datetime, uuid_seed: str, time_limit_s: float, clock: Callable[[], float]
     ) -> None:
         self.limits = limits
         self.now = now
         self.uuid_seed = uuid_seed
         self.prints: list[str] = []
-        self._root = root
         self._time_limit_s = time_limit_s
         self._clock = clock
         self._deadline = clock() + time_limit_s
-        self._census_at = limits.memory_bytes
+        if limits is not DEFAULT_LIMITS:
+            self._census_at = limits.memory_bytes
 
     def step(self, count: int) -> None:
         """Charge steps: one for about every 64 bytes or 20 elements that a function works through.
@@ -134,7 +131,7 @@ class Context:
         limit = self.limits.memory_bytes
         if n_bytes > limit:
             raise HogMemoryExceeded(limit)
-        live = live_bytes(self._root, limit, self.check_time) + self._pinned
+        live = live_bytes(self.root, limit, self.check_time) + self._pinned
         if live > limit:
             raise HogMemoryExceeded(limit)
         self._allocated = live

@@ -1,0 +1,426 @@
+"""Expressions to Python expressions.
+
+Each method emits one kind of node. Where the types of the operands are certain, an operator becomes the host's
+own; otherwise a function of `operations`. `weight` adds up what the emitted code costs, in steps.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evaluators.hog import operations
+from evaluators.hog.emit import Emitter
+from evaluators.hog.errors import HogRegexError
+from evaluators.hog.functions import Function
+from evaluators.hog.infer import NUMBERS, Types
+from evaluators.hog.regex import MAX_PATTERN, compiled, searcher
+from evaluators.hog.syntax import (
+    Array,
+    Between,
+    Binary,
+    Call,
+    Choice,
+    Const,
+    Expr,
+    Get,
+    IsNull,
+    Lambda,
+    Logic,
+    Match,
+    Name,
+    Object,
+    Symbol,
+    Template,
+    Unary,
+)
+from evaluators.hog.values import HogFunction
+
+HEAVY = 32
+"""Steps that a call costs whose time grows with its arguments."""
+
+_CALLS_BACK = "array"
+"""Beginning of the names of library functions that call functions."""
+
+_INLINE = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
+_MIRRORED = {"<": ast.Gt(), "<=": ast.GtE(), ">": ast.Lt(), ">=": ast.LtE()}
+_BINARY: dict[tuple[str, bool], tuple[str, Callable[..., Any]]] = {
+    ("-", False): ("h_subtract", operations.subtract),
+    ("*", False): ("h_multiply", operations.multiply),
+    ("/", False): ("h_divide", operations.divide),
+    ("%", False): ("h_modulo", operations.modulo),
+    ("==", False): ("h_equals", operations.equals),
+    ("==", True): ("h_differs", operations.differs),
+    ("<", False): ("h_less", operations.less),
+    ("<=", False): ("h_less_or_equal", operations.less_or_equal),
+    (">", False): ("h_greater", operations.greater),
+    (">=", False): ("h_greater_or_equal", operations.greater_or_equal),
+    ("in", False): ("h_within", operations.within),
+    ("in", True): ("h_not_within", operations.not_within),
+    ("like", False): ("h_like", operations.like),
+    ("ilike", False): ("h_ilike", operations.ilike),
+    ("=~", False): ("h_regex", operations.regex),
+    ("=~", True): ("h_not_regex", operations.not_regex),
+    ("=~*", False): ("h_iregex", operations.iregex),
+    ("=~*", True): ("h_not_iregex", operations.not_iregex),
+}
+_HEAVY_OPERATORS = frozenset({"in", "like", "ilike", "=~", "=~*"})
+
+
+class ExpressionCompiler:
+    """Emits expressions. `names` collects what the emitted code needs from outside."""
+
+    def __init__(self, emit: Emitter, types: Types, functions: dict[str, Function], *, mutates: bool) -> None:
+        self.emit = emit
+        self.types = types
+        self.functions = functions
+        self.mutates = mutates
+        self.names: dict[str, Any] = {}
+        self.weight = 0
+        self.hoisted: list[ast.stmt] = []
+        self.string_globals: Sequence[str] = ()
+        self._fresh = 0
+
+    def define(self, name: str, node: Lambda) -> ast.stmt:
+        """Emit the function that a `fun` or a lambda becomes."""
+        raise NotImplementedError
+
+    # -------------------------------------------------------------------------------------------- names
+
+    def helper(self, name: str, value: Any) -> str:
+        """Give the emitted code a function or a constant, and return the name by which it reads it."""
+        self.names[name] = value
+        return name
+
+    def constant(self, value: Any) -> str:
+        """Give the emitted code a constant that has no literal."""
+        return self.helper(f"k_{len(self.names)}", value)
+
+    def fresh(self, prefix: str) -> str:
+        """Return a name that nothing else has."""
+        self._fresh += 1
+        return f"{prefix}_{self._fresh}"
+
+    def ctx(self, at: int) -> ast.expr:
+        """Read the context."""
+        return self.emit.name(at, "ctx")
+
+    def global_variable(self, name: str) -> str:
+        """Return the variable that holds a global which is known to be a string."""
+        return f"g_{name}"
+
+    # -------------------------------------------------------------------------------------- expressions
+
+    def expression(self, node: Expr) -> ast.expr:
+        """Emit an expression."""
+        self.weight += 1
+        return _EXPRESSIONS[type(node)](self, node)
+
+    def const(self, node: Const) -> ast.expr:
+        """Emit a constant."""
+        value = node.value
+        if type(value) is float and (value != value or value in (float("inf"), float("-inf"))):
+            return self.emit.name(node.at, self.constant(value))
+        return self.emit.constant(node.at, value)
+
+    def name(self, node: Name) -> ast.expr:
+        """Emit a variable, a global or a function as a value."""
+        symbol, e, at = node.symbol, self.emit, node.at
+        if symbol is not None:
+            if symbol.function is not None and self.is_plain_function(symbol):
+                return self.function_value(at, symbol.name, symbol.function.function, e.name(at, symbol.python))
+            return e.unbox(at, symbol.python) if symbol.boxed else e.name(at, symbol.python)
+        if node.name in self.string_globals:
+            return e.name(at, self.global_variable(node.name))
+        key = e.constant(at, node.name)
+        if node.name in self.functions or node.name == "print":
+            function = e.name(at, self.constant(self.library_value(node.name)))
+            read = self.helper("h_global_or_function", operations.global_or_function)
+            return e.call(at, read, e.name(at, "g"), key, function)
+        read = self.helper("h_global", operations.read_global)
+        return self.copied(at, e.call(at, read, e.name(at, "g"), key))
+
+    def copied(self, at: int, value: ast.expr) -> ast.expr:
+        """Copy a global's value if anything in the program could change it."""
+        if not self.mutates:
+            return value
+        return self.emit.call(at, self.helper("h_copied", operations.copied), self.ctx(at), value)
+
+    def is_plain_function(self, symbol: Symbol) -> bool:
+        """Whether the emitted variable is the host's function itself, so that it can be called directly."""
+        return symbol.function is not None and not symbol.assigned and not symbol.boxed
+
+    def function_value(self, at: int, name: str, node: Lambda, code: ast.expr) -> ast.expr:
+        """Emit the value that stands for a function of the host."""
+        make = self.helper("h_function", HogFunction)
+        return self.emit.call(at, make, self.emit.constant(at, name), self.emit.constant(at, len(node.params)), code)
+
+    def library_value(self, name: str) -> HogFunction:
+        """Return a library function as a value."""
+        if name == "print":
+            return HogFunction("print", None, operations.print_values, closure=False)
+        function = self.functions[name]
+        impl = function.impl
+        code = impl if function.needs_context else lambda _context, *args: impl(*args)
+        return HogFunction(name, function.max_args, code, closure=False, min_args=function.min_args)
+
+    def template(self, node: Template) -> ast.expr:
+        """Emit joined texts."""
+        e, at, parts = self.emit, node.at, node.parts
+        kinds = [self.types.of(part) for part in parts]
+        if all(kind in ("string", "small") for kind in kinds) and all(map(self.quiet, parts)):
+            emitted = [self.expression(part) for part in parts]
+            joined = e.joined(at, emitted)
+            fixed = all(kind == "small" or isinstance(part, Const) for kind, part in zip(kinds, parts, strict=True))
+            return joined if fixed else e.call(at, self.helper("h_sized", operations.sized), self.ctx(at), joined)
+        if node.chain:
+            helper = self.helper("h_join_back", operations.join_back)
+            return e.call(at, helper, self.ctx(at), *map(self.expression, reversed(parts)))
+        return e.call(at, self.helper("h_join", operations.join), self.ctx(at), *map(self.expression, parts))
+
+    def get(self, node: Get) -> ast.expr:
+        """Emit access to a property or an element."""
+        e, at = self.emit, node.at
+        keys: list[Expr] = []
+        root: Expr = node
+        while isinstance(root, Get) and isinstance(root.key, Const):
+            keys.append(root.key)
+            root = root.object
+        if isinstance(root, Name) and root.symbol is None and root.name not in self.string_globals and keys:
+            path = [self.expression(key) for key in reversed(keys)]
+            read = self.helper("h_path", operations.path_of_global)
+            return self.copied(at, e.call(at, read, e.name(at, "g"), e.constant(at, root.name), *path))
+        read = self.helper("h_get", operations.get)
+        return e.call(at, read, self.expression(node.object), self.expression(node.key))
+
+    def unary(self, node: Unary) -> ast.expr:
+        """Emit `-` or `not`."""
+        operand = self.expression(node.operand)
+        if node.op == "not":
+            return self.emit.negate(node.at, operand)
+        return self.emit.call(node.at, self.helper("h_negate", operations.negate), operand)
+
+    def binary(self, node: Binary) -> ast.expr:
+        """Emit an operator with two operands."""
+        e, at, op = self.emit, node.at, node.op
+        if op == "??":
+            return self.if_null(at, node.left, node.right)
+        if op in _HEAVY_OPERATORS:
+            self.weight += HEAVY
+        inline = self.inline(node)
+        if inline is not None:
+            return inline
+        right, left = self.expression(node.right), self.expression(node.left)
+        if op == "+":
+            return e.call(at, self.helper("h_add", operations.add), self.ctx(at), right, left)
+        found = _BINARY.get((op, node.negated))
+        if found is not None:
+            return e.call(at, self.helper(*found), right, left)
+        return e.negate(at, e.call(at, self.helper(*_BINARY[op, False]), right, left))
+
+    def inline(self, node: Binary) -> ast.expr | None:
+        """Emit the host's own operator if the types of the operands make it the same; else None."""
+        e, at, op = self.emit, node.at, node.op
+        left, right = self.types.of(node.left), self.types.of(node.right)
+        if op in ("=~", "=~*"):
+            return self.constant_regex(node) if left == "string" else None
+        numbers = left in NUMBERS and right in NUMBERS
+        if op in ("==", *_INLINE) and (numbers or (left == right == "string")):
+            second, first = self.expression(node.right), self.expression(node.left)
+            if op == "==":
+                return e.compare(at, second, ast.NotEq() if node.negated else ast.Eq(), first)
+            return e.compare(at, second, _MIRRORED[op], first)
+        if op in ("+", "-") and left == right == "small" and self.quiet(node.left) and self.quiet(node.right):
+            first, second = self.expression(node.left), self.expression(node.right)
+            return e.binary(at, first, ast.Add() if op == "+" else ast.Sub(), second)
+        if op == "in" and left == right == "string":
+            second, first = self.expression(node.right), self.expression(node.left)
+            if self.quiet(node.left) and self.quiet(node.right):
+                return e.compare(at, first, ast.NotIn() if node.negated else ast.In(), second)
+        return None
+
+    def constant_regex(self, node: Binary) -> ast.expr | None:
+        """Emit a search of a string for a pattern that is compiled now; None if the pattern is not constant."""
+        pattern = node.right.value if isinstance(node.right, Const) else None
+        if type(pattern) is not str or not pattern or len(pattern) > MAX_PATTERN or not self.quiet(node.left):
+            return None
+        ignore_case = node.op == "=~*"
+        try:
+            compiled(pattern, ignore_case, False)
+        except HogRegexError:
+            return None  # the run will say so, where it comes to it
+        test, e, at = self.constant(searcher(pattern, ignore_case)), self.emit, node.at
+        subject = self.expression(node.left)
+        if not node.negated:
+            # An empty subject is never found, even by a pattern that matches nothing at all.
+            return ast.BoolOp(
+                ast.And(),
+                [e.compare(at, self.expression(node.left), ast.NotEq(), e.constant(at, "")), e.call(at, test, subject)],
+                **e.place(at),
+            )
+        found = e.negate(at, e.call(at, test, subject))
+        empty = e.compare(at, self.expression(node.left), ast.NotEq(), e.constant(at, ""))
+        return ast.BoolOp(ast.And(), [empty, found], **e.place(at))
+
+    def quiet(self, node: Expr) -> bool:
+        """Whether evaluating has no effect, cannot fail and is cheap, so that order and repetition do not matter."""
+        if isinstance(node, Const):
+            return True
+        return isinstance(node, Name) and (node.symbol is not None or node.name in self.string_globals)
+
+    def if_null(self, at: int, left: Expr, right: Expr) -> ast.expr:
+        """Emit `??`, whose right side is evaluated only if the left is null."""
+        if self.types.of(left) != "any":
+            return self.expression(left)
+        e, held = self.emit, self.fresh("w")
+        test = e.compare(at, e.walrus(at, held, self.expression(left)), ast.IsNot(), e.constant(at, None))
+        return e.choose(at, test, e.name(at, held), self.expression(right))
+
+    def logic(self, node: Logic) -> ast.expr:
+        """Emit `and` or `or`: all operands are evaluated, the last one first."""
+        operands = [self.expression(operand) for operand in reversed(node.operands)]
+        name, function = ("h_and", operations.conjunction) if node.op == "and" else ("h_or", operations.disjunction)
+        return self.emit.call(node.at, self.helper(name, function), *operands)
+
+    def is_null(self, node: IsNull) -> ast.expr:
+        """Emit `is [not] null`."""
+        op: ast.cmpop = ast.IsNot() if node.negated else ast.Is()
+        return self.emit.compare(node.at, self.expression(node.operand), op, self.emit.constant(node.at, None))
+
+    def between(self, node: Between) -> ast.expr:
+        """Emit `[not] between`."""
+        e, at = self.emit, node.at
+        parts = [self.expression(part) for part in (node.high, node.low, node.operand)]
+        found = e.call(at, self.helper("h_between", operations.between), *parts)
+        return e.negate(at, found) if node.negated else found
+
+    def choice(self, node: Choice) -> ast.expr:
+        """Emit a lazy choice."""
+        return self.choose(node.at, node.arms, node.otherwise)
+
+    def choose(self, at: int, arms: Sequence[tuple[Expr, Expr]], otherwise: Expr) -> ast.expr:
+        """Emit conditions, results and what holds otherwise."""
+        emitted = [(self.expression(test), self.expression(result)) for test, result in arms]
+        last = self.expression(otherwise)
+        for test, result in reversed(emitted):
+            last = self.emit.choose(at, test, result, last)
+        return last
+
+    def match(self, node: Match) -> ast.expr:
+        """Emit `case subject when …`."""
+        e, at, held = self.emit, node.at, self.fresh("w")
+        subject = e.walrus(at, held, self.expression(node.subject))
+        equals = self.helper("h_equals", operations.equals)
+        arms = []
+        for index, (value, result) in enumerate(node.arms):
+            left = subject if index == 0 else e.name(at, held)
+            # The subject comes first here, so that it is evaluated once and before all values.
+            arms.append((e.call(at, equals, left, self.expression(value)), self.expression(result)))
+        last = self.expression(node.otherwise)
+        for test, found in reversed(arms):
+            last = e.choose(at, test, found, last)
+        return last
+
+    def array(self, node: Array) -> ast.expr:
+        """Emit an array or a tuple."""
+        return self.emit.sequence(node.at, [self.expression(item) for item in node.items], fixed=node.fixed)
+
+    def object(self, node: Object) -> ast.expr:
+        """Emit an object."""
+        e, at = self.emit, node.at
+        if all(isinstance(key, Const) for key, _ in node.pairs):
+            keys: list[ast.expr | None] = [self.expression(key) for key, _ in node.pairs]
+            return ast.Dict(keys, [self.expression(value) for _, value in node.pairs], **e.place(at))
+        parts = [self.expression(part) for pair in node.pairs for part in pair]
+        return e.call(at, self.helper("h_object", operations.object_of), *parts)
+
+    def lambda_(self, node: Lambda) -> ast.expr:
+        """Emit a lambda: its function goes before the statement."""
+        code = self.fresh("f")
+        self.hoisted.append(self.define(code, node))
+        return self.function_value(node.at, "lambda", node, self.emit.name(node.at, code))
+
+    # -------------------------------------------------------------------------------------------- calls
+
+    def call(self, node: Call) -> ast.expr:
+        """Emit a call."""
+        callee, e, at = node.callee, self.emit, node.at
+        if isinstance(callee, Name) and callee.symbol is None:
+            form = _FORMS.get(callee.name)
+            return form(self, node) if form else self.library_call(node, callee.name)
+        self.weight += 2
+        if isinstance(callee, Name) and callee.symbol is not None:
+            symbol = callee.symbol
+            function = symbol.function
+            plain = function is not None and self.is_plain_function(symbol)
+            if function is not None and plain and len(node.args) <= len(function.function.params):
+                deeper = e.binary(at, e.name(at, "d"), ast.Add(), e.constant(at, 1))
+                return e.call(at, symbol.python, deeper, *map(self.expression, node.args))
+        args = [self.expression(argument) for argument in node.args]
+        call = self.helper("h_call", operations.call)
+        return e.call(at, call, self.ctx(at), e.name(at, "d"), self.expression(callee), *args)
+
+    def library_call(self, node: Call, name: str) -> ast.expr:
+        """Emit a call of a library function."""
+        e, at, function = self.emit, node.at, self.functions[name]
+        if name == "length" and self.types.of(node.args[0]) in ("string", "array", "strings"):
+            return e.call(at, self.helper("h_len", len), self.expression(node.args[0]))
+        if not function.cheap:
+            self.weight += HEAVY
+        args = [self.expression(argument) for argument in node.args]
+        if not function.needs_context:
+            return e.call(at, self.helper(f"lib_{name}", function.impl), *args)
+        if name.startswith(_CALLS_BACK):
+            library = e.name(at, self.constant(self.library_value(name)))
+            call = self.helper("h_call", operations.call)
+            return e.call(at, call, self.ctx(at), e.name(at, "d"), library, *args)
+        return e.call(at, self.helper(f"lib_{name}", function.impl), self.ctx(at), *args)
+
+    def if_form(self, node: Call) -> ast.expr:
+        """Emit `if()`."""
+        test, then, otherwise = node.args
+        return self.choose(node.at, [(test, then)], otherwise)
+
+    def multi_if_form(self, node: Call) -> ast.expr:
+        """Emit `multiIf()`."""
+        pairs = [(node.args[i], node.args[i + 1]) for i in range(0, len(node.args) - 1, 2)]
+        return self.choose(node.at, pairs, node.args[-1])
+
+    def if_null_form(self, node: Call) -> ast.expr:
+        """Emit `ifNull()`."""
+        return self.if_null(node.at, node.args[0], node.args[1])
+
+    def print_form(self, node: Call) -> ast.expr:
+        """Emit `print()`."""
+        e, at = self.emit, node.at
+        if len(node.args) == 1 and self.types.of(node.args[0]) == "string":
+            helper = self.helper("h_print_string", operations.print_string)
+        else:
+            helper = self.helper("h_print", operations.print_values)
+        return e.call(at, helper, self.ctx(at), *map(self.expression, node.args))
+
+
+_FORMS: dict[str, Callable[[ExpressionCompiler, Call], ast.expr]] = {
+    "if": ExpressionCompiler.if_form,
+    "multiIf": ExpressionCompiler.multi_if_form,
+    "ifNull": ExpressionCompiler.if_null_form,
+    "print": ExpressionCompiler.print_form,
+}
+_EXPRESSIONS: dict[type, Callable[[ExpressionCompiler, Any], ast.expr]] = {
+    Const: ExpressionCompiler.const,
+    Name: ExpressionCompiler.name,
+    Template: ExpressionCompiler.template,
+    Get: ExpressionCompiler.get,
+    Call: ExpressionCompiler.call,
+    Unary: ExpressionCompiler.unary,
+    Binary: ExpressionCompiler.binary,
+    Logic: ExpressionCompiler.logic,
+    IsNull: ExpressionCompiler.is_null,
+    Between: ExpressionCompiler.between,
+    Choice: ExpressionCompiler.choice,
+    Match: ExpressionCompiler.match,
+    Array: ExpressionCompiler.array,
+    Object: ExpressionCompiler.object,
+    Lambda: ExpressionCompiler.lambda_,
+}

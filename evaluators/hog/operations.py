@@ -1,0 +1,424 @@
+"""What the operators of Hog do, as functions that compiled programs call.
+
+Where Hog evaluates the right operand before the left, the function takes it first: the host evaluates
+arguments from left to right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from evaluators.hog.errors import (
+    HogArgumentsExceeded,
+    HogDepthExceeded,
+    HogGlobalNotFound,
+    HogKeyError,
+    HogMemoryExceeded,
+    HogThrow,
+    HogTypeError,
+    HogZeroDivisionError,
+)
+from evaluators.hog.regex import liker, searcher
+from evaluators.hog.runtime import Context
+from evaluators.hog.values import (
+    HogDate,
+    HogDateTime,
+    HogError,
+    HogFunction,
+    HogInterval,
+    Value,
+    compare,
+    contains,
+    copy,
+    equal,
+    hash_key,
+    is_number,
+    print_text,
+    text,
+    type_name,
+)
+
+MAX_INTEGER_BITS = 64 * 1024
+"""Bits that an integer may have."""
+
+SMALL_TEXT = 1024
+"""Characters of a text whose memory is not charged by itself: the steps cover it."""
+
+Globals = Mapping[str, Any]
+_MISSING: Any = object()
+
+# ---------------------------------------------------------------------------------------------- arithmetic
+
+
+def _refuse(op: str, left: Value, right: Value) -> HogTypeError:
+    return HogTypeError(f"Can not apply '{op}' to {type_name(left)} and {type_name(right)}")
+
+
+def add(context: Context, right: Value, left: Value) -> Value:
+    """`+`: numbers, strings with strings, arrays with arrays."""
+    kind = type(left)
+    if kind is str and type(right) is str:
+        return sized(context, left + right)
+    if is_number(left) and is_number(right):
+        try:
+            return _bounded(left + right)
+        except OverflowError:
+            return _overflow(left, right)
+    if kind is list and type(right) is list:
+        context.charge(8 * (len(left) + len(right)))
+        context.step((len(left) + len(right)) // 16)
+        return left + right
+    raise _refuse("+", left, right)
+
+
+def subtract(right: Value, left: Value) -> Value:
+    """`-` of two numbers."""
+    if is_number(left) and is_number(right):
+        try:
+            return _bounded(left - right)
+        except OverflowError:
+            return _overflow(left, right)
+    raise _refuse("-", left, right)
+
+
+def multiply(right: Value, left: Value) -> Value:
+    """`*` of two numbers."""
+    if not (is_number(left) and is_number(right)):
+        raise _refuse("*", left, right)
+    try:
+        return _bounded(left * right)
+    except OverflowError:
+        return _overflow(left, right)
+
+
+def divide(right: Value, left: Value) -> Value:
+    """`/` of two numbers, always a float."""
+    if not (is_number(left) and is_number(right)):
+        raise _refuse("/", left, right)
+    if right == 0:
+        raise HogZeroDivisionError
+    try:
+        return left / right
+    except OverflowError:
+        return _overflow(left, right)
+
+
+def modulo(right: Value, left: Value) -> Value:
+    """`%` of two numbers, with the sign of the dividend."""
+    if not (is_number(left) and is_number(right)):
+        raise _refuse("%", left, right)
+    if right == 0:
+        raise HogZeroDivisionError("Modulo by zero")
+    if type(left) is int and type(right) is int:
+        rest = abs(left) % abs(right)
+        return -rest if left < 0 else rest
+    try:
+        return math.fmod(left, right) if math.isfinite(left) else math.nan
+    except OverflowError:
+        return _overflow(left, right)
+
+
+def negate(operand: Value) -> Value:
+    """Unary `-` of a number."""
+    if is_number(operand):
+        return -operand
+    raise HogTypeError(f"Can not apply '-' to {type_name(operand)}")
+
+
+def _bounded(number: int | float) -> int | float:
+    if type(number) is int and number.bit_length() > MAX_INTEGER_BITS:
+        raise HogMemoryExceeded(MAX_INTEGER_BITS // 8, f"Integer has more than {MAX_INTEGER_BITS} bits")
+    return number
+
+
+def _overflow(left: Value, right: Value) -> Value:
+    raise HogTypeError(f"Integer is too large to be used with a float: {type_name(left)} and {type_name(right)}")
+
+
+# --------------------------------------------------------------------------------------------------- texts
+
+
+def sized(context: Context, joined: str) -> str:
+    """Charge the memory of a text that was just joined, and return it."""
+    if len(joined) > SMALL_TEXT:
+        context.charge(len(joined))
+        context.step(len(joined) >> 10)
+    return joined
+
+
+def join(context: Context, *parts: Value) -> str:
+    """Join the texts of some values, as templates do."""
+    return sized(context, "".join([part if type(part) is str else text(part) for part in parts]))
+
+
+def join_back(context: Context, *parts: Value) -> str:
+    """Join the texts of some values that come last first, as `||` evaluates them."""
+    return join(context, *parts[::-1])
+
+
+def print_values(context: Context, *values: Value) -> None:
+    """Print some values on one line."""
+    context.print_line(" ".join([print_text(value) for value in values]))
+
+
+def print_string(context: Context, line: str) -> None:
+    """Print a text on one line."""
+    context.print_line(line)
+
+
+# --------------------------------------------------------------------------------------------- comparisons
+
+
+def equals(right: Value, left: Value) -> bool:
+    """`==`."""
+    return equal(left, right)
+
+
+def differs(right: Value, left: Value) -> bool:
+    """`!=`."""
+    return not equal(left, right)
+
+
+def less(right: Value, left: Value) -> bool:
+    """`<`; false if either side is null."""
+    return compare(left, right) == -1
+
+
+def less_or_equal(right: Value, left: Value) -> bool:
+    """`<=`."""
+    return compare(left, right) in (-1, 0)
+
+
+def greater(right: Value, left: Value) -> bool:
+    """`>`."""
+    return compare(left, right) == 1
+
+
+def greater_or_equal(right: Value, left: Value) -> bool:
+    """`>=`."""
+    return compare(left, right) in (0, 1)
+
+
+def between(high: Value, low: Value, operand: Value) -> bool:
+    """`between`: both ends included; false if any of the three is null."""
+    return compare(operand, low) in (0, 1) and compare(operand, high) in (-1, 0)
+
+
+def within(container: Value, item: Value) -> bool:
+    """`in`."""
+    return contains(item, container)
+
+
+def not_within(container: Value, item: Value) -> bool:
+    """`not in`."""
+    return not contains(item, container)
+
+
+def conjunction(*values: Value) -> bool:
+    """`and` of values that are all evaluated already."""
+    return all(values)
+
+
+def disjunction(*values: Value) -> bool:
+    """`or` of values that are all evaluated already."""
+    return any(values)
+
+
+def like(pattern: Value, subject: Value) -> bool:
+    """`like`."""
+    if type(subject) is str and type(pattern) is str:
+        return liker(pattern)(subject)
+    raise _refuse("like", subject, pattern)
+
+
+def ilike(pattern: Value, subject: Value) -> bool:
+    """`ilike`."""
+    if type(subject) is str and type(pattern) is str:
+        return liker(pattern, True)(subject)
+    raise _refuse("ilike", subject, pattern)
+
+
+def _regex(op: str, ignore_case: bool, negated: bool) -> Callable[[Value, Value], bool]:
+    def search(pattern: Value, subject: Value) -> bool:
+        if subject is None or pattern is None or subject == "" or pattern == "":
+            return False
+        if type(subject) is str and type(pattern) is str:
+            return searcher(pattern, ignore_case)(subject) is not negated
+        raise _refuse(op, subject, pattern)
+
+    return search
+
+
+regex = _regex("=~", False, False)
+not_regex = _regex("!~", False, True)
+iregex = _regex("=~*", True, False)
+not_iregex = _regex("!~*", True, True)
+
+# ------------------------------------------------------------------------------------- globals and access
+
+
+def read_global(table: Globals, name: str) -> Value:
+    """Return a global."""
+    value = table.get(name, _MISSING)
+    if value is _MISSING:
+        raise HogGlobalNotFound(name)
+    return value
+
+
+def global_or_function(table: Globals, name: str, function: HogFunction) -> Value:
+    """Return a global, or the library function of that name."""
+    value = table.get(name, _MISSING)
+    return function if value is _MISSING else value
+
+
+def path_of_global(table: Globals, name: str, *keys: Value) -> Value:
+    """Return what is at a path below a global; null at any missing depth."""
+    value = table.get(name, _MISSING)
+    if value is _MISSING:
+        raise HogGlobalNotFound(name)
+    for key in keys:
+        if type(value) is dict:
+            value = value.get(key)
+        elif value is None:
+            return None
+        elif isinstance(value, Mapping):
+            value = value.get(key)
+        else:
+            value = get(value, key)
+    return value
+
+
+def get(container: Value, key: Value) -> Value:
+    """`container[key]` and `container.key`: 1-based, null where there is nothing."""
+    kind = type(container)
+    if kind is dict:
+        return container.get(hash_key(key))
+    if container is None:
+        return None
+    if kind is list or kind is tuple or kind is str:
+        index = _index(container, key)
+        if -len(container) <= index < 0:
+            return container[index]
+        return container[index - 1] if 0 < index <= len(container) else None
+    fields = _FIELDS.get(kind)
+    if fields is not None and type(key) is str:
+        read = fields.get(key)
+        return read(container) if read else None
+    raise HogTypeError(f"Can not read {_key_text(key)} of {type_name(container)}")
+
+
+def _index(container: Value, key: Value) -> int:
+    if type(key) is float and key.is_integer():
+        key = int(key)
+    if type(key) is not int:
+        raise HogTypeError(f"Can not read {_key_text(key)} of {type_name(container)}: the index must be an integer")
+    if key == 0:
+        raise HogKeyError("Arrays and strings are indexed from 1; there is no index 0")
+    return key
+
+
+def _key_text(key: Value) -> str:
+    if type(key) is str:
+        return f"property {key[:80]!r}"
+    return f"index {key}" if is_number(key) and abs(key) < 1 << 64 else f"an index of type {type_name(key)}"
+
+
+_FIELDS: dict[type, dict[str, Callable[[Any], Value]]] = {
+    HogError: {"type": lambda v: v.type, "message": lambda v: v.message, "payload": lambda v: v.payload},
+    HogDate: {"year": lambda v: v.year, "month": lambda v: v.month, "day": lambda v: v.day},
+    HogDateTime: {"dt": lambda v: v.epoch_s, "zone": lambda v: v.zone},
+    HogInterval: {"value": lambda v: v.value, "unit": lambda v: v.unit},
+}
+
+
+def put(context: Context, container: Value, key: Value, value: Value) -> None:
+    """`container[key] := value`."""
+    kind = type(container)
+    if kind is dict:
+        container[hash_key(key)] = value
+        context.step(2)
+        return
+    if kind is list:
+        index = _index(container, key)
+        if not 0 < index <= len(container):
+            raise HogKeyError(f"Index {index} is out of range for an array of length {len(container)}")
+        container[index - 1] = value
+        return
+    raise HogTypeError(f"Can not set {_key_text(key)} of {type_name(container)}")
+
+
+def object_of(*pairs: Value) -> dict[Value, Value]:
+    """Make an object of keys and values in turn."""
+    return {hash_key(pairs[i]): pairs[i + 1] for i in range(0, len(pairs), 2)}
+
+
+def copied(context: Context, value: Value) -> Value:
+    """Return a copy of a global's value, so that the program may change it."""
+    if type(value) in (list, dict, tuple):
+        context.step(8 * len(value))
+        return copy(value)
+    return copy(dict(value)) if isinstance(value, Mapping) else value
+
+
+def elements(collection: Value) -> Iterable[Value]:
+    """Return what for-in iterates: a snapshot of the values."""
+    kind = type(collection)
+    if kind is list:
+        return list(collection)
+    if kind is dict:
+        return list(collection.values())
+    return collection if kind is tuple else ()
+
+
+def entries(collection: Value) -> Iterable[tuple[Value, Value]]:
+    """Return keys (0-based positions of arrays) and values for for-in with two names."""
+    kind = type(collection)
+    if kind is list or kind is tuple:
+        return list(enumerate(collection))
+    return list(collection.items()) if kind is dict else ()
+
+
+# ------------------------------------------------------------------------------------- calls and errors
+
+
+def call(context: Context, depth: int, function: Value, *args: Value) -> Value:
+    """Call a value."""
+    if type(function) is not HogFunction:
+        raise HogTypeError(f"Can not call a value of type {type_name(function)}")
+    if len(args) > context.limits.arguments:
+        raise HogArgumentsExceeded(f"A call takes at most {context.limits.arguments} arguments")
+    if function.closure:
+        return context.call_closure(function, depth, args)
+    return context.call_library(function, depth, args)
+
+
+def enter(context: Context, depth: int, weight: int) -> None:
+    """Begin a call of a closure: charge the steps of its body."""
+    if depth > context.limits.depth:
+        raise HogDepthExceeded(f"Call depth of {context.limits.depth} exceeded")
+    context.step(weight)
+
+
+def settle(context: Context, ticks: int) -> int:
+    """Charge the steps that a loop has counted; return 0."""
+    context.step(ticks)
+    return 0
+
+
+def throw(value: Value) -> HogThrow:
+    """Return the exception that carries a thrown error."""
+    if type(value) is HogError:
+        return HogThrow(value)
+    raise HogTypeError(f"Can not throw a value of type {type_name(value)}; throw takes an error")
+
+
+def caught(carrier: HogThrow) -> HogError:
+    """Return the error that was thrown."""
+    return carrier.error
+
+
+def is_type(error: HogError, name: str) -> bool:
+    """Whether a catch with this type takes the error."""
+    return error.type == name

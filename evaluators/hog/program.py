@@ -1,0 +1,172 @@
+"""A compiled program, and a run of it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+from evaluators.hog.checker import Checked, check
+from evaluators.hog.compiler import FILENAME, compile_module
+from evaluators.hog.errors import (
+    HogCompileError,
+    HogDepthExceeded,
+    HogInternalError,
+    HogMemoryExceeded,
+    HogRuntimeError,
+    HogThrow,
+    HogUncaught,
+)
+from evaluators.hog.functions import library
+from evaluators.hog.lexer import Source
+from evaluators.hog.parser import parse, parse_expression
+from evaluators.hog.runtime import DEFAULT_LIMITS, Context, Limits
+from evaluators.hog.syntax import Block
+from evaluators.hog.values import Value, show
+
+STRING_GLOBALS = ("input", "output")
+"""Globals that an evaluator always gets as strings. A program runs as well, but slower, when they are not."""
+
+HOST_RECURSION = 12_000
+"""Frames of the host that 1000 calls within calls of Hog may take, callbacks of the library included."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Main = Callable[[Mapping[str, Any], Context, Callable[[str], Any]], Value]
+"""The emitted function of a program."""
+
+_DEFECTS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, NameError)
+"""What only a gap in the runtime or the library raises. It ends one run, not the process that serves events."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run gave: the program's value and the lines that it printed."""
+
+    value: Value
+    prints: list[str]
+
+
+class Program:
+    """A compiled program. It may be run any number of times, from several threads."""
+
+    def __init__(self, block: Block, source: Source, found: Checked) -> None:
+        self.source = source.text
+        self.globals: frozenset[str] = frozenset(found.globals)
+        self._block, self._source, self._found = block, source, found
+        self.code, names = self._compile(STRING_GLOBALS)
+        self._main = self._function(self.code, names)
+
+    def _compile(self, string_globals: tuple[str, ...]) -> tuple[ast.Module, dict[str, Any]]:
+        return compile_module(self._block, self._source, self._found, library(), string_globals)
+
+    def _function(self, module: ast.Module, names: dict[str, Any]) -> Main:
+        namespace: dict[str, Any] = {"__builtins__": {}, "h_generic": self._run_generic, **names}
+        try:
+            code = compile(module, FILENAME, "exec", dont_inherit=True)
+        except (RecursionError, MemoryError, SyntaxError, OverflowError) as error:
+            raise HogCompileError(f"The program is too complex: {error}", 1, 1) from error
+        exec(code, namespace)  # noqa: S102 - only code that `assert_safe` has passed
+        function: Main = namespace["program"]
+        return function
+
+    @cached_property
+    def _generic(self) -> Main:
+        return self._function(*self._compile(()))
+
+    def _run_generic(self, table: Mapping[str, Any], context: Context, peek: Callable[[str], Any]) -> Value:
+        return self._generic(table, context, peek)
+
+    def run(
+        self,
+        table: Mapping[str, Any],
+        *,
+        now: datetime = EPOCH,
+        uuid_seed: str = "",
+        limits: Limits = DEFAULT_LIMITS,
+        time_limit_s: float | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> Run:
+        """Run the program on some globals, which it does not change.
+
+        `now` and `uuid_seed` are the event's. Raises a HogRuntimeError with its place in the source; its
+        `prints` are the lines printed until then.
+        """
+        context = Context(limits, now, uuid_seed, limits.time_s if time_limit_s is None else time_limit_s, clock)
+        try:
+            return Run(self._main(table, context, table.get), context.prints)
+        except HogRuntimeError as error:
+            raise self._placed(error, error, context) from None
+        except HogThrow as thrown:
+            uncaught = HogUncaught(f"Uncaught {show(thrown.error)[:500]}", thrown.error)
+            raise self._placed(uncaught, thrown, context) from None
+        except RecursionError as error:
+            raise self._placed(HogDepthExceeded("Calls or values are nested too deeply"), error, context) from None
+        except MemoryError as error:
+            raise self._placed(HogMemoryExceeded(limits.memory_bytes), error, context) from None
+        except _DEFECTS as error:
+            defect = HogInternalError(f"{type(error).__name__} within the runtime")
+            raise self._placed(defect, error, context) from error
+
+    def _placed(self, failure: HogRuntimeError, raised: BaseException, context: Context) -> HogRuntimeError:
+        """Set line, column and prints of a failure, by the innermost frame of emitted code."""
+        failure.prints = tuple(context.prints)
+        trace, place = raised.__traceback__, None
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if code.co_filename == FILENAME:
+                place = code, trace.tb_lasti
+            trace = trace.tb_next
+        if place is not None:
+            code, instruction = place
+            for index, (line, _, column, _) in enumerate(code.co_positions()):
+                if index == instruction // 2:
+                    failure.locate(self.source, line or 1, (column or 0) + 1)
+                    break
+        failure.__traceback__ = None
+        return failure
+
+    def emitted(self) -> str:
+        """Return the emitted code as text, for people."""
+        return ast.unparse(self.code)
+
+
+Context.root = Program.run.__code__
+
+
+def make_room() -> None:
+    """Raise the host's recursion limit, never lower it: Hog's own limits come first."""
+    if sys.getrecursionlimit() < HOST_RECURSION:
+        sys.setrecursionlimit(HOST_RECURSION)
+
+
+def compile_program(source: str, *, known_globals: Collection[str] | None = None) -> Program:
+    """Compile a program. HogCompileError with line, column and excerpt.
+
+    With `known_globals`, the name of any other global is refused now rather than when a run comes to it.
+    """
+    make_room()
+    block, text = parse(source)
+    return Program(block, text, check(block, text, library(), known_globals))
+
+
+def compile_value(source: str, *, known_globals: Collection[str] | None = None) -> Program:
+    """Compile a single expression as a program that returns its value."""
+    make_room()
+    block, text = parse_expression(source)
+    return Program(block, text, check(block, text, library(), known_globals))
+
+
+def compile_expression(source: str) -> Callable[[Mapping[str, object]], object]:
+    """Compile an expression, for conditions: returns a function from globals to the value."""
+    program = compile_value(source)
+
+    def evaluate(table: Mapping[str, object]) -> object:
+        return program.run(table).value
+
+    return evaluate

@@ -1,0 +1,103 @@
+"""RE2 and `like`, compiled once per pattern.
+
+The low-level object of the RE2 binding is used: its Python wrapper costs more than most searches. Without
+groups RE2 need not run its slower engines, so a test compiles the pattern apart from an extraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from re2 import _re2
+
+from evaluators.hog.errors import HogRegexError
+
+CACHED = 512
+"""Patterns that stay compiled, of each kind."""
+
+MAX_PATTERN = 64 * 1024
+"""Characters that a pattern may have."""
+
+_UNANCHORED = _re2.RE2.Anchor.UNANCHORED
+_NO_MATCH = (-1, -1)
+_MEMORY_BYTES = 4 * 1024 * 1024
+
+
+@lru_cache(maxsize=CACHED)
+def compiled(pattern: str, ignore_case: bool = False, capture: bool = True, dot_nl: bool = False) -> Any:
+    """Return the RE2 object of a pattern. HogRegexError with RE2's own words if it is none."""
+    if len(pattern) > MAX_PATTERN:
+        raise HogRegexError(f"Invalid regex pattern: longer than {MAX_PATTERN} characters")
+    options = _re2.RE2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    options.never_capture = not capture
+    options.dot_nl = dot_nl
+    options.max_mem = _MEMORY_BYTES
+    found = _re2.RE2(encode(pattern), options)
+    if not found.ok():
+        reason = found.error()
+        raise HogRegexError(f"Invalid regex pattern: {reason.decode() if isinstance(reason, bytes) else reason}")
+    return found
+
+
+def encode(text: str) -> bytes:
+    """Return UTF-8; half a surrogate pair, which JSON can carry, becomes bytes that match nothing."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+@lru_cache(maxsize=CACHED)
+def searcher(pattern: str, ignore_case: bool = False, dot_nl: bool = False) -> Callable[[str], bool]:
+    """Return a function that says whether the pattern is found anywhere in a text."""
+    match = compiled(pattern, ignore_case, False, dot_nl).Match
+
+    def test(text: str, match: Any = match, anchor: Any = _UNANCHORED, nothing: Any = _NO_MATCH) -> bool:
+        data = text.encode("utf-8", "surrogatepass")
+        return bool(match(anchor, data, 0, len(data))[0] != nothing)
+
+    return test
+
+
+def extract(text: str, pattern: str) -> str:
+    """Return the first group of the first match, else the match, else `''`."""
+    data = encode(text)
+    spans = compiled(pattern).Match(_UNANCHORED, data, 0, len(data))
+    start, end = spans[1] if len(spans) > 1 else spans[0]
+    return data[start:end].decode("utf-8", "surrogatepass") if start >= 0 else ""
+
+
+@lru_cache(maxsize=CACHED)
+def liker(pattern: str, ignore_case: bool = False) -> Callable[[str], bool]:
+    """Return a function that says whether a text is `like` the pattern.
+
+    `%` is any text, `_` one character, and the pattern may begin anywhere: so a pattern without `_` asks for
+    its pieces one after the other.
+    """
+    if "_" in pattern or (ignore_case and not pattern.isascii()):
+        return searcher(_like_regex(pattern), ignore_case, dot_nl=True)
+    pieces = [piece for piece in pattern.split("%") if piece]
+    if ignore_case:
+        lowered = [piece.lower() for piece in pieces]
+        by_regex = searcher(_like_regex(pattern), True, True)
+        return lambda text: _in_order(text.lower(), lowered) if text.isascii() else by_regex(text)
+    if len(pieces) == 1:
+        piece = pieces[0]
+        return lambda text: piece in text
+    return lambda text: _in_order(text, pieces)
+
+
+def _like_regex(pattern: str) -> str:
+    quoted = _re2.RE2.QuoteMeta(encode(pattern)).decode("utf-8", "surrogatepass")
+    return str(quoted).replace("\\%", ".*").replace("\\_", ".").replace("%", ".*").replace("_", ".")
+
+
+def _in_order(text: str, pieces: list[str]) -> bool:
+    at = 0
+    for piece in pieces:
+        at = text.find(piece, at)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
