@@ -61,7 +61,7 @@ class KeyDirectory:
                 structlog.get_logger("gavel.judge").warning("keys_not_loaded", error=str(error))
                 return
             self._configs = {config.team_id: config for config in stored.configs}
-            self._teams = _by_team(stored, self._configs)
+            self._teams = keys_by_team(stored, self._configs)
             self._revision = revision
 
     def resolve(self, definition: Evaluation, *, ignore_state: bool = False) -> ResolvedModel:
@@ -89,7 +89,8 @@ def _scope(owner: str, budget: Budget) -> BudgetScope:
     return BudgetScope(owner=owner, period=budget.period, tokens=budget.tokens, micro_usd=micro_usd)
 
 
-def _by_team(stored: StoredKeys, configs: Mapping[int, EvaluationConfig]) -> dict[int, TeamKeys]:
+def keys_by_team(stored: StoredKeys, configs: Mapping[int, EvaluationConfig]) -> dict[int, TeamKeys]:
+    """Return each team's keys and its active one."""
     keys: dict[int, dict[str, Any]] = {}
     for found in stored.keys:
         keys.setdefault(found.key.team_id, {})[found.key.id] = found

@@ -6,7 +6,7 @@ passing rules are applied here, and a skip or N/A enters no rate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,6 +78,7 @@ class Selection:
     trigger: str | None = None
     backfill_id: str | None = None
     fingerprint: str | None = None
+    uuids: Sequence[str] | None = None
 
     def where(self) -> Where:
         """Return the condition, with its values."""
@@ -85,6 +86,8 @@ class Selection:
         where.add("team_id = {team_id:Int64}", team_id=self.team_id)
         for name in ("evaluation_id", "trace_id", "target_event_id", "uuid", "trigger", "backfill_id", "fingerprint"):
             where.add(f"{name} = {{{name}:String}}", **{name: getattr(self, name)})
+        if self.uuids is not None:
+            where.add("uuid IN {uuids:Array(String)}", uuids=list(self.uuids))
         where.between(self.after, self.before)
         return where
 
@@ -294,3 +297,11 @@ def result_ids(client: Client, team_id: int | None = None) -> dict[str, int]:
     where.add("team_id = {team_id:Int64}", team_id=team_id)
     query = f"SELECT uuid, count() AS copies FROM evaluation_results FINAL WHERE {where.text} GROUP BY uuid"  # noqa: S608  # own text; values are bound
     return {row["uuid"]: int(row["copies"]) for row in rows(client, query, where.values)}
+
+
+def existing_ids(client: Client, ids: Collection[str]) -> set[str]:
+    """Return which of these result ids are there; one query, by the index over ids."""
+    if not ids:
+        return set()
+    query = "SELECT DISTINCT uuid FROM evaluation_results WHERE uuid IN {ids:Array(String)}"
+    return {row["uuid"] for row in rows(client, query, {"ids": list(ids)})}

@@ -1,0 +1,196 @@
+"""What a replay was asked to do, kept in a file so that it can be resumed as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer
+from prometheus_client import CollectorRegistry
+
+from config.clickhouse import connect
+from config.clickhouse.results import existing_ids
+from config.model_resolution import TeamKeys
+from config.prices import load_prices
+from config.secrets import SecretBox
+from config.settings import Settings
+from config.snapshot import Snapshot, build_snapshot
+from config.store.changes import read_changes
+from config.store.engine import Database
+from config.store.provider_keys import ProviderKeys
+from processor.hog_status import HogFailures
+from processor.judge_keys import StoredKeys, keys_by_team
+from processor.kafka import KafkaClients
+from processor.matcher import EventMatcher
+from processor.metrics import Metrics
+from processor.replay import Replay, ReplayReport, ReplaySender, restrict
+from processor.replay_estimate import make_estimator
+from processor.replay_sources import ArchiveSource, ReplayError, ReplaySource, TopicSource, ranges_by_time
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplayPlan:
+    """One replay.
+
+    Attributes:
+        id: its name: of the consumer group that keeps its place, and of the backfill if it is a rerun.
+        source: `topic` or `clickhouse`.
+        ranges: partition to (first, behind the last) offset, fixed at the start; of a topic.
+        after, before: ISO-8601; of the archive.
+        rerun: runs get identities of their own, so that all is judged again.
+        to_topic: where outputs go instead of the configured topics.
+        done: whether it came to its end.
+    """
+
+    id: str
+    source: str
+    topic: str
+    ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    after: str | None = None
+    before: str | None = None
+    evaluations: list[str] = field(default_factory=list)
+    teams: list[int] = field(default_factory=list)
+    rerun: bool = False
+    to_topic: str | None = None
+    rate: float | None = None
+    report: dict[str, Any] = field(default_factory=dict)
+    done: bool = False
+
+    @staticmethod
+    def path(settings: Settings, replay_id: str) -> Path:
+        """Return where the plan of a replay is kept."""
+        return Path(settings.data_dir) / "replays" / f"{replay_id}.json"
+
+    def save(self, settings: Settings) -> None:
+        """Write the plan; whole or not at all."""
+        path = self.path(settings, self.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial_path = path.with_suffix(".partial")
+        partial_path.write_text(json.dumps(asdict(self)))
+        partial_path.replace(path)
+
+    @classmethod
+    def load(cls, settings: Settings, replay_id: str) -> ReplayPlan:
+        """Return a plan that was saved.
+
+        Raises:
+            ReplayError: there is none.
+        """
+        try:
+            fields = json.loads(cls.path(settings, replay_id).read_text())
+        except FileNotFoundError as error:
+            raise ReplayError(f"no replay {replay_id} was begun with this data_dir ({settings.data_dir})") from error
+        fields["ranges"] = {int(partition): (start, end) for partition, (start, end) in fields["ranges"].items()}
+        return cls(**fields)
+
+
+def replay_consumer(clients: KafkaClients, settings: Settings, replay_id: str) -> Consumer:
+    """Return a consumer of the replay's own group, which nothing joins."""
+    return Consumer(
+        {
+            **clients.base("replay"),
+            "group.id": f"{settings.kafka.group_prefix}-replay-{replay_id}",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": 32 * 1024,
+        }
+    )
+
+
+def time_ranges(
+    clients: KafkaClients, settings: Settings, plan: ReplayPlan, after: datetime | None, before: datetime | None
+) -> dict[int, tuple[int, int]]:
+    """Return the offsets of `plan.topic` between two times, as they stand now."""
+    consumer = replay_consumer(clients, settings, plan.id)
+    try:
+        return ranges_by_time(consumer, plan.topic, after, before)
+    finally:
+        consumer.close()
+
+
+def open_replay(
+    plan: ReplayPlan, settings: Settings, database: Database, clients: KafkaClients, *, dry_run: bool
+) -> tuple[Replay, ReplaySource]:
+    """Return the replay of `plan`, at the place where it stopped.
+
+    Raises:
+        ReplayError: source, evaluations or teams are not there.
+    """
+    consumer = replay_consumer(clients, settings, plan.id)
+    client = connect(settings.clickhouse.dsn.get_secret_value())
+    source: ReplaySource
+    if plan.source == "clickhouse":
+        team = plan.teams[0] if len(plan.teams) == 1 else None
+        after, before = (None if t is None else datetime.fromisoformat(t) for t in (plan.after, plan.before))
+        place_topic = settings.kafka.topics.results
+        source = ArchiveSource(client, consumer, place_topic, after=after, before=before, team_id=team)
+    else:
+        source = TopicSource(consumer, plan.topic, plan.ranges)
+    snapshot = restrict(load_snapshot(database), teams=plan.teams, evaluations=plan.evaluations)
+    sender = None
+    if not dry_run:
+        transactional_id = f"{settings.kafka.group_prefix}-replay-{plan.id}"
+        timeout_ms = int(settings.kafka.transaction_timeout_s * 1000)
+        sender = ReplaySender(
+            {
+                **clients.producer_config(),
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_ms,
+            },
+            consumer,
+        )
+    replay = Replay(
+        source,
+        snapshot,
+        event_matcher(plan.id, settings, rerun=plan.rerun, to_topic=plan.to_topic),
+        existing=None if plan.rerun else partial(existing_ids, client),
+        sender=sender,
+        estimate=make_estimator(
+            snapshot, _keys_of(settings, database), settings.judge, load_prices(settings.judge.prices_path)
+        ),
+        rate=plan.rate,
+        report=ReplayReport(**plan.report) if plan.report else None,
+    )
+    return replay, source
+
+
+def load_snapshot(database: Database) -> Snapshot:
+    """Return the definitions as they are now."""
+    changes = read_changes(database, None)
+    if changes is None:
+        raise ReplayError("the definition store gave nothing; run `gavel check`")
+    return build_snapshot(None, changes)
+
+
+def event_matcher(replay_id: str, settings: Settings, *, rerun: bool, to_topic: str | None = None) -> EventMatcher:
+    """Return what the live matcher does with an event, under the identity of a replay or a backfill."""
+    topics = settings.kafka.topics
+    return EventMatcher(
+        role="replay",
+        results_topic=to_topic or topics.results,
+        tasks_topic=to_topic or topics.tasks,
+        dead_letters_topic=topics.dead_letters,
+        hog_time_limit_s=settings.judge.hog_limit_s,
+        max_message_bytes=settings.kafka.max_message_bytes,
+        metrics=Metrics(CollectorRegistry()),
+        # The past does not switch an evaluation off.
+        failures=HogFailures(lambda *_run: None),
+        trigger="backfill" if rerun else "replay",
+        backfill_id=replay_id,
+        rerun=rerun,
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def _keys_of(settings: Settings, database: Database) -> Callable[[int], TeamKeys]:
+    keys = ProviderKeys(database, SecretBox(settings.secret_keys))
+    stored = StoredKeys(keys.open_all(), keys.configs())
+    teams = keys_by_team(stored, {config.team_id: config for config in stored.configs})
+    return lambda team_id: teams.get(team_id, TeamKeys())
