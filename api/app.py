@@ -13,7 +13,19 @@ from api import docs_page, errors
 from api.auth import Authenticate
 from api.openapi import describe
 from api.rate_limit import RateLimiter
-from api.routes import datasets
+from api.routes import (
+    backfills,
+    datasets,
+    estimates,
+    evaluation_config,
+    evaluation_runs,
+    evaluations,
+    events,
+    hog_tests,
+    judge_tests,
+    provider_keys,
+    results,
+)
 from api.services import Services
 from api.wire import SecurityHeaders, StorableInput, TrailingSlash
 
@@ -66,7 +78,20 @@ def create_app(services: Services, *, monotonic_s: Callable[[], float] = time.mo
 
 def _team_router() -> APIRouter:
     router = APIRouter()
-    for module in (datasets,):
+    # Fixed paths such as evaluations/test_hog come before evaluations/{id}, or they would be taken for ids.
+    for module in (
+        hog_tests,
+        judge_tests,
+        evaluations,
+        results,
+        estimates,
+        backfills,
+        evaluation_runs,
+        evaluation_config,
+        provider_keys,
+        datasets,
+        events,
+    ):
         router.include_router(module.router)
     return router
 

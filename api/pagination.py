@@ -44,9 +44,10 @@ class Window:
             results=list(results),
         )
 
-    def next_link(self) -> str:
-        """Return the address of the following page, for lists that are not counted."""
-        return self._link(self.offset + self.limit)
+    def link_with(self, **changed: str) -> str:
+        """Return the address with these parameters in place of the present `offset` and what they replace."""
+        kept = [pair for pair in self.parameters if pair[0] != "offset" and pair[0] not in changed]
+        return f"{self.address}?{urlencode([*kept, *changed.items()])}"
 
     def _link(self, offset: int) -> str:
         kept = [pair for pair in self.parameters if pair[0] not in ("limit", "offset")]

@@ -9,6 +9,7 @@ import uvicorn
 
 from api.app import create_app
 from api.archive import Archive
+from api.judging import JudgeAccess
 from api.services import Services
 from api.task_sender import TaskSender
 from config.settings import Settings
@@ -34,6 +35,7 @@ class ApiServer:
             database=database,
             archive=Archive(settings.clickhouse.dsn.get_secret_value()),
             tasks=TaskSender(settings.kafka, bootstrap_servers=bootstrap_servers),
+            judging=JudgeAccess(settings, database),
         )
         self._server = uvicorn.Server(_configuration(self._services))
         self._thread = threading.Thread(target=self._serve, name="api", daemon=True)

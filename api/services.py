@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.archive import Archive
+from api.judging import JudgeAccess
 from api.task_sender import TaskSender
 from config.settings import Settings
 from config.store.engine import Database
@@ -28,6 +29,7 @@ class Services:
         database: the SQL store.
         archive: events and results in ClickHouse.
         tasks: puts runs on the task topic.
+        judging: keys, models, and runs to try out.
         now: the clock; aware times.
     """
 
@@ -35,6 +37,7 @@ class Services:
     database: Database
     archive: Archive
     tasks: TaskSender
+    judging: JudgeAccess
     now: Callable[[], datetime] = utc_now
 
 

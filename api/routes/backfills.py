@@ -1,0 +1,157 @@
+"""`evaluations/{id}/backfills`: run an evaluation over the past. They are rows of the store; a runner does the work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, status
+
+from api.auth import Scoped
+from api.errors import Conflict, Invalid, NotFound
+from api.owners import Owner, owners
+from api.pagination import Page, WindowParam
+from api.routes.evaluations import find
+from api.routes.parameters import IdPath
+from api.schemas import actions as bodies
+from api.services import Services, ServicesParam
+from config.definitions import Evaluation
+from config.store.api_keys import ApiKey
+from config.store.backfills import Backfill, BackfillOpen, Backfills, WrongState
+
+router = APIRouter(tags=["evaluations"])
+
+Reader = Annotated[ApiKey, Scoped("evaluation:read")]
+Writer = Annotated[ApiKey, Scoped("evaluation:write")]
+BackfillPath = Annotated[UUID, Path(description="A UUID string identifying the backfill.")]
+
+
+@router.post("/evaluations/{id}/backfills/", status_code=status.HTTP_201_CREATED)
+def create_backfill(
+    object_id: IdPath, body: bodies.BackfillCreate, caller: Writer, services: ServicesParam
+) -> bodies.Backfill:
+    """Start a backfill. One at a time per evaluation: 409 while another is not finished."""
+    evaluation = find(services, caller, object_id)
+    now = services.now()
+    if body.window_start >= body.window_end:
+        raise Invalid("window_start must be before window_end.", attr="window_start")
+    if body.window_end > now:
+        raise Invalid("window_end is in the future; live evaluation takes what is to come.", attr="window_end")
+    try:
+        backfill = Backfills(services.database).create(
+            team_id=caller.team_id,
+            evaluation_id=evaluation.id,
+            evaluation_version=evaluation.version,
+            window_start=body.window_start,
+            window_end=body.window_end,
+            rerun_existing=body.rerun_existing,
+            actor=caller.actor,
+            now=now,
+        )
+    except BackfillOpen as error:
+        detail = "This evaluation has a backfill that is not finished; cancel it, or wait."
+        raise Conflict(detail, code="backfill_running") from error
+    return _shown(backfill, owners(services, [backfill.created_by]))
+
+
+@router.get("/evaluations/{id}/backfills/")
+def list_backfills(
+    object_id: IdPath, caller: Reader, services: ServicesParam, window: WindowParam
+) -> Page[bodies.Backfill]:
+    """List an evaluation's backfills, newest first."""
+    evaluation = find(services, caller, object_id)
+    found, count = Backfills(services.database).page(
+        caller.team_id, evaluation.id, limit=window.limit, offset=window.offset
+    )
+    owner = owners(services, (backfill.created_by for backfill in found))
+    return window.page([_shown(backfill, owner) for backfill in found], count)
+
+
+@router.get("/evaluations/{id}/backfills/{backfill_id}/")
+def retrieve_backfill(
+    object_id: IdPath, backfill_id: BackfillPath, caller: Reader, services: ServicesParam
+) -> bodies.Backfill:
+    """Return one backfill with its progress."""
+    backfill = _find(services, caller, find(services, caller, object_id), backfill_id)
+    return _shown(backfill, owners(services, [backfill.created_by]))
+
+
+@router.post("/evaluations/{id}/backfills/{backfill_id}/cancel/")
+def cancel_backfill(
+    object_id: IdPath, backfill_id: BackfillPath, caller: Writer, services: ServicesParam
+) -> bodies.Backfill:
+    """Cancel a backfill. What it judged stays."""
+    return _change("cancel", object_id, backfill_id, caller, services)
+
+
+@router.post("/evaluations/{id}/backfills/{backfill_id}/pause/")
+def pause_backfill(
+    object_id: IdPath, backfill_id: BackfillPath, caller: Writer, services: ServicesParam
+) -> bodies.Backfill:
+    """Pause a backfill."""
+    return _change("pause", object_id, backfill_id, caller, services)
+
+
+@router.post("/evaluations/{id}/backfills/{backfill_id}/resume/")
+def resume_backfill(
+    object_id: IdPath, backfill_id: BackfillPath, caller: Writer, services: ServicesParam
+) -> bodies.Backfill:
+    """Let a paused backfill go on where it stopped."""
+    return _change("resume", object_id, backfill_id, caller, services)
+
+
+def _find(services: Services, caller: ApiKey, evaluation: Evaluation, backfill_id: UUID) -> Backfill:
+    backfill = Backfills(services.database).get(caller.team_id, str(backfill_id))
+    if backfill is None or backfill.evaluation_id != evaluation.id:
+        raise NotFound
+    return backfill
+
+
+def _change(action: str, object_id: UUID, backfill_id: UUID, caller: ApiKey, services: Services) -> bodies.Backfill:
+    backfill = _find(services, caller, find(services, caller, object_id), backfill_id)
+    repository = Backfills(services.database)
+    changes = {"cancel": repository.cancel, "pause": repository.pause, "resume": repository.resume}
+    try:
+        changed = changes[action](caller.team_id, backfill.id, actor=caller.actor, now=services.now())
+    except WrongState as error:
+        raise Conflict(
+            f"The backfill is {error.state}; it cannot be changed by {action}.", code="wrong_state"
+        ) from error
+    if changed is None:
+        raise NotFound
+    return _shown(changed, owners(services, [changed.created_by]))
+
+
+def _shown(backfill: Backfill, owner: Owner) -> bodies.Backfill:
+    progress = backfill.progress
+    return bodies.Backfill(
+        id=UUID(backfill.id),
+        evaluation_id=UUID(backfill.evaluation_id),
+        evaluation_version=backfill.evaluation_version,
+        window_start=backfill.window_start,
+        window_end=backfill.window_end,
+        rerun_existing=backfill.rerun_existing,
+        state=backfill.state,
+        error=backfill.error or None,
+        total=progress.total,
+        read=progress.read,
+        matched=progress.matched,
+        sampled_out=progress.sampled_out,
+        evaluated=progress.evaluated,
+        skipped=progress.skipped,
+        failed=progress.failed,
+        progress=_share(backfill),
+        created_at=backfill.created_at,
+        started_at=backfill.started_at,
+        updated_at=backfill.updated_at,
+        finished_at=backfill.finished_at,
+        created_by=owner(backfill.created_by),
+    )
+
+
+def _share(backfill: Backfill) -> float | None:
+    """Return how much of the window is read, 0 to 1; None until its size is known."""
+    if backfill.state == "completed":
+        return 1.0
+    total = backfill.progress.total
+    return None if total is None else min(1.0, backfill.progress.read / total) if total else 1.0

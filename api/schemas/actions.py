@@ -1,0 +1,246 @@
+"""Bodies of the actions on evaluations: tests on samples, estimates, explanations, results and backfills."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, SkipValidation, StringConstraints
+
+from api.schemas.evaluations import ModelConfigurationBody
+from api.schemas.parts import Instant, RequestBody, ResponseBody, User
+from conditions import ConditionSet
+from config.definitions import MAX_CONFIG_CHARS, OutputType
+from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONFIG_CHARS)]
+
+
+class _Samples(RequestBody):
+    sample_count: Annotated[int, Field(ge=1, le=10)] = 5
+    """How many events to test on."""
+    conditions: SkipValidation[list[ConditionSet]] = Field(default_factory=list)
+    """Conditions that the sampled events meet; rollouts are ignored. None: any event."""
+
+
+class HogTest(_Samples):
+    """Hog code to try out."""
+
+    source: _Text
+    """Hog source; returns true (pass), false (fail) or null for N/A."""
+    allows_na: bool = False
+    """Whether null means N/A."""
+
+
+class JudgeTest(_Samples):
+    """A prompt and a model to try out."""
+
+    prompt: _Text
+    """Criteria of the judge."""
+    model_configuration: SkipValidation[ModelConfigurationBody | None] = None
+    """Model; null: the team's active key and its provider's default model."""
+    output_type: SkipValidation[OutputType] = "boolean"
+    """Kind of verdict."""
+    output_config: SkipValidation[BooleanOutput | NumericOutput | CategoricalOutput | None] = None
+    """Options of the output type."""
+
+
+class SampleResult(ResponseBody):
+    """What came of one sampled event."""
+
+    event_uuid: str
+    trace_id: str | None
+    input_preview: str
+    output_preview: str
+    result: bool | None
+    reasoning: str | None
+    error: str | None
+
+
+class JudgeSampleResult(SampleResult):
+    """What came of one sampled event, judged by a model."""
+
+    score: float | None = None
+    categories: list[str] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class HogTestResult(ResponseBody):
+    """What came of all sampled events."""
+
+    results: list[SampleResult]
+    message: str | None = None
+
+
+class JudgeTestResult(ResponseBody):
+    """What came of all sampled events."""
+
+    results: list[JudgeSampleResult]
+    message: str | None = None
+
+
+class EstimateRequest(RequestBody):
+    """The past window to count in."""
+
+    window_start: Instant | None = None
+    """Start; a week before the end if left out."""
+    window_end: Instant | None = None
+    """End; now if left out."""
+
+
+class Estimate(ResponseBody):
+    """What an evaluation would have done in a past window.
+
+    If `complete` is false the window held more events than are read for an estimate: the newest `events` were, and
+    the figures per day are taken from the time that they cover.
+    """
+
+    window_start: datetime
+    window_end: datetime
+    complete: bool
+    events: int
+    matched: int
+    sampled_in: int
+    sampled_in_per_day: float
+    input_tokens_per_day: float
+    output_tokens_per_day: float
+    usd_per_day: float | None
+
+
+class BackfillCreate(RequestBody):
+    """The past window to run over."""
+
+    window_start: Instant
+    """Included."""
+    window_end: Instant
+    """Excluded."""
+    rerun_existing: bool = False
+    """Judge again what has a result; else only what has none."""
+
+
+class Backfill(ResponseBody):
+    """One backfill and how far it is."""
+
+    id: UUID
+    evaluation_id: UUID
+    evaluation_version: int
+    window_start: datetime
+    window_end: datetime
+    rerun_existing: bool
+    state: Literal["pending", "running", "paused", "cancelled", "completed", "failed"]
+    error: str | None
+    total: int | None
+    read: int
+    matched: int
+    sampled_out: int
+    evaluated: int
+    skipped: int
+    failed: int
+    progress: float | None
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+    created_by: User | None
+
+
+class FilterShown(ResponseBody):
+    """One filter, the value it saw, and what became of it."""
+
+    filter: dict[str, Any]
+    value: Any
+    outcome: Literal["holds", "fails", "error"]
+    error: str | None
+
+
+class GroupShown(ResponseBody):
+    """A group of filters, and what became of it."""
+
+    type: Literal["AND", "OR"]
+    members: list[FilterShown | GroupShown]
+    outcome: Literal["holds", "fails", "error"]
+
+
+class SetShown(ResponseBody):
+    """One condition set, and what became of it."""
+
+    id: str
+    rollout_percentage: float
+    sampled_in: bool
+    filters: Literal["holds", "fails", "error"]
+    members: list[FilterShown | GroupShown]
+
+
+class Why(ResponseBody):
+    """Why an evaluation runs on an event, or does not, and the results that it gave."""
+
+    event_uuid: str
+    evaluation_id: UUID
+    outcome: Literal["matched", "filtered", "sampled_out", "disabled", "no_conditions", "error"]
+    condition_id: str | None
+    rollout: float
+    sets: list[SetShown]
+    results: list[ResultShown]
+
+
+class ResultShown(ResponseBody):
+    """One stored result. `verdict` is under the present polarity and passing rule."""
+
+    id: str
+    timestamp: datetime
+    verdict: Literal["pass", "fail", "scored", "not_applicable", "skipped"]
+    result_type: str
+    result: bool | None
+    score: float | None
+    categories: list[str]
+    reasoning: str
+    skip_reason: str | None
+    trigger: str
+    evaluation_version: int
+    target_event_id: str
+    trace_id: str | None
+    model: str | None
+    provider: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    latency_s: float | None
+
+
+class ResultSummary(ResponseBody):
+    """Totals of all results that the filters of time, trace and version select.
+
+    Skips and N/A are in no rate: `pass_rate` is passes among passes and fails, with its Wilson interval (95 %).
+    """
+
+    runs: int
+    passed: int
+    failed: int
+    scored: int
+    not_applicable: int
+    skipped: dict[str, int]
+    pass_rate: float | None
+    pass_rate_low: float | None
+    pass_rate_high: float | None
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+
+
+class Results(ResponseBody):
+    """One page of results, and the summary of all."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    summary: ResultSummary
+    results: list[ResultShown]
+
+
+GroupShown.model_rebuild()
+Why.model_rebuild()

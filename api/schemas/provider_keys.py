@@ -1,0 +1,142 @@
+"""Bodies of `llm_analytics`: the evaluation config, provider keys, their validation and the models they reach."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from api.schemas.parts import RequestBody, ResponseBody, User
+from config.definitions import Provider
+
+State = Literal["unknown", "ok", "invalid", "error"]
+
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+_ApiKey = Annotated[SecretStr, Field(min_length=1, max_length=4000)]
+_Url = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+_Version = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
+
+_READ_ONLY = frozenset(
+    {
+        "id", "state", "error_message", "api_key_masked", "azure_endpoint_display", "api_version_display",
+        "created_at", "created_by", "last_used_at",
+    }
+)  # fmt: skip
+
+
+class _Connection(RequestBody):
+    READ_ONLY: ClassVar[frozenset[str]] = _READ_ONLY
+
+    azure_endpoint: _Url | None = None
+    """Endpoint of an `azure_openai` resource."""
+    api_version: _Version | None = None
+    """API version of an `azure_openai` resource."""
+    base_url: _Url | None = None
+    """Endpoint of a `custom` provider: anything that speaks OpenAI's protocol."""
+
+
+class ProviderKeyValidation(_Connection):
+    """A key to be tried, and not stored."""
+
+    provider: Provider
+    """Whose key it is."""
+    api_key: _ApiKey
+    """The key itself."""
+
+
+class ProviderKeyCreate(ProviderKeyValidation):
+    """A key to be stored, if it works."""
+
+    name: _Name
+    """Name for people."""
+    set_as_active: bool = False
+    """Make it the key of evaluations that name none."""
+
+
+class ProviderKeyPatch(_Connection):
+    """Fields of a key that a client may change. A new key or address is tried before it is stored."""
+
+    provider: Provider | None = None
+    """Cannot be changed; may be sent as it is."""
+    name: _Name = ""
+    """Name for people."""
+    api_key: _ApiKey | None = None
+    """A new key; left out or null, the stored one stays."""
+    set_as_active: bool = False
+    """Make it the key of evaluations that name none."""
+
+
+class ProviderKey(ResponseBody):
+    """A key as far as it is shown. The key itself is never returned."""
+
+    id: UUID
+    provider: str
+    name: str
+    state: State
+    error_message: str | None
+    api_key_masked: str
+    azure_endpoint: str | None
+    api_version: str | None
+    base_url: str | None
+    azure_endpoint_display: str | None
+    api_version_display: str | None
+    set_as_active: bool
+    created_at: datetime
+    created_by: User | None
+    last_used_at: datetime | None
+
+
+class KeyValidated(ResponseBody):
+    """Whether a key works."""
+
+    state: State
+    error_message: str | None
+
+
+class DependentEvaluation(ResponseBody):
+    """An evaluation that a key is needed by."""
+
+    id: UUID
+    name: str
+    enabled: bool
+
+
+class DependentConfigs(ResponseBody):
+    """What would stop without the key: evaluations that name it, and whether it is the active one."""
+
+    evaluations: list[DependentEvaluation]
+    is_active: bool
+
+
+class EvaluationConfig(ResponseBody):
+    """The team's evaluation config."""
+
+    trial_eval_limit: int
+    trial_evals_used: int
+    trial_evals_remaining: int
+    active_provider_key: ProviderKey | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class SetActiveKey(RequestBody):
+    """The key that evaluations use which name none."""
+
+    key_id: UUID
+    """Id of a key whose state is `ok`."""
+
+
+class Model(ResponseBody):
+    """A model that can judge."""
+
+    id: str
+    is_default: bool
+
+
+class Models(ResponseBody):
+    """Models of a provider: asked of it with a key, else those that are known without one."""
+
+    provider: str
+    models: list[Model]
