@@ -31,6 +31,7 @@ from pydantic_core import PydanticCustomError
 from conditions import ConditionError, ConditionSet, parse_conditions
 from config.outputs import OUTPUT_CONFIGS, OutputConfig
 from config.storable import find_unstorable
+from evaluators.hog import EVALUATOR_GLOBALS, HogCompileError, compile_expression, compile_program
 
 EvaluationType = Literal["llm_judge", "hog"]
 OutputType = Literal["boolean", "numeric", "categorical"]
@@ -140,10 +141,15 @@ class Budget(_Part):
 
 
 def compile_condition(source: str) -> Callable[[Mapping[str, object]], object]:
-    """Compile the Hog expression of a `hogql` filter."""
-    from evaluators.hog import compile_expression
+    """Compile the Hog expression of a `hogql` filter, for `conditions`, which knows no Hog.
 
-    return compile_expression(source)
+    Raises:
+        ValueError: it does not compile; says where.
+    """
+    try:
+        return compile_expression(source)
+    except HogCompileError as error:
+        raise ValueError(str(error)) from error
 
 
 _CONFIGS: Mapping[str, type[_Part]] = {"llm_judge": PromptConfig, "hog": SourceConfig}
@@ -206,10 +212,8 @@ class EvaluationDraft(_Part):
     @classmethod
     def _compiles(cls, value: PromptConfig | SourceConfig, info: ValidationInfo) -> PromptConfig | SourceConfig:
         if isinstance(value, SourceConfig) and info.context != _STORED:
-            from evaluators.hog import HogCompileError, compile_program
-
             try:
-                compile_program(value.source)
+                compile_program(value.source, known_globals=EVALUATOR_GLOBALS)
             except HogCompileError as error:
                 raise PydanticCustomError("hog_compile", "{text}", _hog_problem(error)) from None
         return value
@@ -366,7 +370,7 @@ def _steps(path: str) -> tuple[str | int, ...]:
     return tuple(int(part) if part.isdigit() else part for part in parts)
 
 
-def _hog_problem(error: Any) -> dict[str, Any]:
+def _hog_problem(error: HogCompileError) -> dict[str, Any]:
     return {"text": str(error), "source_line": error.line}
 
 

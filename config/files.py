@@ -241,7 +241,8 @@ def _line_of_error(node: yaml.Node, error: DefinitionError) -> int:
     if error.source_line is not None:
         source = _find(node, ("evaluation_config", "source"))
         if isinstance(source, yaml.ScalarNode) and source.style == "|":
-            return int(source.start_mark.line) + 1 + error.source_line
+            # "Unexpected end" is on the line after the last, which is another document's.
+            return min(int(source.start_mark.line) + 1 + error.source_line, max(int(source.end_mark.line), 1))
         return int(source.start_mark.line) + 1
     return _line(node, error.path)
 

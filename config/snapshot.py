@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,10 +21,7 @@ from config.definitions import Evaluation, compile_condition
 from config.store.changes import Changes, TeamDefinitions
 from config.store.engine import StoreError
 from config.store.revision import Revision
-from evaluators.hog.errors import HogCompileError
-
-if TYPE_CHECKING:
-    from evaluators.hog import HogEvaluator
+from evaluators.hog import HogCompileError, HogEvaluator
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,6 @@ class CompiledEvaluation:
         source = self.definition.source
         if source is None:
             return None
-        from evaluators.hog import HogEvaluator
-
         return HogEvaluator(source, allows_na=self.definition.output_config.allows_na)
 
 

@@ -36,4 +36,7 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for row in rows:
         style = "dim" if row.source == "default" else ""
         table.add_row(row.name, escape("–" if row.value is None else str(row.value)), row.source, style=style)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 250  # a pipe has no width
+    console.print(table)

@@ -247,7 +247,11 @@ def _print_json(value: Any) -> None:
 def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        # A pipe has no width: what is cut at 80 columns cannot be searched.
+        console.width = 250
+    return console
 
 
 def _print_steps(steps: Sequence[Step], *, dry_run: bool) -> None:
