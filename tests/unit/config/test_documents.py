@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from config.documents import CONFIGURATION_FILE, DOCS, SCHEMA_FILE, configuration_text, definition_schema, schema_text
+from config.files import read_definitions
 from config.settings.loading import setting_names, variable_name
 
 
@@ -72,3 +75,14 @@ def test_the_schema_refuses_what_is_none(document: Any) -> None:
 
 def test_the_schema_is_one_itself() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(schema_text()))
+
+
+def test_the_example_in_the_documentation_is_what_it_says(tmp_path: Path) -> None:
+    text = (DOCS / "evaluations.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "example.yaml").write_text(example)
+    good, problems = read_definitions([tmp_path])
+    assert problems == []
+    assert [each.draft.evaluation_type for each in good] == ["llm_judge", "hog"]
+    for document in yaml.safe_load_all(example):
+        assert _errors(document) == []
