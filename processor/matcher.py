@@ -181,7 +181,7 @@ class EventMatcher:
         if JUDGE_MARK in generation.properties:
             self.counts["not_made", "judge_call"] += len(matched)
             return
-        started_at = self._now().isoformat()
+        started_at = self._now().isoformat(timespec="microseconds")
         for evaluation, condition_id in matched:
             definition = evaluation.definition
             evaluation_id = str(definition.id)

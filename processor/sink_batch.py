@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from processor.ledger import Output, Span, TopicAndPartition
@@ -18,7 +19,7 @@ class Part:
 
     Attributes:
         first_offset, last_offset: of the span; with topic and partition they name the batch.
-        rows, messages: what is inserted, and the record that each row came from.
+        columns, messages: what is inserted, and the record that each row came from.
         outputs: dead letters of the span so far.
         dropped: the span was given back meanwhile; it is not reported.
     """
@@ -26,10 +27,17 @@ class Part:
     span: Span
     first_offset: int
     last_offset: int
-    rows: list[Row] = field(default_factory=list)
+    columns: list[list[Any]] = field(default_factory=list)
     messages: list[Any] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     dropped: bool = False
+
+    def add_rows(self, rows: list[Row]) -> None:
+        """Turn rows into columns and add them."""
+        if not self.columns:
+            self.columns = [[] for _ in rows[0]]
+        for column, values in zip(self.columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
 
 
 class Batch:
@@ -51,7 +59,7 @@ class Batch:
     def add(self, part: Part) -> None:
         """Take up a span's part."""
         self.parts.append(part)
-        self.rows += len(part.rows)
+        self.rows += len(part.messages)
         self.size_bytes += part.span.size_bytes
 
     def drop(self, sources: frozenset[TopicAndPartition] | None) -> None:
@@ -68,16 +76,16 @@ class Batch:
         ranges = sorted(f"{p.span.source[0]}[{p.span.source[1]}]:{p.first_offset}-{p.last_offset}" for p in self.parts)
         return sha256("\n".join([self.table.table, *ranges]).encode()).hexdigest()
 
-    def all_rows(self) -> list[Row]:
-        """All rows, in the order of the parts."""
-        return [row for part in self.parts for row in part.rows]
+    def columns(self) -> list[list[Any]]:
+        """All rows, as columns, in the order of the parts."""
+        return [list(chain.from_iterable(pieces)) for pieces in zip(*(p.columns for p in self.parts), strict=True)]
 
     def locate(self, index: int) -> tuple[Part, Any]:
-        """Return the part and the message of the row at `index` of `all_rows`."""
+        """Return the part and the message of the row at `index` of `columns`."""
         for part in self.parts:
-            if index < len(part.rows):
+            if index < len(part.messages):
                 return part, part.messages[index]
-            index -= len(part.rows)
+            index -= len(part.messages)
         raise IndexError(index)
 
 

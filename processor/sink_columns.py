@@ -11,7 +11,7 @@ Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 DECLARED: dict[Kind, tuple[Any, Any]] = {
     "text": (str, ""),
     "time": (str, ""),
-    "texts": (list[str], msgspec.field(default_factory=list)),
+    "texts": (tuple[str, ...], ()),
     "int": (Integer | None, None),
     "float": (float | None, None),
     "flag": (bool, False),
@@ -29,6 +29,17 @@ SENT: dict[Kind, str] = {
     "maybe_flag": "Nullable(Bool)",
 }
 """As what each kind is sent; the table may store it as LowCardinality."""
+
+DEFAULTS: dict[Kind, object] = {
+    "text": "",
+    "time": ...,
+    "texts": (),
+    "int": None,
+    "float": None,
+    "flag": False,
+    "maybe_flag": None,
+}
+"""What a column of each kind holds when nothing is sent for it; times are always sent."""
 
 Fields = tuple[tuple[str, str, Kind], ...]
 """Column, property, kind."""

@@ -13,12 +13,14 @@ from config.clickhouse import ClickHouseProblem, check
 from processor.metrics import Metrics
 from processor.sink_batch import Batch
 from processor.sink_errors import Fault, classify, label
-from processor.sink_rows import Row, TableFormat
+from processor.sink_rows import TableFormat
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_SETTINGS = {
+Columns = list[list[Any]]
+
+INSERT_SETTINGS = {
     # A batch is acknowledged when it is stored, not when it is queued.
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -56,7 +58,7 @@ class Refused:
     """A row that ClickHouse does not take.
 
     Attributes:
-        index: in `Batch.all_rows`.
+        index: in `Batch.columns`.
         detail: the error's name; its text may repeat values of the row.
     """
 
@@ -120,30 +122,27 @@ class Inserter:
             Abandoned: the batch was given back, or the sink is closing.
         """
         refused: list[Refused] = []
-        rows = batch.all_rows()
-        if rows:
-            self._insert_range(batch, rows, 0, len(rows), refused)
+        self._insert_range(batch, batch.columns(), 0, batch.rows, refused)
         return refused
 
-    def _insert_range(self, batch: Batch, rows: list[Row], start: int, end: int, refused: list[Refused]) -> None:
-        whole = start == 0 and end == len(rows)
+    def _insert_range(self, batch: Batch, columns: Columns, start: int, end: int, refused: list[Refused]) -> None:
+        whole = start == 0 and end == batch.rows
         token = batch.token if whole else f"{batch.token}:{start}-{end}"
-        error = self._try_until_settled(batch, rows[start:end], token)
+        error = self._try_until_settled(batch, [column[start:end] for column in columns], token)
         if error is None:
             return
         if end - start == 1:
             refused.append(Refused(start, label(error)))
             return
         if whole:
-            self._log.warning("batch_refused", table=batch.table.table, rows=len(rows), error=label(error))
+            self._log.warning("batch_refused", table=batch.table.table, rows=batch.rows, error=label(error))
         middle = (start + end) // 2
-        self._insert_range(batch, rows, start, middle, refused)
-        self._insert_range(batch, rows, middle, end, refused)
+        self._insert_range(batch, columns, start, middle, refused)
+        self._insert_range(batch, columns, middle, end, refused)
 
-    def _try_until_settled(self, batch: Batch, rows: list[Row], token: str) -> Exception | None:
+    def _try_until_settled(self, batch: Batch, columns: Columns, token: str) -> Exception | None:
         """Return None when the rows are in, or the error by which they are refused."""
         attempt = 0
-        columns = list(zip(*rows, strict=True))
         while True:
             if batch.abandoned.is_set() or self._closing.is_set():
                 raise Abandoned
@@ -162,16 +161,22 @@ class Inserter:
                 self._on_blocked(False)
                 return None
 
-    def _send(self, table: TableFormat, columns: list[tuple[Any, ...]], token: str) -> None:
+    def _send(self, table: TableFormat, columns: Columns, token: str) -> None:
         if self._client is None:
             raise RuntimeError("the inserter was not prepared")
+        # What no row of the batch has is left to the table's defaults: a fifth of the columns, mostly.
+        sent = [
+            n
+            for n, default in enumerate(table.defaults)
+            if columns[n][0] != default or columns[n].count(default) < len(columns[n])
+        ]
         self._client.insert(
             table.table,
-            columns,
-            column_names=table.columns,
-            column_type_names=table.types,
+            [columns[n] for n in sent],
+            column_names=[table.columns[n] for n in sent],
+            column_type_names=[table.types[n] for n in sent],
             column_oriented=True,
-            settings={**_SETTINGS, "insert_deduplication_token": token},
+            settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
         )
 
     def _wait(self, error: Exception, attempt: int, given_up: Event) -> None:

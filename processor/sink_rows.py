@@ -22,6 +22,7 @@ from processor.sink_columns import (
     ARCHIVE_FIELDS,
     ARCHIVE_ONLY,
     DECLARED,
+    DEFAULTS,
     RESULT_FIELDS,
     SENT,
     SHARED,
@@ -52,6 +53,7 @@ class TableFormat:
     Attributes:
         types: what is sent, one per column. Texts are sent plain and become LowCardinality in the server,
             which is quicker than building dictionaries here.
+        defaults: what each column holds where nothing is sent; `...` for columns that are always sent.
         decode: a message to a row; raises `BadRow`, or `Passed`.
         keeps_bad_rows: whether a bad row is this table's to keep as a dead letter. False for the archive:
             the matcher reads the same records and answers for them.
@@ -60,6 +62,7 @@ class TableFormat:
     table: str
     columns: tuple[str, ...]
     types: tuple[str, ...]
+    defaults: tuple[object, ...]
     decode: Callable[[Any], Row]
     keeps_bad_rows: bool
 
@@ -187,7 +190,7 @@ def _coerce(value: Any, kind: Kind) -> Any:
         text = value if isinstance(value, str) else json.dumps(value)
         return text.encode("utf-8", "replace").decode()
     if kind == "texts":
-        return [_coerce(item, "text") for item in value] if isinstance(value, list) else None
+        return tuple(_coerce(item, "text") for item in value) if isinstance(value, list) else None
     if kind in ("flag", "maybe_flag"):
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -306,7 +309,8 @@ def _format(
 ) -> TableFormat:
     columns = (*(name for name, _ in outer), *(column for column, _, _ in fields))
     types = (*(sent for _, sent in outer), *(SENT[kind] for _, _, kind in fields))
-    return TableFormat(table, columns, types, decode, keeps_bad_rows)
+    defaults = (*(... for _ in outer), *(DEFAULTS[kind] for _, _, kind in fields))
+    return TableFormat(table, columns, types, defaults, decode, keeps_bad_rows)
 
 
 RESULTS = _format(RESULTS_TABLE, SHARED, RESULT_FIELDS, decode_result, keeps_bad_rows=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -16,6 +15,8 @@ from processor.events.identity import result_uuid
 from processor.events.task import Headers, Task
 
 RESULT_EVENT = "$ai_evaluation"
+
+_ISO_LENGTH = len("2026-01-01T00:00:00.000000+00:00")
 
 _COPIED = ("$ai_trace_id", "$ai_session_id", "$session_id", "$ai_prompt_name", "$ai_prompt_version")
 
@@ -103,8 +104,9 @@ def build_result(
         _add_usage(properties, usage)
 
     identity = result_uuid(task.run_key)
-    started = parse_timestamp(task.started_at)
-    stamp = generation.timestamp if task.trigger in ("backfill", "replay") else started
+    started = _clickhouse_time(task.started_at)
+    later = task.trigger in ("backfill", "replay")
+    stamp = _clickhouse_time(generation.timestamp.isoformat(timespec="microseconds")) if later else started
     value = _encode(
         {
             "uuid": identity,
@@ -113,9 +115,9 @@ def build_result(
             "team_id": generation.team_id,
             "project_id": row.project_id,
             "distinct_id": generation.distinct_id,
-            "timestamp": _clickhouse_time(stamp),
+            "timestamp": stamp,
             "elements_chain": "",
-            "created_at": _clickhouse_time(started),
+            "created_at": started,
             "person_mode": row.person_mode or "propertyless",
         }
     )
@@ -170,8 +172,11 @@ def _add_usage(properties: dict[str, Any], usage: JudgeUsage) -> None:
         properties["$ai_evaluation_truncated"] = True
 
 
-def _clickhouse_time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+def _clickhouse_time(text: str) -> str:
+    """Return an ISO-8601 time as ClickHouse takes it: UTC, with a blank and microseconds."""
+    if len(text) != _ISO_LENGTH or not text.endswith("+00:00"):
+        text = parse_timestamp(text).isoformat(timespec="microseconds")
+    return f"{text[:10]} {text[11:26]}"
 
 
 def _encode(value: dict[str, Any]) -> bytes:
