@@ -107,8 +107,7 @@ class KafkaClients:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "max.poll.interval.ms": int(kafka.max_poll_interval_s * 1000),
-            "queued.max.messages.kbytes": 32 * 1024,
-            "fetch.message.max.bytes": max(1024 * 1024, kafka.max_message_bytes),
+            "queued.max.messages.kbytes": 16 * 1024,
             "fetch.queue.backoff.ms": 20,
         }
         if kafka.group_protocol == "consumer":
