@@ -63,8 +63,8 @@ def resolve(value: object, now: int | None) -> int | None:
         return instant_of(value)
     if now is None:
         return None
-    midnight, time_of_day = divmod(now, DAY)
-    return _shift(midnight, int(match[1]), match[2]) + time_of_day
+    time_of_day = now % DAY
+    return _shift(now - time_of_day, int(match[1]), match[2]) + time_of_day
 
 
 def resolve_at_midnight(value: str, midnight: int) -> int:

@@ -294,7 +294,8 @@ class RelativeDateIndex:
         instant = instant_of(x)
         if instant is None or now is None:
             return self._everything & ~self.users
-        midnight, time_of_day = divmod(now, DAY)
+        time_of_day = now % DAY
+        midnight = now - time_of_day
         table = self._tables.get(midnight)
         if table is None:
             table = self._make_table(midnight)

@@ -13,7 +13,7 @@ from conditions.errors import ConditionError
 from conditions.operators import Operator
 
 CompileExpression = Callable[[str], Callable[[Mapping[str, object]], object]]
-"""Compiles a Hog expression; injected, because this room imports no other. A ValueError refuses the source."""
+"""Compiles a Hog expression; injected, because this room imports no other. What it raises refuses the source."""
 
 FilterType = Literal["event", "person", "group", "event_metadata", "hogql"]
 METADATA_FIELDS = ("event", "distinct_id", "timestamp", "person_id", "person_mode")
@@ -179,7 +179,7 @@ def compile_filter(
         raise ConditionError(path, 'filter type "hogql" needs the Hog compiler, which is not available here')
     try:
         return compile_expression(node.key)
-    except ValueError as error:
+    except Exception as error:  # whatever the injected compiler raises, it refuses the source
         raise ConditionError(path, f"the Hog expression {shown(node.key)} does not compile: {error}") from error
 
 

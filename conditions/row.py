@@ -48,26 +48,33 @@ def decode_row(value: bytes) -> EventRow:
         RowError: `not_json`, `not_a_row` (a field of a wrong type), `no_uuid`, `no_team_id`.
     """
     try:
-        row = _decode_row(value)
+        return _identified(_decode_row(value))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        row = _decode_row_leniently(value)
-    if not row.uuid:
-        raise RowError("no_uuid", "the row's uuid is empty; it identifies the event and decides its sampling")
-    return row
+        return read_row(decode_json(value, "not_json", "the message"))
 
 
-def _decode_row_leniently(value: bytes) -> EventRow:
-    decoded = decode_json(value, "not_json", "the message")
+def read_row(decoded: object) -> EventRow:
+    """Return the row that decoded JSON holds; null in a field is a field that is not there.
+
+    Raises:
+        RowError: as `decode_row`.
+    """
     if not isinstance(decoded, dict):
         raise RowError("not_a_row", f"the message is JSON but holds {kind_of(decoded)}, not an object")
     for field in ("uuid", "team_id"):
         if decoded.get(field) is None:
             raise RowError(f"no_{field}", f"the row has no {field}")
     try:
-        # null in a field is a field that is not there
-        return msgspec.convert({name: item for name, item in decoded.items() if item is not None}, EventRow)
+        row = msgspec.convert({name: item for name, item in decoded.items() if item is not None}, EventRow)
     except msgspec.ValidationError as error:
         raise RowError("not_a_row", f"the row has a field of a wrong type: {error}") from error
+    return _identified(row)
+
+
+def _identified(row: EventRow) -> EventRow:
+    if not row.uuid:
+        raise RowError("no_uuid", "the row's uuid is empty; it identifies the event and decides its sampling")
+    return row
 
 
 def decode_json(source: str | bytes, reason: str, what: str) -> Any:
