@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from tests.services.kafka import KafkaServer
 from tests.services.postgres import fresh_database
 from tests.services.shared import shared_server
+from tests.services.tcp_proxy import TcpProxy
 from tests.stand_in.client import StandInServer
 
 
@@ -68,3 +69,10 @@ def stand_in(stand_in_server: StandInServer) -> StandInServer:
     """A stand-in LLM provider without rules and with an empty log (`tests/stand_in/`)."""
     stand_in_server.reset()
     return stand_in_server
+
+
+@pytest.fixture
+def tcp_proxy() -> Iterator[TcpProxy]:
+    """A TCP proxy that can cut, stall and refuse; tell it where to forward to (`forward_to`)."""
+    with TcpProxy() as proxy:
+        yield proxy
