@@ -68,7 +68,7 @@ def read_exactly(connection: socket.socket, count: int) -> bytes:
 def test_bytes_pass_unchanged_in_both_directions_and_the_end_is_passed_on(echo: TcpProxy) -> None:
     sent = bytes(range(256)) * 20_000
     with connect(echo) as connection:
-        writer = threading.Thread(target=lambda: (connection.sendall(sent), connection.shutdown(socket.SHUT_WR)))
+        writer = threading.Thread(target=send_all, args=(connection, sent))
         writer.start()
         assert read_exactly(connection, len(sent)) == sent
         assert connection.recv(1) == b""
