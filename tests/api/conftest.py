@@ -1,0 +1,256 @@
+"""The whole application over real stores: SQLite and PostgreSQL alike, ClickHouse's engine behind HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client as ClickHouseClient
+from cryptography.fernet import Fernet
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.archive import Archive
+from api.judging import JudgeAccess
+from api.services import Services
+from config.clickhouse import connect, migrate
+from config.migrations import upgrade
+from config.settings import load_settings
+from config.store.api_keys import ApiKeys
+from config.store.engine import Database, open_database
+from processor.events.task import Task
+from tests.services.ports import free_ports
+from tests.services.postgres import fresh_database
+from tests.services.process import GuardedProcess
+
+_teams = itertools.count(1000)
+
+
+@dataclass
+class SentTasks:
+    """Stands where the task topic is: keeps what would have been sent, or refuses it."""
+
+    sent: list[tuple[Task, bytes]] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def send(self, task: Task, event: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append((task, event))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def clickhouse_dsn() -> Iterator[str]:
+    """DSN of a ClickHouse with Gavel's tables, in a process of its own, for the tests of this folder."""
+    with tempfile.TemporaryDirectory(prefix="gavel-api-clickhouse-", ignore_cleanup_errors=True) as folder:
+        (port,) = free_ports(1)
+        dsn = f"http://default@127.0.0.1:{port}/gavel"
+        process = GuardedProcess(
+            [sys.executable, "-m", "tests.services.clickhouse_http", Path(folder) / "data", str(port)],
+            log=Path(folder) / "log",
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+        try:
+            process.wait_until(lambda: _answers(dsn), timeout_s=60, what="ClickHouse")
+            client = connect(dsn)
+            migrate(client)
+            client.close()
+            yield dsn
+        finally:
+            process.terminate(grace_s=5)
+
+
+def _answers(dsn: str) -> bool:
+    from config.clickhouse import Unreachable
+
+    try:
+        connect(dsn).close()
+    except Unreachable:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """An up-to-date store of each kind, shared by the tests of this folder: each has a team of its own."""
+    if request.param == "sqlite":
+        found = open_database(f"sqlite:///{tmp_path_factory.mktemp('api')}/gavel.db")
+        upgrade(found)
+        yield found
+        found.close()
+        return
+    with fresh_database(request.getfixturevalue("postgres_server")) as dsn:
+        found = open_database(dsn)
+        upgrade(found)
+        yield found
+        found.close()
+
+
+@dataclass
+class Api:
+    """The application, a team, and a client with a key of that team that has every scope."""
+
+    app: FastAPI
+    services: Services
+    team: int
+    http: TestClient
+    tasks: SentTasks
+    clickhouse_dsn: str
+
+    def call(self, method: str, path: str, *, base: str = "projects", **options: Any) -> Any:
+        """Call a path of the team."""
+        return self.http.request(method, f"/api/{base}/{self.team}/{path}", **options)
+
+    def ok(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
+        """Call a path of the team that must succeed, and return the JSON."""
+        response = self.call(method, path, **options)
+        assert response.status_code == status, response.text
+        return response.json() if response.content else None
+
+    def error(self, method: str, path: str, status: int = 400, **options: Any) -> dict[str, Any]:
+        """Call a path of the team that must fail, and return the error, whose shape is checked."""
+        response = self.call(method, path, **options)
+        assert response.status_code == status, response.text
+        found: dict[str, Any] = response.json()
+        assert set(found) == {"type", "code", "detail", "attr"}, found
+        return found
+
+    def key(self, *scopes: str, team: int | None = None) -> str:
+        """Make another key and return it."""
+        _, secret = ApiKeys(self.services.database).create(
+            team_id=team or self.team, label="Bob", scopes=scopes, now=datetime.now(UTC)
+        )
+        return secret
+
+    def as_key(self, secret: str) -> TestClient:
+        """Return a client with that key."""
+        return TestClient(self.app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
+
+    def hog(self, source: str = "return true", **fields: Any) -> dict[str, Any]:
+        """Make a Hog evaluation over the API."""
+        body = {
+            "name": "hog",
+            "evaluation_type": "hog",
+            "evaluation_config": {"source": source},
+            "output_type": "boolean",
+        }
+        made: dict[str, Any] = self.ok("POST", "evaluations/", 201, json=body | fields)
+        return made
+
+    def events(self, *properties: dict[str, Any], **columns: Any) -> list[str]:
+        """Put generations into the archive, the last one newest, and return their ids."""
+        now = datetime.now(UTC) - timedelta(minutes=5)
+        rows = []
+        for place, each in enumerate(properties):
+            moment = columns.get("timestamp") or now + timedelta(seconds=place)
+            row = {
+                "uuid": str(uuid4()), "event": "$ai_generation", "team_id": self.team, "distinct_id": "ann",
+                "timestamp": moment, "created_at": moment, "record_time": moment, "properties": json.dumps(each),
+            }  # fmt: skip
+            rows.append(row | {name: value for name, value in columns.items() if name != "timestamp"})
+        with self._clickhouse() as client:
+            client.insert("ai_events", [list(row.values()) for row in rows], column_names=list(rows[0]))
+        return [row["uuid"] for row in rows]
+
+    def result(self, evaluation: dict[str, Any], event: str, **columns: Any) -> str:
+        """Put a result into ClickHouse and return its id."""
+        now = datetime.now(UTC)
+        row = {
+            "uuid": str(uuid4()), "team_id": self.team, "distinct_id": "ann", "timestamp": now, "created_at": now,
+            "record_time": now, "start_time": now, "evaluation_id": evaluation["id"],
+            "evaluation_name": evaluation["name"], "evaluation_type": "online", "runtime": "hog",
+            "result_type": "boolean", "result": True, "target_event_id": event, "target_id": event, "trigger": "live",
+            "properties": "{}", "evaluation_version": 1,
+        } | columns  # fmt: skip
+        with self._clickhouse() as client:
+            client.insert("evaluation_results", [list(row.values())], column_names=list(row))
+        return str(row["uuid"])
+
+    def _clickhouse(self) -> ClickHouseClient:
+        return connect(self.clickhouse_dsn)
+
+
+def _overrides(clickhouse_dsn: str, folder: Path) -> dict[str, Any]:
+    return {
+        "data_dir": str(folder),
+        "clickhouse": {"dsn": clickhouse_dsn},
+        "secret_keys": [Fernet.generate_key().decode()],
+        "api": {"requests_per_minute": 1_000_000},
+        "judge": {"allowed_hosts": ["127.0.0.1"]},
+    }
+
+
+def _open(database: Database, overrides: dict[str, Any]) -> Services:
+    settings = load_settings(environ={}, overrides=overrides)
+    return Services(
+        settings=settings,
+        database=database,
+        archive=Archive(settings.clickhouse.dsn.get_secret_value()),
+        tasks=SentTasks(),  # type: ignore[arg-type]  # does what a TaskSender does, in memory
+        judging=JudgeAccess(settings, database),
+    )
+
+
+def _enter(app: FastAPI, services: Services, clickhouse_dsn: str) -> Api:
+    """Return an application with a new team."""
+    team = next(_teams)
+    _, secret = ApiKeys(services.database).create(
+        team_id=team, label="Ann Lee", email="ann@example.com", scopes=["*"], now=datetime.now(UTC)
+    )
+    http = TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
+    tasks: Any = services.tasks
+    tasks.sent.clear()
+    tasks.failure = None
+    return Api(app, services, team, http, tasks, clickhouse_dsn)
+
+
+@pytest.fixture
+def make_api(database: Database, clickhouse_dsn: str, tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """A function that makes an application with other settings, by section."""
+    opened: list[Services] = []
+
+    def make(**sections: dict[str, Any]) -> Api:
+        overrides = _overrides(clickhouse_dsn, tmp_path)
+        for name, section in sections.items():
+            overrides[name] = overrides.get(name, {}) | section if isinstance(section, dict) else section
+        opened.append(_open(database, overrides))
+        return _enter(create_app(opened[-1]), opened[-1], clickhouse_dsn)
+
+    yield make
+    for services in opened:
+        services.archive.close()
+
+
+@pytest.fixture(scope="session")
+def shared_app(
+    database: Database, clickhouse_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FastAPI, Services]]:
+    """One application per store for all tests that need no settings of their own: making one takes a while."""
+    services = _open(database, _overrides(clickhouse_dsn, tmp_path_factory.mktemp("data")))
+    yield create_app(services), services
+    services.archive.close()
+
+
+@pytest.fixture
+def api(shared_app: tuple[FastAPI, Services], clickhouse_dsn: str) -> Api:
+    """The application with a team of its own."""
+    return _enter(*shared_app, clickhouse_dsn)
+
+
+@pytest.fixture(scope="session")
+def session_api(shared_app: tuple[FastAPI, Services], clickhouse_dsn: str) -> Api:
+    """The application with a team for tests that only read, or that a few objects more do not disturb."""
+    return _enter(*shared_app, clickhouse_dsn)
