@@ -57,8 +57,8 @@ class InProcess(httpx2.AsyncBaseTransport):
         if not head:
             raise httpx2.ReadError("connection reset", request=request)
         lines = head.decode("latin-1").split("\r\n")
-        fields = [tuple(line.split(": ", 1)) for line in lines[1:]]
-        claimed = int(dict(fields).get("content-length", len(content)))  # type: ignore[arg-type]  # pairs, by their making
+        fields = {name: value for name, _, value in (line.partition(": ") for line in lines[1:])}
+        claimed = int(fields.get("content-length", len(content)))
         if claimed != len(content):
             raise httpx2.RemoteProtocolError("incomplete body", request=request)
-        return httpx2.Response(int(lines[0].split(" ")[1]), headers=fields, content=content, request=request)  # type: ignore[arg-type]  # pairs
+        return httpx2.Response(int(lines[0].split(" ")[1]), headers=fields, content=content, request=request)

@@ -3,7 +3,7 @@
 | control | does |
 |---|---|
 | `POST /_script` | appends rules (`script.py`); answers 422 with the reason for one that cannot be |
-| `GET /_requests` | the log of requests, newest last: `?since=N` from number N on, `?bodies=1` with bodies |
+| `GET /_requests` | the log of requests, newest last: `?since=N` from number N on, `?bodies=1` with the newest bodies |
 | `GET /_stats` | counts by status, in flight now and at most, and the rules with how often each was used |
 | `POST /_settings` | `latency_s`, `jitter_s`, and `max_concurrent`: above it requests are refused with 429 |
 | `POST /_reset` | forgets rules, log, counts and settings |
@@ -25,6 +25,7 @@ from tests.stand_in.http import Reply, Request
 from tests.stand_in.script import FAILURES, Call, Failure, Script
 
 LOGGED_REQUESTS = 20_000
+LOGGED_BODIES = 1_000
 HANG_S = 3600.0
 
 
@@ -157,6 +158,8 @@ class StandIn:
         seen = (call.path, call.model, call.api_key, call.mode, call.stream)
         entry = Entry(number, time.time(), *seen, rule=rule, action=action["do"], body=body)
         self._log.append(entry)
+        if len(self._log) > LOGGED_BODIES:
+            self._log[-1 - LOGGED_BODIES].body = {}
         return entry
 
     async def _treat(
