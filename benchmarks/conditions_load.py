@@ -20,7 +20,19 @@ MODELS = tuple(f"{family}-{n}" for family in ("gpt", "claude", "gemini", "llama"
 FEATURES = ("chat", "search", "summary", "triage", "translate", "draft", "classify", "extract", "route", "rank")
 REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1")
 PLANS = ("free", "pro", "scale", "enterprise")
-WORDS = ("refund", "invoice", "order", "parcel", "customer", "account", "answer", "question", "policy", "return", "delivery")
+WORDS = (
+    "refund",
+    "invoice",
+    "order",
+    "parcel",
+    "customer",
+    "account",
+    "answer",
+    "question",
+    "policy",
+    "return",
+    "delivery",
+)
 
 
 def events(count: int, *, seed: int = 3) -> list[bytes]:

@@ -151,7 +151,7 @@ class Matcher:
                 rest &= ~self._failing(rest & undecided, reading, set())
             if rest:
                 result.sampled_out += self._owners.of(self._families.firsts(rest))
-        if result.errors:
+        if reading is not None:
             result.matched.sort()
             result.sampled_out.sort()
             result.errors.sort()
