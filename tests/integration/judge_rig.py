@@ -56,7 +56,7 @@ class JudgeRig:
                     "retry_max_s": 0.2,
                     "park_initial_s": 1.0,
                     "park_max_s": 4.0,
-                    "breaker_probe_s": 1.0,
+                    "breaker_probe_s": 0.3,
                     "commit_interval_s": 0.1,
                     **judge,
                 },
@@ -91,6 +91,7 @@ class JudgeRig:
             for consumer, _ in self._readers.values():
                 consumer.close()
             self.database.close()
+            del self.producer  # its destructor ends its threads
 
     def add_key(self, api_key: str = "sk-good-0123456789", **fields: Any) -> ProviderKey:
         values = {
@@ -155,7 +156,8 @@ class JudgeRig:
         consumer, found = self._readers[topic]
         for message in consumer.consume(1000, 0.3):
             assert message.error() is None, message.error()
-            headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
+            pairs: Any = message.headers() or ()
+            headers = {name: (value or b"").decode() for name, value in pairs}
             found.append({"value": message.value(), "headers": headers, "partition": message.partition()})
         return found
 

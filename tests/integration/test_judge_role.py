@@ -44,7 +44,7 @@ def test_an_event_becomes_a_verdict_with_its_attribution(rig: JudgeRig, stand_in
 def test_runs_wait_out_an_outage_and_none_is_lost_or_judged_twice(rig: JudgeRig, stand_in: StandInServer) -> None:
     rig.add_key()
     rig.add_evaluation()
-    stand_in.script({"action": "server_error", "times": 7})
+    stand_in.script({"action": "server_error", "times": 11})
     rig.start()
     sent = {rig.send(f"Answer {number}.") for number in range(10)}
     results = rig.wait_for_results(10)

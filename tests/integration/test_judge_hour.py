@@ -1,0 +1,124 @@
+"""A scripted hour in fast time: whatever provider, keys, model and budget do, the sums are right at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from processor.events.identity import result_uuid
+from tests.integration.judge_hour import START, World
+from tests.virtual_time import run
+
+MINUTE = 60.0
+
+
+async def script_of_the_hour(world: World, first: str, second: str) -> None:
+    """What happens, and when: an outage, a 429 storm, a key revoked and replaced, a model withdrawn, a budget."""
+
+    async def at(minute: float) -> None:
+        await asyncio.sleep(minute * MINUTE - world.loop.time())
+
+    key = world.keys.page(1).results[0]
+    await at(5)
+    world.transport.down = True
+    await at(12)
+    world.transport.down = False
+    await at(15)
+    world.script({"action": {"do": "rate_limited", "retry_after": "20"}})
+    await at(18)
+    world.script()
+    await at(22)
+    world.script({"match": {"api_key": "sk-first-00000000"}, "action": "unauthorized"})
+    await at(26)
+    assert world.status(1, first) == ("error", "provider_key_invalid")
+    assert world.keys.get(1, key.id).state == "invalid"
+    assert world.status(2, second) == ("active", None)
+    world.keys.update(1, key.id, {"state": "ok"}, api_key=SecretStr("sk-next-000000000"), now=world.sources.now())
+    await at(32)
+    assert world.status(1, first) == ("active", None)
+    world.script({"match": {"model": "m2"}, "action": "model_not_found"})
+    await at(36)
+    assert world.status(2, second) == ("error", "model_not_found")
+    world.change(2, second, model_configuration={"provider": "custom", "model": "m3"})
+    await at(42)
+    assert world.status(2, second) == ("active", None)
+    used = sum(each["$ai_input_tokens"] + each["$ai_output_tokens"] for each in of(world, second))
+    world.change(2, second, budget={"tokens": used + 20_000, "period": "day"})
+    await at(48)
+    world.change(2, second, budget={"tokens": 10_000_000, "period": "day"})
+    await at(60)
+
+
+def of(world: World, evaluation: str) -> list[dict[str, object]]:
+    return [each for each in world.results if each["$ai_evaluation_id"] == evaluation]  # type: ignore[misc]
+
+
+async def hour(folder: Path) -> World:
+    world = World(folder)
+    world.add_key(1, "sk-first-00000000")
+    world.add_key(2, "sk-second-0000000")
+    first = world.add_evaluation(1, "m1")
+    second = world.add_evaluation(2, "m2", budget={"tokens": 10_000_000, "period": "day"})
+    await asyncio.sleep(2)
+    events = asyncio.create_task(script_of_the_hour(world, first, second))
+    number = 0
+    while not events.done():
+        number += 1
+        world.send(1, first, number)
+        world.send(2, second, number)
+        await asyncio.sleep(2.0)
+    await events
+    await world.until(world.idle, 2 * 3600)
+    await world.close()
+    return world
+
+
+def test_every_task_of_the_hour_is_judged_once_or_counted_and_nothing_stays_off(tmp_path: Path) -> None:
+    world = run(hour(tmp_path))
+    first, second = world.sent
+    results = Counter(each["uuid"] for each in world.results)
+    assert max(results.values()) == 1
+    assert world.dead == []
+    # Team 1: every task that was handed over has its verdict.
+    assert {result_uuid(key) for key in world.sent[first]} == {each["uuid"] for each in of(world, first)}
+    # Team 2: every one has its verdict, or was counted as over budget and lies in the range to be filled.
+    judged = {each["uuid"] for each in of(world, second)}
+    missing = [key for key in world.sent[second] if result_uuid(key) not in judged]
+    over_budget = world.counted("gavel_runs_not_made", role="judge", reason="over_budget")
+    assert len(missing) == over_budget > 0
+    (skipped,) = world.budgets.skips(2, second)
+    assert skipped.runs == over_budget
+    assert START + timedelta(minutes=42) < skipped.first_event_at < skipped.last_event_at
+    assert skipped.last_event_at < START + timedelta(minutes=48, seconds=5)
+    # No verdict was made up while the provider was away, and no evaluation is off that could run.
+    assert not any(each.get("$ai_evaluation_skipped") for each in world.results)
+    assert world.status(1, first) == world.status(2, second) == ("active", None)
+    assert world.parkings > 200
+    assert world.missed < 500, "events were missed only while an evaluation was off"
+
+
+def test_the_hour_is_quick_and_calls_are_few_while_nothing_answers(tmp_path: Path) -> None:
+    """Breakers keep an outage from becoming a flood of calls: probes apart, nobody asks."""
+
+    async def outage() -> tuple[int, int]:
+        world = World(tmp_path)
+        world.add_key(1, "sk-first-00000000")
+        evaluation = world.add_evaluation(1, "m1")
+        await asyncio.sleep(2)
+        world.script({"action": "server_error"})
+        for number in range(600):
+            world.send(1, evaluation, number)
+            await asyncio.sleep(3.0)
+        calls = len(world.server._log)
+        world.script()
+        await world.until(world.idle, 3600)
+        await world.close()
+        return calls, len(world.results)
+
+    calls, results = run(outage())
+    assert results == 600
+    assert calls < 100
