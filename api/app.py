@@ -15,6 +15,7 @@ from api.openapi import describe
 from api.rate_limit import RateLimiter
 from api.routes import (
     backfills,
+    dataset_runs,
     datasets,
     estimates,
     evaluation_config,
@@ -90,6 +91,7 @@ def _team_router() -> APIRouter:
         evaluation_config,
         provider_keys,
         datasets,
+        dataset_runs,
         events,
     ):
         router.include_router(module.router)

@@ -110,3 +110,42 @@ def columns(given: Mapping[str, Any]) -> dict[str, Any]:
     if "deleted" in values:
         values["deleted"] = bool(values["deleted"])
     return values
+
+
+class DatasetEvaluate(RequestBody):
+    """An evaluation to run over a dataset."""
+
+    evaluation_id: UUID
+    """The evaluation."""
+    version: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
+    """An older version of it; the present one if left out."""
+
+
+class ItemVerdict(ResponseBody):
+    """What came of one item. `agrees` is null where the item expects nothing or the run gave no verdict."""
+
+    item: UUID
+    expected: Any
+    result: Any
+    agrees: bool | None
+    reasoning: str | None
+    error: str | None
+
+
+class DatasetAgreement(ResponseBody):
+    """How an evaluation agrees with what the items expect.
+
+    `compared` counts items with an expectation and a verdict: `agreement` is `agreed` among them, with its Wilson
+    interval (95 %). If `complete` is false the dataset has more items than one request runs.
+    """
+
+    evaluation_id: UUID
+    version: int
+    complete: bool
+    items: int
+    compared: int
+    agreed: int
+    agreement: float | None
+    agreement_low: float | None
+    agreement_high: float | None
+    results: list[ItemVerdict]

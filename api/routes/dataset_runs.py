@@ -1,0 +1,157 @@
+"""`datasets/{id}/evaluate`: an evaluation, or an older version of it, over a dataset; nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy import RowMapping
+
+from api.auth import Scoped
+from api.errors import Invalid, NotFound
+from api.judging import request_of
+from api.routes.evaluations import find, parse
+from api.routes.parameters import IdPath
+from api.schemas.datasets import DatasetAgreement, DatasetEvaluate, ItemVerdict
+from api.services import Services, ServicesParam
+from config.clickhouse.wilson import wilson_interval
+from config.definitions import Evaluation, EvaluationDraft
+from config.model_resolution import Unresolved
+from config.store.api_keys import ApiKey
+from config.store.datasets import Datasets
+from config.store.evaluations import Evaluations
+from evaluators.generation import Generation
+from evaluators.hog import HogEvaluator, HogTimeExceeded
+from evaluators.llm_judge import Judged
+from evaluators.verdict import Skip, Verdict
+
+router = APIRouter(tags=["datasets"])
+
+MAX_ITEMS = 200
+"""Items that one request runs; a judge is called for each."""
+NOT_APPLICABLE = "not_applicable"
+
+_HOG_LIMIT_S = 1.0
+_WORDS: dict[str, bool | str] = {"pass": True, "true": True, "fail": False, "false": False, "na": NOT_APPLICABLE}
+
+Outcome = Verdict | Skip | str
+"""A verdict, a skip, or why there is neither."""
+
+
+@router.post("/datasets/{id}/evaluate/")
+def evaluate_dataset(
+    object_id: IdPath,
+    body: DatasetEvaluate,
+    caller: Annotated[ApiKey, Scoped("dataset:read")],
+    _judging: Annotated[ApiKey, Scoped("evaluation:write")],
+    services: ServicesParam,
+) -> DatasetAgreement:
+    """Run an evaluation over a dataset and compare with what the items expect (`metadata.expected`)."""
+    repository = Datasets(services.database)
+    if repository.get(caller.team_id, str(object_id)) is None:
+        raise NotFound
+    evaluation = find(services, caller, body.evaluation_id)
+    version = body.version or evaluation.version
+    draft = _definition(services, evaluation, version)
+    rows = list(islice(repository.items(caller.team_id, str(object_id)), MAX_ITEMS + 1))
+    complete, rows = len(rows) <= MAX_ITEMS, rows[:MAX_ITEMS]
+    outcomes = _run(services, caller, draft, [_generation(row) for row in rows], evaluation.id)
+    results = [_compare(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+    compared = [result.agrees for result in results if result.agrees is not None]
+    agreed = sum(compared)
+    low, high = wilson_interval(agreed, len(compared)) or (None, None)
+    return DatasetAgreement(
+        evaluation_id=UUID(evaluation.id),
+        version=version,
+        complete=complete,
+        items=len(rows),
+        compared=len(compared),
+        agreed=agreed,
+        agreement=agreed / len(compared) if compared else None,
+        agreement_low=low,
+        agreement_high=high,
+        results=results,
+    )
+
+
+def _definition(services: Services, evaluation: Evaluation, version: int) -> EvaluationDraft:
+    if version == evaluation.version:
+        return evaluation
+    for known in Evaluations(services.database).versions(evaluation.team_id, evaluation.id):
+        if known.version == version:
+            return parse({"name": evaluation.name, **known.definition})
+    raise Invalid("The evaluation has no such version.", code="does_not_exist", attr="version")
+
+
+def _generation(row: RowMapping) -> Generation:
+    metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
+    return Generation(
+        uuid=row["ref_source_id"] or row["id"],
+        team_id=row["team_id"],
+        event="$ai_generation",
+        distinct_id="",
+        timestamp=row["ref_timestamp"] or row["created_at"],
+        properties={
+            "$ai_input": row["input"],
+            "$ai_output_choices": row["output"],
+            "$ai_trace_id": row["ref_trace_id"],
+            "$ai_tools": metadata.get("tools"),
+        },
+    )
+
+
+def _run(
+    services: Services, caller: ApiKey, draft: EvaluationDraft, generations: Sequence[Generation], evaluation_id: str
+) -> list[Outcome]:
+    if draft.source is not None:
+        evaluator = HogEvaluator(draft.source, allows_na=draft.output_config.allows_na)
+        return [_run_hog(evaluator, generation) for generation in generations]
+    try:
+        resolved = services.judging.resolve(caller.team_id, draft.model_configuration, now=services.now())
+    except Unresolved as error:
+        raise Invalid(f"No model can be called: {error.detail}.", code=error.code, attr="evaluation_id") from error
+    outcomes = services.judging.judge(
+        [request_of(caller.team_id, draft, resolved, each, evaluation_id=evaluation_id) for each in generations]
+    )
+    return [outcome.outcome if isinstance(outcome, Judged) else outcome.detail for outcome in outcomes]
+
+
+def _run_hog(evaluator: HogEvaluator, generation: Generation) -> Outcome:
+    try:
+        return evaluator.evaluate(generation, time_limit_s=_HOG_LIMIT_S)
+    except HogTimeExceeded:
+        return f"The code took longer than {_HOG_LIMIT_S:g} s."
+
+
+def _compare(row: RowMapping, outcome: Outcome) -> ItemVerdict:
+    expected = row["metadata"].get("expected") if isinstance(row["metadata"], dict) else None
+    result: Any = None
+    reasoning = error = None
+    agrees: bool | None = None
+    if isinstance(outcome, Verdict):
+        reasoning = outcome.reasoning
+        result = _plain(outcome)
+        agrees = None if expected is None else _meaning(expected) == _meaning(result)
+    else:
+        error = outcome.detail if isinstance(outcome, Skip) else outcome
+    return ItemVerdict(
+        item=UUID(row["id"]), expected=expected, result=result, agrees=agrees, reasoning=reasoning, error=error
+    )
+
+
+def _plain(verdict: Verdict) -> Any:
+    if not verdict.applicable:
+        return NOT_APPLICABLE
+    if verdict.categories is not None:
+        return list(verdict.categories)
+    return verdict.score if verdict.score is not None else verdict.result
+
+
+def _meaning(value: Any) -> Any:
+    """Return what an expectation says, however it is written: `pass` is true, the order of categories says nothing."""
+    if isinstance(value, str):
+        return _WORDS.get(value.strip().lower(), value)
+    return sorted(map(str, value)) if isinstance(value, list) else value
