@@ -11,12 +11,16 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.services.cache import CHECKOUT
-from tests.services.kafka import KafkaServer
+from tests.services.kafka import KafkaServer, kafka_jars
+from tests.services.ports import accepts
+from tests.services.process import ServiceError
+from tests.services.shared import shared_server
 
 
 def make_topic(bootstrap: str) -> str:
@@ -99,3 +103,53 @@ def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed()
         assert time.monotonic() < deadline, f"{folder} is still there, and so may be process {pid}"
         time.sleep(0.05)
     assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+
+
+def port_of(dsn: str) -> int:
+    return int(dsn.rpartition(":")[2].partition("/")[0])
+
+
+def wait_until_closed(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while accepts(port):
+        assert time.monotonic() < deadline, "nobody needs the server, and it still runs"
+        time.sleep(0.05)
+
+
+def test_those_who_run_at_once_share_one_server_which_stops_after_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAVEL_CACHE", str(tmp_path))
+    with shared_server("postgres") as first:
+        with shared_server("postgres") as second:
+            assert second == first
+        assert accepts(port_of(first))
+    wait_until_closed(port_of(first))
+    with shared_server("postgres") as again:
+        assert accepts(port_of(again))
+    wait_until_closed(port_of(again))
+
+
+def test_a_shared_server_stops_when_the_only_one_who_needs_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAVEL_CACHE", str(tmp_path))
+    code = (
+        "import time; from tests.services.shared import shared_server\n"
+        "with shared_server('postgres') as dsn: print(dsn, flush=True); time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        dsn = holder.stdout.readline()
+        assert accepts(port_of(dsn))
+        holder.kill()
+    wait_until_closed(port_of(dsn))
+
+
+def test_a_server_that_cannot_be_had_fails_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAVEL_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServiceError, match=r"apt-get install maven.*GAVEL_TEST_KAFKA"):
+        kafka_jars()
+    with pytest.raises(ServiceError, match=r"could not start:(.|\n)*apt-get install openjdk"), shared_server("kafka"):
+        pass
