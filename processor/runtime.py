@@ -163,6 +163,10 @@ class Runtime:
         self._log.info("stopped", failed=failed)
         return EXIT_FAILED if failed else EXIT_OK
 
+    def records_in_flight(self) -> int:
+        """Records that any role has taken up and not committed."""
+        return sum(stage.records_in_flight for stage in self._stages.values())
+
     def errors(self) -> dict[str, BaseException]:
         """What ended each role that failed."""
         return dict(self._errors)
