@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-COMMANDS: tuple[str, ...] = ("run", "evaluations", "config", "dlq", "replay", "hog", "why")
+COMMANDS: tuple[str, ...] = ("run", "evaluations", "config", "dlq", "replay", "hog", "why", "judge")
 """Modules of `processor.cli`, in the order in which `gavel --help` shows their commands."""
 
 

@@ -1,4 +1,4 @@
-"""The judge role in virtual time: the engine, a real store, the stand-in provider, and a topic with delays in memory."""
+"""The judge role in virtual time: engine, real store, stand-in provider, and a topic with delays in memory."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class World:
     # -- definitions ----------------------------------------------------------------------------------
 
     def add_key(self, team: int, api_key: str, **fields: Any) -> ProviderKey:
-        values = {"provider": "custom", "name": "k", "base_url": "http://models.test/v1", "state": "ok"}
+        values: dict[str, Any] = {"provider": "custom", "name": "k", "base_url": "http://models.test/v1", "state": "ok"}
         values |= {"set_as_active": True, **fields}
         now = self.sources.now()
         return self.keys.create(team, api_key=SecretStr(api_key), actor="test", now=now, **values)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -53,8 +54,8 @@ async def script_of_the_hour(world: World, first: str, second: str) -> None:
     await at(60)
 
 
-def of(world: World, evaluation: str) -> list[dict[str, object]]:
-    return [each for each in world.results if each["$ai_evaluation_id"] == evaluation]  # type: ignore[misc]
+def of(world: World, evaluation: str) -> list[dict[str, Any]]:
+    return [each for each in world.results if each["$ai_evaluation_id"] == evaluation]
 
 
 async def hour(folder: Path) -> World:

@@ -1,0 +1,210 @@
+"""`gavel judge try`: one judgement to look at, offline but for the call to the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from processor.cli.run import EXIT_FAILED, EXIT_USAGE, JsonOption
+
+if TYPE_CHECKING:
+    from config.definitions import EvaluationDraft
+    from evaluators.generation import Generation
+    from evaluators.llm_judge import Endpoint
+    from processor.judge_try import Attempt
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    group = typer.Typer(name="judge", help="LLM judges: try one out.")
+    group.callback()(_group)
+    group.command("try")(try_command)
+    app.add_typer(group, no_args_is_help=True)
+
+
+def _group() -> None:
+    """LLM judges: try one out."""
+
+
+def try_command(
+    evaluation: Annotated[Path, typer.Option(help="YAML or JSON file with the definition of an LLM judge.")],
+    event: Annotated[Path, typer.Option(help="JSON file with the row of a generation event.")],
+    model: Annotated[str | None, typer.Option(help="Model instead of the definition's.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Provider instead of the definition's.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Endpoint, such as http://localhost:11434/v1.")] = None,
+    api_key_env: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "OPENAI_API_KEY",
+    as_json: JsonOption = False,
+) -> None:
+    """Judge one generation and show prompt, raw answer, verdict, tokens and cost.
+
+    Needs no Kafka and no store. Exits with 1 if there is no verdict.
+
+        gavel judge try --evaluation polite.yaml --event event.json --base-url http://localhost:11434/v1 --model qwen3
+    """
+    import asyncio
+
+    from evaluators.llm_judge import PROVIDERS, EndpointError, make_endpoint
+
+    draft = _definition(evaluation)
+    generation = _generation(event)
+    configured = draft.model_configuration
+    provider = provider or ("custom" if base_url else configured.provider if configured else "openai")
+    if provider not in PROVIDERS:
+        _refuse(f"--provider: {provider} is unknown; use one of {', '.join(PROVIDERS)}")
+    model = model or (configured.model if configured else PROVIDERS[provider].default_model)
+    if model is None:
+        _refuse(f"{provider} has no default model; name one with --model")
+    api_key = os.environ.get(api_key_env, "")
+    if not api_key and base_url is None:
+        _refuse(f"{api_key_env} is not set; put the API key there, or name another variable with --api-key-env")
+    try:
+        endpoint = make_endpoint(provider, api_key, base_url=base_url, azure_endpoint=base_url)
+    except EndpointError as error:
+        _refuse(f"{error} (--base-url)")
+    attempt = asyncio.run(_try(draft, generation, endpoint, model))
+    if as_json:
+        typer.echo(json.dumps(_as_json(attempt), indent=2, ensure_ascii=False))
+    else:
+        _print(attempt)
+    if _verdict(attempt) is None:
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _try(draft: EvaluationDraft, generation: Generation, endpoint: Endpoint, model: str) -> Attempt:
+    from config.prices import load_prices
+    from evaluators.llm_judge.client import OpenAICaller, Timeouts
+    from evaluators.llm_judge.prompt import DEFAULT_MAX_CHARS
+    from processor.judge_try import try_judge
+
+    caller = OpenAICaller(Timeouts())
+    try:
+        return await try_judge(
+            draft, generation, endpoint, model, caller=caller, prices=load_prices(), max_chars=DEFAULT_MAX_CHARS
+        )
+    finally:
+        await caller.close()
+
+
+def _definition(path: Path) -> EvaluationDraft:
+    from config.files import FileEvaluation, FileProblem, read_file
+
+    found = list(read_file(path)) if path.is_file() else []
+    for item in found:
+        if isinstance(item, FileProblem):
+            _refuse(str(item))
+    drafts = [item.draft for item in found if isinstance(item, FileEvaluation) and item.draft.prompt is not None]
+    if len(drafts) != 1:
+        _refuse(f"--evaluation: {path} holds {len(drafts)} LLM judges; it must hold one")
+    return drafts[0]
+
+
+def _generation(path: Path) -> Generation:
+    from conditions import RowError, decode_row
+    from processor.events.generation import to_generation
+
+    try:
+        return to_generation(decode_row(path.read_bytes()))
+    except OSError as error:
+        _refuse(f"--event: {path}: {error.strerror}")
+    except RowError as error:
+        _refuse(f"--event: {path}: {error}")
+
+
+def _refuse(problem: str) -> NoReturn:
+    typer.echo(f"gavel: {problem}", err=True)
+    raise typer.Exit(EXIT_USAGE)
+
+
+def _verdict(attempt: Attempt) -> Any:
+    from evaluators.llm_judge import Judged
+    from evaluators.verdict import Verdict
+
+    outcome = attempt.outcome
+    if isinstance(outcome, Judged) and isinstance(outcome.outcome, Verdict):
+        return outcome.outcome
+    return None
+
+
+def _as_json(attempt: Attempt) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from evaluators.llm_judge import Judged
+
+    outcome = attempt.outcome
+    verdict = _verdict(attempt)
+    found: dict[str, Any] = {"verdict": None if verdict is None else asdict(verdict), "skip": None, "failure": None}
+    if isinstance(outcome, Judged):
+        if verdict is None:
+            found["skip"] = asdict(outcome.outcome)
+        found["usage"] = None if outcome.usage is None else asdict(outcome.usage)
+    else:
+        found["failure"] = outcome.detail
+    found["calls"] = [
+        {
+            "request": dict(exchange.payload),
+            "answer": None if exchange.completion is None else exchange.completion.text,
+            "failure": exchange.failure,
+        }
+        for exchange in attempt.exchanges
+    ]
+    return found
+
+
+def _print(attempt: Attempt) -> None:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for number, exchange in enumerate(attempt.exchanges, start=1):
+        shown = exchange.payload["messages"] if number == 1 else exchange.payload["messages"][2:]
+        for message in shown:
+            console.print(
+                Panel(Text(message["content"]), title=f"call {number} · {message['role']}", title_align="left")
+            )
+        answer = exchange.failure or (exchange.completion.text if exchange.completion else "")
+        style = "red" if exchange.failure else "cyan"
+        console.print(Panel(Text(answer), title=f"call {number} · answer", title_align="left", border_style=style))
+    table = Table(show_header=False)
+    for name, value in _rows(attempt):
+        table.add_row(name, Text(value))
+    console.print(table)
+
+
+def _rows(attempt: Attempt) -> list[tuple[str, str]]:
+    from evaluators.llm_judge import Judged
+    from evaluators.verdict import Skip
+
+    outcome = attempt.outcome
+    if not isinstance(outcome, Judged):
+        return [("no verdict", outcome.detail)]
+    rows: list[tuple[str, str]]
+    if isinstance(outcome.outcome, Skip):
+        rows = [("skipped", outcome.outcome.reason), ("detail", outcome.outcome.detail)]
+    else:
+        rows = [("verdict", _shown(outcome.outcome)), ("reasoning", outcome.outcome.reasoning)]
+    usage = outcome.usage
+    if usage is not None:
+        cost = "no price for this model" if usage.cost_usd is None else f"${usage.cost_usd:.6f}"
+        rows += [
+            ("model", f"{usage.provider} · {usage.model}"),
+            ("tokens", f"{usage.input_tokens} in, {usage.output_tokens} out"),
+            ("cost", cost),
+            ("latency", f"{usage.latency_s:.2f} s"),
+        ]
+        if usage.truncated:
+            rows.append(("truncated", "the text was too long; a part was left out"))
+    return rows
+
+
+def _shown(verdict: Any) -> str:
+    if not verdict.applicable:
+        return "not applicable"
+    if verdict.result is not None:
+        return "true" if verdict.result else "false"
+    return f"{verdict.score:g}" if verdict.score is not None else ", ".join(verdict.categories or ())
