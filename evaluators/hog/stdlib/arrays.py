@@ -14,8 +14,9 @@ from evaluators.hog.stdlib.arguments import (
     as_text,
     charge_elements,
     charge_text,
+    shown,
 )
-from evaluators.hog.values import Value, compare, contains, same, text
+from evaluators.hog.values import Value, compare, contains, same
 
 _COMPARISONS_PER_STEP = 8
 
@@ -149,12 +150,7 @@ def array_string_concat(ctx: Context, array: Value, separator: Value = "") -> st
     parts: list[str] = []
     size = len(between) * len(array)
     for element in array:
-        if type(element) is str:
-            parts.append(element)
-        else:
-            shown = text(element)
-            charge_text(ctx, len(shown), shown)
-            parts.append(shown)
+        parts.append("" if element is None else shown(ctx, element))
         size += len(parts[-1])
     charge_text(ctx, size, between, *parts)
     return between.join(parts)

@@ -7,9 +7,9 @@ from datetime import date
 from evaluators.hog.errors import HogTypeError
 from evaluators.hog.functions import Function
 from evaluators.hog.runtime import Context
-from evaluators.hog.stdlib.arguments import charge_text
+from evaluators.hog.stdlib.arguments import shown
 from evaluators.hog.stdlib.moments import in_zone, iso_date, iso_datetime
-from evaluators.hog.values import HogDate, HogDateTime, Value, number_of, print_text, type_name
+from evaluators.hog.values import HogDate, HogDateTime, Value, number_of, type_name
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -23,9 +23,7 @@ def to_string(ctx: Context, value: Value, zone: Value = None) -> str:
         return iso_date(value)
     if kind is HogDateTime:
         return iso_datetime(value if zone is None else in_zone("toString", value, zone))
-    shown = print_text(value)
-    charge_text(ctx, len(shown), shown)
-    return shown
+    return shown(ctx, value)
 
 
 def to_int(value: Value) -> int | None:

@@ -15,7 +15,15 @@ import orjson
 from evaluators.hog.errors import HogInputError, HogJSONError, HogKeyError
 from evaluators.hog.functions import Function
 from evaluators.hog.runtime import Context
-from evaluators.hog.stdlib.arguments import CHARS_PER_STEP, FREE_CHARS, as_integer, as_text, charge_text
+from evaluators.hog.stdlib.arguments import (
+    CHARS_PER_STEP,
+    FREE_CHARS,
+    as_integer,
+    as_text,
+    charge_output,
+    charge_text,
+    shown,
+)
 from evaluators.hog.stdlib.conversion import to_float, to_int
 from evaluators.hog.values import MAX_DIGITS, Value, print_text, to_json
 
@@ -95,44 +103,11 @@ def json_stringify(ctx: Context, value: Value, indent: Value = None) -> str:
     if type(value) is str or type(value) is int or value is None or type(value) is bool:
         charge_text(ctx, 6 * len(value) if type(value) is str else 0)
         return print_text(value) if type(value) is int else json.dumps(value)
-    _charge_output(ctx, value, width)
+    charge_output(ctx, value, width)
     try:
         return json.dumps(to_json(value), indent=width or None)
     except ValueError:  # to_json leaves nothing else that the encoder refuses
         raise HogInputError(f"jsonStringify got an integer of more than {MAX_DIGITS} digits") from None
-
-
-def _charge_output(ctx: Context, value: Value, indent: int) -> None:
-    """Charge the text that a value becomes, before it is made.
-
-    A value that is reached along several ways is written several times: without this, thirty arrays that hold
-    each other twice would become a gigabyte.
-    """
-    path: set[int] = set()
-    stack: list[tuple[Value, bool]] = [(value, False)]
-    while stack:
-        item, leaving = stack.pop()
-        if leaving:
-            path.discard(id(item))
-            continue
-        if id(item) in path:
-            continue
-        members = list(item.values()) if type(item) is dict else item if type(item) in (list, tuple) else ()
-        size = 16 + len(members) * (4 + indent * (len(path) + 1))
-        if type(item) is dict:
-            size += sum(6 * len(key) for key in item if type(key) is str)
-        inner = []
-        for member in members:
-            if type(member) is str:
-                size += 6 * len(member) if not member.isascii() else 2 * len(member)
-            elif type(member) in (list, tuple, dict):
-                inner.append((member, False))
-        ctx.charge(size)
-        ctx.step(1 + len(members) // 8)
-        if inner:
-            path.add(id(item))
-            stack.append((item, True))
-            stack.extend(inner)
 
 
 # --------------------------------------------------------------------------------------------- along a path
@@ -194,7 +169,7 @@ def json_extract(ctx: Context, value: Value, *path_and_type: Value) -> Value:
 def json_extract_string(ctx: Context, value: Value, *path: Value) -> str | None:
     """Return what stands at the end of a path as text, or null."""
     found = _at(ctx, value, path)
-    return None if found is None else print_text(found)
+    return None if found is None else shown(ctx, found)
 
 
 def json_extract_int(ctx: Context, value: Value, *path: Value) -> int | None:

@@ -8,8 +8,8 @@ from functools import partial
 
 from evaluators.hog.functions import Function
 from evaluators.hog.runtime import Context
-from evaluators.hog.stdlib.arguments import as_text, charge_text
-from evaluators.hog.values import HogError, Value, integer_of, print_text, text
+from evaluators.hog.stdlib.arguments import as_text, shown
+from evaluators.hog.values import HogError, Value, integer_of
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
 _LONGEST_VERSION = 1000
@@ -36,9 +36,8 @@ def is_ip_address_in_range(address: Value, network: Value) -> bool:
 
 def _error(type_name: str, ctx: Context, message: Value = None, payload: Value = None) -> HogError:
     """Return an error value of a type; without a message, `An error occurred`."""
-    shown = text(message) or "An error occurred"
-    charge_text(ctx, len(shown), shown)
-    return HogError(type_name, shown, payload)
+    said = "" if message is None else shown(ctx, message)
+    return HogError(type_name, said or "An error occurred", payload)
 
 
 def hog_error(ctx: Context, type_name: Value, message: Value = None, payload: Value = None) -> HogError:
@@ -49,7 +48,7 @@ def hog_error(ctx: Context, type_name: Value, message: Value = None, payload: Va
 
 def print_line(ctx: Context, *values: Value) -> None:
     """Add a line to the reasoning: the values' print forms, joined by spaces."""
-    ctx.print_line(" ".join([value if type(value) is str else print_text(value) for value in values]))
+    ctx.print_line(" ".join([shown(ctx, value) for value in values]))
 
 
 FUNCTIONS = {

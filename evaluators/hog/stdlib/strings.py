@@ -12,14 +12,15 @@ from evaluators.hog.stdlib.arguments import (
     charge_elements,
     charge_text,
     expect_null,
+    shown,
     wrong_type,
 )
-from evaluators.hog.values import Value, text
+from evaluators.hog.values import Value
 
 
 def concat(ctx: Context, *values: Value) -> str:
     """Join the texts of all values; null counts as an empty string."""
-    parts = [value if type(value) is str else text(value) for value in values]
+    parts = [value if type(value) is str else "" if value is None else shown(ctx, value) for value in values]
     size = sum(map(len, parts))
     if size > FREE_CHARS:
         charge_text(ctx, size, *parts)
@@ -137,11 +138,11 @@ def _replace(ctx: Context, name: str, value: Value, old: Value, new: Value, most
     return value.replace(before, after, most)
 
 
-def position(value: Value, part: Value, start: Value = 1) -> int:
+def position(ctx: Context, value: Value, part: Value, start: Value = 1) -> int:
     """Return where `part` begins, searching from `start`; 0 if it is not there."""
     if type(value) is not str or part is None:
         return 0
-    wanted = part if type(part) is str else text(part)
+    wanted = part if type(part) is str else shown(ctx, part)
     return value.find(wanted, _offset("position", start)) + 1
 
 
@@ -150,7 +151,7 @@ def position_case_insensitive(ctx: Context, value: Value, part: Value, start: Va
     if type(value) is not str or part is None:
         return 0
     charge_text(ctx, len(value), value)
-    wanted = _same_length_lower(part if type(part) is str else text(part))
+    wanted = _same_length_lower(shown(ctx, part))
     return _same_length_lower(value).find(wanted, _offset("positionCaseInsensitive", start)) + 1
 
 
@@ -188,10 +189,10 @@ def multi_search_any_case_insensitive(ctx: Context, value: Value, needles: Value
     """Return 1 if any of the texts is in the value, in any case; else 0."""
     if value is None or (type(needles) is not list and type(needles) is not tuple):
         return 0
-    haystack = (value if type(value) is str else text(value)).lower()
+    haystack = shown(ctx, value).lower()
     charge_text(ctx, len(haystack), haystack)
     for needle in needles:
-        if (needle if type(needle) is str else text(needle)).lower() in haystack:
+        if needle is not None and shown(ctx, needle).lower() in haystack:
             return 1
         ctx.step(1 + len(haystack) // 4096)
     return 0
@@ -209,7 +210,7 @@ FUNCTIONS = {
     "splitByString": Function(split_by_string, 2, 3, needs_context=True),
     "replaceOne": Function(replace_one, 3, 3, needs_context=True),
     "replaceAll": Function(replace_all, 3, 3, needs_context=True),
-    "position": Function(position, 2, 3),
+    "position": Function(position, 2, 3, needs_context=True),
     "positionCaseInsensitive": Function(position_case_insensitive, 2, 3, needs_context=True),
     "substring": Function(substring, 2, 3, needs_context=True),
     "startsWith": Function(starts_with, 2, 2),
