@@ -74,7 +74,7 @@ def measure() -> dict[str, object]:
     for count in LIMITS:
         cases[str(count)] = _match(targets[:count])
     best = dict.fromkeys(cases, float("inf"))
-    for name, work in cases.items():  # a stream is long: what is remembered of values is warm
+    for work in cases.values():  # a stream is long: what is remembered of values is warm
         _microseconds(work, sample)
     for _ in range(ROUNDS):
         for name, work in cases.items():

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +147,9 @@ class Matcher:
         if standing != won:
             rest = standing & ~self._families.whole(won)
             if rest and reading is not None:
-                rest &= ~self._failing(rest & undecided, reading, set())
+                unclear: set[int] = set()
+                rest &= ~self._failing(rest & undecided, reading, unclear)
+                rest = self._interpret(unclear, rest, reading, result)
             if rest:
                 result.sampled_out += self._owners.of(self._families.firsts(rest))
         if reading is not None:
@@ -172,24 +173,9 @@ class Matcher:
                 broken |= users
                 continue
             views[reader.name] = (reader, view)
-            absent, pairs = reader.pairs(view)
-            standing &= absent
-            for field, x in pairs:
-                kind = type(x)
-                if kind is str:
-                    mask = field.known.get(x)
-                    if mask is None:
-                        mask = field.decide(x)
-                        undecided |= field.tested
-                    standing &= mask
-                elif x is None:
-                    standing &= field.absent
-                elif field.numbers is not None and (kind is float or kind is int):
-                    points, masks = field.numbers
-                    standing &= masks[bisect_right(points, x)]
-                else:
-                    standing &= field.decide(x)
-                    undecided |= field.tested
+            standing, undecided = reader.narrow(view, standing, undecided)
+            if not standing:
+                break
         if standing & self._plan.dated:
             standing = self._stand_at(instant_of(row.timestamp), standing, broken, views)
         return standing, undecided, broken, views
@@ -220,8 +206,12 @@ class Matcher:
             `standing` without the sets that fail, and without those of evaluations about which the
             interpreter had to decide; their outcome is in `result`.
         """
-        unclear = {self._plan.owners[place] for place in places(standing & broken & taken)}
+        unclear = {self._plan.owners[place] for place in places(standing & broken)}
         standing &= ~self._failing(standing & undecided & taken & ~broken, reading, unclear)
+        return self._interpret(unclear, standing, reading, result)
+
+    def _interpret(self, unclear: set[int], standing: int, reading: Reading, result: MatchResult) -> int:
+        """Have the interpreter decide about evaluations, and return `standing` without their sets."""
         for index in unclear:
             decision = interpret(
                 self._plan.targets[index], reading.fields(), compile_expression=self._plan.compile_expression
@@ -236,7 +226,7 @@ class Matcher:
             for place in places(standing):
                 if self._plan.owners[place] in unclear:
                     standing &= ~(1 << place)
-        return standing & ~broken
+        return standing
 
     def _failing(self, sets: int, reading: Reading, unclear: set[int]) -> int:
         """Test `sets` one by one and return those that fail; evaluations with an error go to `unclear`."""

@@ -5,12 +5,13 @@ A reader gives a *view* of the row for its fields: opaque to others, `value` loo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
 
+from conditions.codegen import make_narrow
 from conditions.plan import FieldPlan
 from conditions.row import EventRow, decode_object
 
@@ -28,10 +29,8 @@ class Reader(Protocol):
     def read(self, row: EventRow) -> Any:
         """Return the view. Raises RowError if the part is no JSON object."""
 
-    def pairs(self, view: Any) -> tuple[int, Iterable[tuple[FieldPlan, Any]]]:
-        """Return fields and their values, None for an absent one. Absent fields may be left out; the mask is
-        of the sets that may hold without them.
-        """
+    def narrow(self, view: Any, standing: int, undecided: int) -> tuple[int, int]:
+        """Return the sets of `standing` that no index rules out, and `undecided` with those still to test."""
 
     def value(self, view: Any, field: FieldPlan) -> Any:
         """Return one field's value, None if it is absent."""
@@ -43,11 +42,12 @@ class _TupleReader:
     def __init__(self, name: str, fields: Sequence[FieldPlan]) -> None:
         self.name = name
         self.fields = tuple(fields)
+        self._narrow = make_narrow(fields)
         self._place = {field: place for place, field in enumerate(self.fields)}
 
-    def pairs(self, view: tuple[Any, ...]) -> tuple[int, Iterable[tuple[FieldPlan, Any]]]:
+    def narrow(self, view: tuple[Any, ...], standing: int, undecided: int) -> tuple[int, int]:
         """See `Reader`."""
-        return -1, zip(self.fields, view, strict=True)
+        return self._narrow(view, standing, undecided)
 
     def value(self, view: tuple[Any, ...], field: FieldPlan) -> Any:
         """See `Reader`."""
@@ -117,7 +117,7 @@ class WideReader:
         found = decode_object(getattr(row, self.name), self.name)
         return {key: found[key] for key in self._by_key.keys() & found.keys() if found[key] is not None}
 
-    def pairs(self, view: dict[str, Any]) -> tuple[int, Iterable[tuple[FieldPlan, Any]]]:
+    def narrow(self, view: dict[str, Any], standing: int, undecided: int) -> tuple[int, int]:
         """See `Reader`."""
         shape = frozenset(view)
         mask = self._shapes.get(shape)
@@ -125,7 +125,15 @@ class WideReader:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
             mask = self._shapes[shape] = self._without(shape)
-        return mask, [(self._by_key[key], x) for key, x in view.items()]
+        standing &= mask
+        for key, x in view.items():
+            field = self._by_key[key]
+            known = field.known.get(x) if type(x) is str else None
+            if known is None:
+                known = field.decide(x)
+                undecided |= field.tested
+            standing &= known
+        return standing, undecided
 
     def _without(self, shape: frozenset[str]) -> int:
         mask = -1
