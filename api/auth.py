@@ -16,10 +16,10 @@ from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ApiError, NotAuthenticated, NotFound, PermissionDenied, Throttled
+from api.errors import ApiError, NotAuthenticated, NotFound, PermissionDenied, Throttled, store_unavailable
 from api.rate_limit import RateLimiter
 from config.store.api_keys import ApiKey, ApiKeys
-from config.store.engine import Database
+from config.store.engine import Database, StoreUnavailable
 
 _SCHEME = HTTPBearer(auto_error=False, scheme_name="personalApiKey", description="`gavel keys create` makes a key.")
 _TEAM_PATH = re.compile(r"^/api/(?:environments|projects)/([^/]*)/")
@@ -51,7 +51,10 @@ class Authenticate:
 
     async def _caller(self, scope: Scope, team: str) -> ApiKey:
         secret = _bearer(scope)
-        key = await run_in_threadpool(self._keys.find, secret, now=self._now())
+        try:
+            key = await run_in_threadpool(self._keys.find, secret, now=self._now())
+        except StoreUnavailable as error:
+            raise store_unavailable(error) from error
         if key is None:
             raise NotAuthenticated("This API key is not valid.", code="authentication_failed")
         if wait_s := self._limiter.take(str(key.id)):

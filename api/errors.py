@@ -24,6 +24,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 
+from config.store.engine import StoreUnavailable
+
 log = structlog.get_logger("gavel.api")
 
 
@@ -192,6 +194,10 @@ def install(app: FastAPI) -> None:
     def _http_error(request: Request, error: HTTPException) -> JSONResponse:
         return from_status(error.status_code, request.method, error.headers).response()
 
+    @app.exception_handler(StoreUnavailable)
+    def _store_away(_request: Request, error: StoreUnavailable) -> JSONResponse:
+        return store_unavailable(error).response()
+
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
         # The class and the place, never the message: it may hold what the client sent.
@@ -210,6 +216,12 @@ def from_status(status: int, method: str, headers: Mapping[str, str] | None = No
     error = ApiError("The request could not be served.", headers=headers)
     error.status, error.type, error.code = status, "invalid_request" if status < 500 else "server_error", "error"
     return error
+
+
+def store_unavailable(error: StoreUnavailable) -> Unavailable:
+    """Return what a client is told while the store is away; the log says why."""
+    log.error("store_failed", error=str(error))
+    return Unavailable("The store does not answer; try again later.", code="store_unavailable")
 
 
 def route_of(request: Request) -> str:
