@@ -8,7 +8,7 @@ from evaluators.hog.errors import HogTypeError
 from evaluators.hog.functions import Function
 from evaluators.hog.runtime import Context
 from evaluators.hog.stdlib.arguments import shown
-from evaluators.hog.stdlib.moments import in_zone, iso_date, iso_datetime
+from evaluators.hog.stdlib.moments import in_zone, iso_date, iso_datetime, moment
 from evaluators.hog.values import HogDate, HogDateTime, Value, number_of, type_name
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -38,7 +38,7 @@ def to_int(value: Value) -> int | None:
         number = number_of(value)
         return number if type(number) is int else None
     if kind is HogDateTime:
-        return int(value.epoch_s // 1)
+        return int(moment(value.epoch_s).epoch_s // 1)
     if kind is HogDate:
         return date(value.year, value.month, value.day).toordinal() - _EPOCH_DAY
     if kind is bool:

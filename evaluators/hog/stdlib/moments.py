@@ -60,8 +60,8 @@ def moment(epoch_s: float, zone_name: str = "UTC") -> HogDateTime:
 
 
 def local(value: HogDateTime) -> datetime:
-    """Return the wall-clock time of a moment in its zone."""
-    return (EPOCH + timedelta(seconds=value.epoch_s)).astimezone(_zone_of(value.zone))
+    """Return the wall-clock time of a moment in its zone. HogInputError outside the years 1 to 9999."""
+    return (EPOCH + timedelta(seconds=moment(value.epoch_s).epoch_s)).astimezone(_zone_of(value.zone))
 
 
 def from_local(value: datetime, zone_name: str) -> HogDateTime:
