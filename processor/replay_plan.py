@@ -23,6 +23,7 @@ from config.snapshot import Snapshot, build_snapshot
 from config.store.changes import read_changes
 from config.store.engine import Database
 from config.store.provider_keys import ProviderKeys
+from processor.events.identity import Trigger
 from processor.hog_status import HogFailures
 from processor.judge_keys import StoredKeys, keys_by_team
 from processor.kafka import KafkaClients
@@ -149,7 +150,13 @@ def open_replay(
     replay = Replay(
         source,
         snapshot,
-        event_matcher(plan.id, settings, rerun=plan.rerun, to_topic=plan.to_topic),
+        event_matcher(
+            plan.id,
+            settings,
+            trigger="backfill" if plan.rerun else "replay",
+            rerun=plan.rerun,
+            to_topic=plan.to_topic,
+        ),
         existing=None if plan.rerun else partial(existing_ids, client),
         sender=sender,
         estimate=make_estimator(
@@ -169,7 +176,9 @@ def load_snapshot(database: Database) -> Snapshot:
     return build_snapshot(None, changes)
 
 
-def event_matcher(replay_id: str, settings: Settings, *, rerun: bool, to_topic: str | None = None) -> EventMatcher:
+def event_matcher(
+    replay_id: str, settings: Settings, *, trigger: Trigger, rerun: bool, to_topic: str | None = None
+) -> EventMatcher:
     """Return what the live matcher does with an event, under the identity of a replay or a backfill."""
     topics = settings.kafka.topics
     return EventMatcher(
@@ -182,7 +191,7 @@ def event_matcher(replay_id: str, settings: Settings, *, rerun: bool, to_topic: 
         metrics=Metrics(CollectorRegistry()),
         # The past does not switch an evaluation off.
         failures=HogFailures(lambda *_run: None),
-        trigger="backfill" if rerun else "replay",
+        trigger=trigger,
         backfill_id=replay_id,
         rerun=rerun,
         now=lambda: datetime.now(UTC),

@@ -141,7 +141,7 @@ class ArchiveSource:
     Args:
         place_topic: any topic that exists; its partition 0 carries the place in the group's offsets.
         consumer: with the replay's own group; only its committed place is used.
-        resume: a place that the caller kept instead (`cursor`).
+        resume: a place that the caller kept (`cursor`); counts where the group has committed none.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class ArchiveSource:
     ) -> None:
         self._consumer = consumer
         self._place_topic = place_topic
-        cursor = resume or self._committed()
+        cursor = self._committed() or resume
         self._position = ArchivePosition(**json.loads(cursor)) if cursor else None
         self.total = count_archive(client, after=after, before=before, team_id=team_id)
         self.done = 0

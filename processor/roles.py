@@ -63,7 +63,12 @@ def build_sink(context: RoleContext) -> Stage:
     if settings.clickhouse.archive_events:
         tables[topics.events] = ARCHIVE
     worker = SinkWorker(
-        partial(connect, settings.clickhouse.dsn.get_secret_value()),
+        partial(
+            connect,
+            settings.clickhouse.dsn.get_secret_value(),
+            connect_timeout_s=settings.clickhouse.connect_timeout_s,
+            request_timeout_s=settings.clickhouse.request_timeout_s,
+        ),
         tables,
         dead_letters_topic=topics.dead_letters,
         max_message_bytes=settings.kafka.max_message_bytes,

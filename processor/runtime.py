@@ -16,6 +16,7 @@ from config.settings import Settings
 from config.snapshot import SnapshotPoller
 from config.store.changes import read_changes
 from config.store.engine import Database
+from processor.backfill import BackfillRunner
 from processor.health import HealthServer
 from processor.kafka import EmbeddedBroker, KafkaClients, ensure_topics
 from processor.metrics import Metrics
@@ -65,8 +66,10 @@ class Runtime:
         self._snapshots = SnapshotPoller(partial(read_changes, database), settings.store.poll_interval_s)
         self._metrics = metrics
         self._embedded = embedded
-        self._services = services
+        self._services = list(services)
         self.clients = KafkaClients(settings, embedded)
+        if "matcher" in self._roles:
+            self._services.append(BackfillRunner(settings, database, self.clients))
         self._context = RoleContext(settings, self.clients, database, self._snapshots, metrics)
         self._stages: dict[str, Stage] = {}
         self._threads: dict[str, threading.Thread] = {}
