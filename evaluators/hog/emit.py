@@ -93,7 +93,7 @@ class Emitter:
         """Write an f-string."""
         values: list[ast.expr] = []
         for part in parts:
-            if isinstance(part, ast.Constant):
+            if isinstance(part, ast.Constant) and type(part.value) is str:
                 values.append(part)
             else:
                 values.append(ast.FormattedValue(part, -1, None, **self.place(at)))
@@ -155,7 +155,7 @@ def assert_safe(tree: ast.Module, known: frozenset[str]) -> None:
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
         elif isinstance(node, ast.FunctionDef) or (isinstance(node, ast.ExceptHandler) and node.name):
-            bound.add(node.name)
+            bound.add(str(node.name))
     strangers = {name for name in read - bound if name not in known}
     if strangers or any("__" in name for name in bound):
         raise UnsafeCodeError(f"Emitted code reads unknown names or binds reserved ones: {sorted(strangers)[:5]}")

@@ -189,7 +189,7 @@ class ExpressionCompiler:
             root = root.object
         if isinstance(root, Name) and root.symbol is None and root.name not in self.string_globals and keys:
             path = [self.expression(key) for key in reversed(keys)]
-            read = self.helper("h_path", operations.path_of_global)
+            read, at = self.helper("h_path", operations.path_of_global), root.at
             return self.copied(at, e.call(at, read, e.name(at, "g"), e.constant(at, root.name), *path))
         read = self.helper("h_get", operations.get)
         return e.call(at, read, self.expression(node.object), self.expression(node.key))
@@ -231,7 +231,7 @@ class ExpressionCompiler:
             if op == "==":
                 return e.compare(at, second, ast.NotEq() if node.negated else ast.Eq(), first)
             return e.compare(at, second, _MIRRORED[op], first)
-        if op in ("+", "-") and left == right == "small" and self.quiet(node.left) and self.quiet(node.right):
+        if op in ("+", "-") and numbers and self.quiet(node.left) and self.quiet(node.right):
             first, second = self.expression(node.left), self.expression(node.right)
             return e.binary(at, first, ast.Add() if op == "+" else ast.Sub(), second)
         if op == "in" and left == right == "string":
@@ -286,7 +286,10 @@ class ExpressionCompiler:
     def is_null(self, node: IsNull) -> ast.expr:
         """Emit `is [not] null`."""
         op: ast.cmpop = ast.IsNot() if node.negated else ast.Is()
-        return self.emit.compare(node.at, self.expression(node.operand), op, self.emit.constant(node.at, None))
+        operand = self.expression(node.operand)
+        if not isinstance(node.operand, (Name, Get, Call)):
+            operand = self.emit.walrus(node.at, self.fresh("w"), operand)  # the host warns of `is` with a literal
+        return self.emit.compare(node.at, operand, op, self.emit.constant(node.at, None))
 
     def between(self, node: Between) -> ast.expr:
         """Emit `[not] between`."""

@@ -45,6 +45,9 @@ _ESCAPED = {
 _ESCAPED_IN_TEMPLATE = {**_ESCAPED, "{": "{"}
 _OPENING = {"(": ")", "[": "]", "{": "}", "f{": "f}"}
 _CLOSING = frozenset(_OPENING.values())
+_BEFORE_OPERAND = frozenset(
+    {"return", "throw", "in", "and", "or", "not", "like", "ilike", "between", "case", "when", "then", "else"}
+)
 _ENDS_OPERAND = frozenset({"name", "quoted", "number", "string", ")", "]", "}", "'f"})
 
 
@@ -145,7 +148,7 @@ class _Lexer:
 
     def operator(self, op: str) -> None:
         kinds, at = self.tokens.kinds, self.at
-        if op == "." and not (kinds and kinds[-1] in _ENDS_OPERAND):
+        if op == "." and not self.after_operand():
             fraction = _POINT_FIRST.match(self.text, at)
             if fraction:
                 self.add("number", float(fraction.group()), at)
@@ -164,6 +167,13 @@ class _Lexer:
             self.close(op, at)
             return
         self.add(op, op, at)
+
+    def after_operand(self) -> bool:
+        """Whether an operand ends here, so that a point means access rather than a number."""
+        kinds, values = self.tokens.kinds, self.tokens.values
+        if not kinds or kinds[-1] not in _ENDS_OPERAND:
+            return False
+        return kinds[-1] != "name" or values[-1].lower() not in _BEFORE_OPERAND or kinds[-2:-1] == ["."]
 
     def close(self, op: str, at: int) -> None:
         opened = self.open[-1]

@@ -20,6 +20,7 @@ from evaluators.hog.errors import (
     HogMemoryExceeded,
     HogRuntimeError,
     HogThrow,
+    HogTypeError,
     HogUncaught,
 )
 from evaluators.hog.functions import library
@@ -107,6 +108,8 @@ class Program:
             raise self._placed(uncaught, thrown, context) from None
         except RecursionError as error:
             raise self._placed(HogDepthExceeded("Calls or values are nested too deeply"), error, context) from None
+        except OverflowError as error:
+            raise self._placed(HogTypeError("Number is too large"), error, context) from None
         except MemoryError as error:
             raise self._placed(HogMemoryExceeded(limits.memory_bytes), error, context) from None
         except _DEFECTS as error:
@@ -143,6 +146,9 @@ def make_room() -> None:
     """Raise the host's recursion limit, never lower it: Hog's own limits come first."""
     if sys.getrecursionlimit() < HOST_RECURSION:
         sys.setrecursionlimit(HOST_RECURSION)
+
+
+make_room()  # here as well, so that the limit stands before any caller looks at it
 
 
 def compile_program(source: str, *, known_globals: Collection[str] | None = None) -> Program:

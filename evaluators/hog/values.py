@@ -14,13 +14,18 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from evaluators.hog.errors import HogDepthExceeded, HogTypeError
+from evaluators.hog.errors import HogDepthExceeded, HogMemoryExceeded, HogTypeError
 
 MAX_NESTING = 400
 """Levels of containers within containers that are compared, copied or shown."""
 
 MAX_DIGITS = 4000
 """Digits of an integer that the host converts in one go (its own limit is 4300)."""
+
+MAX_TEXT_BITS = 256 * 1024
+"""Bits of an integer that can be shown: the time that it takes grows with their square."""
+
+_CHUNK = 10**MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +140,13 @@ def quote(text: str) -> str:
 
 def integer_text(value: int) -> str:
     """Return the decimal digits of an integer of any size (the host alone refuses more than 4300)."""
-    if -(10**MAX_DIGITS) < value < 10**MAX_DIGITS:
+    if -_CHUNK < value < _CHUNK:
         return str(value)
+    if value.bit_length() > MAX_TEXT_BITS:
+        raise HogMemoryExceeded(MAX_TEXT_BITS // 8, f"Integer of more than {MAX_TEXT_BITS} bits can not be shown")
     sign, rest, parts = ("-" if value < 0 else ""), abs(value), []
-    base = 10**MAX_DIGITS
     while rest:
-        rest, low = divmod(rest, base)
+        rest, low = divmod(rest, _CHUNK)
         parts.append(str(low).rjust(MAX_DIGITS, "0") if rest else str(low))
     return sign + "".join(reversed(parts))
 
