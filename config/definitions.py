@@ -199,6 +199,8 @@ class EvaluationDraft(_Part):
     """What may be spent."""
     sampling_cohort: Literal["shared", "independent"] = "shared"
     """`shared`: all evaluations sample the same events. `independent`: this one draws its own."""
+    cache_verdicts: StrictBool = True
+    """Whether an `llm_judge` uses its verdict on identical input again for a while, at no cost."""
     deleted: StrictBool = False
     """Hides the evaluation and stops it."""
 

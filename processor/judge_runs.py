@@ -193,6 +193,7 @@ class JudgeRuns:
             transcript=transcribe(generation.input, generation.output, properties.get("$ai_tools")),
             errored=properties.get("$ai_is_error") in (True, "true"),
             scopes=scopes,
+            cache=definition.cache_verdicts,
             max_chars=self._max_prompt_chars,
         )
 

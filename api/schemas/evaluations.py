@@ -76,6 +76,8 @@ class EvaluationPatch(RequestBody):
     """What may be spent per period."""
     sampling_cohort: SkipValidation[Literal["shared", "independent"]] = "shared"
     """`shared`: all evaluations sample the same events."""
+    cache_verdicts: SkipValidation[bool] = True
+    """Whether an `llm_judge` uses its verdict on identical input again for a while, at no cost."""
     deleted: SkipValidation[bool] = False
     """Set to true to soft-delete the evaluation."""
     version: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
@@ -122,6 +124,7 @@ class Evaluation(ResponseBody):
     model_configuration: ModelConfigurationOut | None
     budget: Budget | None
     sampling_cohort: Literal["shared", "independent"]
+    cache_verdicts: bool
     version: int
     created_at: datetime
     updated_at: datetime

@@ -101,6 +101,7 @@ evaluations = Table(
     _json("model_configuration", nullable=True),
     _json("budget", nullable=True),
     Column("sampling_cohort", String(16), nullable=False),
+    Column("cache_verdicts", Boolean, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False),

@@ -74,8 +74,8 @@ class JudgeRig:
         self._runtime: Runtime | None = None
         self.metrics = Metrics(CollectorRegistry())
 
-    def start(self) -> None:
-        self._runtime = Runtime(self.settings, ("matcher", "judge"), self.database, self.metrics)
+    def start(self, roles: tuple[str, ...] = ("matcher", "judge")) -> None:
+        self._runtime = Runtime(self.settings, roles, self.database, self.metrics)
         self._runtime.start()
 
     def stop(self) -> None:

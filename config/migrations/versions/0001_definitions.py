@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("model_configuration", json),
         sa.Column("budget", json),
         sa.Column("sampling_cohort", sa.String(16), nullable=False),
+        sa.Column("cache_verdicts", sa.Boolean, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
