@@ -110,7 +110,7 @@ def test_refusing_is_seen_as_refused_until_it_resumes(echo: TcpProxy) -> None:
 
 
 def test_a_target_that_is_not_there_resets_the_client(tcp_proxy: TcpProxy) -> None:
-    with connect(tcp_proxy) as connection, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connect(tcp_proxy) as connection:
         connection.recv(1)
 
 
