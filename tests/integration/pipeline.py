@@ -1,0 +1,153 @@
+"""All roles in one process of the test, on a real Kafka, chdb and SQLite, over the bundled generations."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Producer
+from prometheus_client import CollectorRegistry
+
+from config.clickhouse import connect
+from config.clickhouse.results import result_ids
+from config.definitions import parse_draft
+from config.settings import Settings
+from config.store.engine import open_store
+from config.store.evaluations import Evaluations
+from processor.events.identity import result_uuid, run_key
+from processor.kafka import KafkaClients
+from processor.metrics import Metrics
+from processor.runtime import Runtime
+from processor.setup import initialise
+
+TEAM = 1
+GENERATIONS = Path(__file__).parents[2] / "examples" / "generations"
+SHORT = "let n := length(output)\nprint(f'{n} characters')\nreturn n < 500\n"
+
+
+class Pipeline:
+    """Settings, stores and clients of one test.
+
+    Args:
+        settings: laid over the defaults of the tests.
+    """
+
+    def __init__(self, broker: str, folder: Path, **settings: Any) -> None:
+        run = uuid4().hex[:8]
+        names = ("events", "results", "tasks", "parked", "dead_letters")
+        values: dict[str, Any] = {
+            "data_dir": folder,
+            "kafka": {
+                "bootstrap_servers": broker,
+                "group_prefix": f"pipeline-{run}",
+                "topics": {name: f"{name}-{run}" for name in names},
+                "partitions": 3,
+                "session_timeout_s": 6,
+            },
+            "http": {"port": 0},
+            "store": {"poll_interval_s": 0.1},
+            "matcher": {"commit_interval_s": 0.1},
+            "judge": {"commit_interval_s": 0.1},
+            "sink": {"batch_interval_s": 0.2},
+        }
+        for section, given in settings.items():
+            values[section] = {**values.get(section, {}), **given} if isinstance(given, dict) else given
+        self.settings = Settings.model_validate(values)
+        self.database = open_store(self.settings)
+        self.evaluations = Evaluations(self.database)
+        self.clients = KafkaClients(self.settings)
+        for finding in initialise(self.settings, self.clients, self.database):
+            assert finding.ok, finding
+
+    def evaluate(self, name: str = "Short", **changes: Any) -> str:
+        """Store an enabled Hog evaluation; returns its id."""
+        draft = {
+            "name": name,
+            "enabled": True,
+            "evaluation_type": "hog",
+            "evaluation_config": {"source": SHORT},
+            "output_type": "boolean",
+            "output_config": {},
+            **changes,
+        }
+        return self.evaluations.create(TEAM, parse_draft(draft), actor="test", now=datetime.now(UTC)).id
+
+    @contextmanager
+    def running(self, roles: tuple[str, ...] = ("matcher", "sink")) -> Iterator[Runtime]:
+        """Run roles; they must end in order."""
+        runtime = Runtime(self.settings, roles, self.database, Metrics(CollectorRegistry()))
+        runtime.start()
+        try:
+            yield runtime
+        finally:
+            code = runtime.stop()
+        assert code == 0, runtime.errors()
+
+    def produce(self, values: list[bytes], topic: str | None = None) -> None:
+        """Write events, spread over the partitions."""
+        producer = Producer({"bootstrap.servers": self.clients.bootstrap_servers, "message.max.bytes": 32 << 20})
+        for number, value in enumerate(values):
+            producer.produce(topic or self.settings.kafka.topics.events, value, key=str(number))
+        assert producer.flush(60) == 0
+
+    def read(self, topic: str) -> list[Any]:
+        """Return all committed records of a topic as it is now."""
+        consumer = Consumer(
+            {
+                **self.clients.base("test"),
+                "group.id": uuid4().hex,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            }
+        )
+        consumer.subscribe([topic])
+        found: list[Any] = []
+        ended: set[int] = set()
+        end = time.monotonic() + 30
+        while len(ended) < self.settings.kafka.partitions and time.monotonic() < end:
+            for message in consumer.consume(500, 0.2):
+                if message.error() is None:
+                    found.append(message)
+                else:
+                    ended.add(message.partition())
+        consumer.close()
+        return found
+
+    def results(self) -> Counter[str]:
+        """Return how often each result id is in Kafka, read committed."""
+        return Counter(json.loads(message.value())["uuid"] for message in self.read(self.settings.kafka.topics.results))
+
+    def stored(self) -> Counter[str]:
+        """Return how often each result id is in ClickHouse."""
+        return Counter(result_ids(connect(self.settings.clickhouse.dsn.get_secret_value())))
+
+    def await_stored(self, expected: Counter[str], limit_s: float = 40.0) -> None:
+        """Wait until ClickHouse has `expected`, and say how far it came otherwise."""
+        until(lambda: self.stored() == expected, lambda: f"{len(self.stored())} of {len(expected)} stored", limit_s)
+
+
+def until(condition: Callable[[], object], what: Callable[[], str], limit_s: float = 40.0) -> None:
+    """Wait for `condition`."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {limit_s} s: {what()}"
+        time.sleep(0.1)
+
+
+def generations() -> list[bytes]:
+    """Return the bundled rows of team 1 that are generations."""
+    rows = [line for path in sorted(GENERATIONS.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    return [row for row in rows if json.loads(row)["event"] == "$ai_generation" and json.loads(row)["team_id"] == TEAM]
+
+
+def expected_ids(events: list[bytes], evaluation_id: str, **key: Any) -> Counter[str]:
+    """Return the result ids of one Hog evaluation over `events`, by the specification."""
+    return Counter(result_uuid(run_key("hog", evaluation_id, json.loads(event)["uuid"], **key)) for event in events)
