@@ -121,10 +121,10 @@ class Naive:
     def put(self, container: Any, key: Any, value: Any) -> None:
         if isinstance(container, dict):
             container[key] = value
-        elif isinstance(container, list) and isinstance(key, int):
+        elif isinstance(container, list) and number(key) and key == int(key):
             if not 0 < key <= len(container):
                 raise NaiveError("key_error")
-            container[key - 1] = value
+            container[int(key) - 1] = value
         else:
             raise NaiveError("type_error")
 
@@ -262,13 +262,24 @@ class Naive:
         return bool(left == right)
 
     def order(self, op: str, left: Any, right: Any) -> bool:
+        sign = self.sign(left, right)
+        return sign is not None and _ORDERS[op](sign, 0)
+
+    def sign(self, left: Any, right: Any) -> int | None:
+        """Return -1, 0 or 1; None next to a null."""
         if left is None or right is None:
-            return False
+            return None
         first, second = self.coerced(left, right)
+        if type(first) is type(second) and isinstance(first, (list, tuple)):
+            for x, y in zip(first, second, strict=False):
+                sign = self.sign(x, y)
+                if sign != 0:
+                    return sign
+            first, second = len(first), len(second)
         same_kind = type(first) is type(second) and type(first) in (str, bool)
         if not (same_kind or (number(first) and number(second))):
             raise NaiveError("type_error")
-        return bool(_ORDERS[op](first, second))
+        return int(first > second) - int(first < second)
 
     def within(self, left: Any, right: Any) -> bool:
         if isinstance(right, (list, tuple)):
