@@ -88,6 +88,15 @@ def test_an_evaluator_has_cases_that_pass_that_fail_and_that_do_not_apply(path: 
     assert len(names) == len(set(names))
 
 
+FITTING = {
+    "citation_present": {"feature": "langchain-rag"},
+    "json_shape": {"feature": "answer-with-sources"},
+    "plain_text": {"feature": "rewrite-mail"},
+    "required_keywords": {"$ai_output_choices": [{"role": "assistant", "content": "Never invest what you need."}]},
+    "valid_json": {"$ai_input": [{"role": "user", "content": "Answer in JSON."}]},
+}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_evaluator_is_a_definition_that_can_be_applied(path: Path) -> None:
     """It validates as `gavel evaluations apply` validates it, runs at once, and says what it is for."""
@@ -98,7 +107,8 @@ def test_an_evaluator_is_a_definition_that_can_be_applied(path: Path) -> None:
     assert found.draft.output_config.allows_na
     assert len(found.draft.description) > 40
     target = Target(id="t", conditions=found.draft.conditions, enabled=True, cohort="shared")
-    row = EventRow(uuid="e", event="$ai_generation", team_id=1, properties='{"$ai_tools": [{"name": "f"}]}')
+    properties = {"$ai_tools": [{"name": "f"}], **FITTING.get(path.stem, {})}
+    row = EventRow(uuid="e", event="$ai_generation", team_id=1, properties=properties)
     assert compile_matcher([target]).match(row).matched, "its conditions let a fitting event in"
 
 
