@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.parts import Instant, RequestBody, ResponseBody, User
+from api.schemas.parts import Instant, PatchBody, RequestBody, ResponseBody, User
 
 DatasetOrder = Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"]
 
@@ -18,7 +18,7 @@ _Reference = Annotated[str, StringConstraints(max_length=255)]
 _OURS = frozenset({"id", "created_at", "updated_at", "created_by", "team"})
 
 
-class DatasetPatch(RequestBody):
+class DatasetPatch(PatchBody):
     """Fields of a dataset that a client may write."""
 
     READ_ONLY: ClassVar[frozenset[str]] = _OURS
@@ -54,7 +54,7 @@ class Dataset(ResponseBody):
     team: int
 
 
-class DatasetItemPatch(RequestBody):
+class DatasetItemPatch(PatchBody):
     """Fields of a dataset item that a client may write."""
 
     READ_ONLY: ClassVar[frozenset[str]] = _OURS

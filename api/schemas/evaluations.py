@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, SkipValidation, StringConstraints
 
-from api.schemas.parts import RequestBody, ResponseBody, User
+from api.schemas.parts import PatchBody, ResponseBody, User
 from conditions import ConditionSet
 from config.definitions import (
     Budget,
@@ -49,7 +49,7 @@ _Config = PromptConfig | SourceConfig
 _Output = BooleanOutput | NumericOutput | CategoricalOutput
 
 
-class EvaluationPatch(RequestBody):
+class EvaluationPatch(PatchBody):
     """Fields of an evaluation that a client may write; those left out stay as they are."""
 
     READ_ONLY: ClassVar[frozenset[str]] = _READ_ONLY

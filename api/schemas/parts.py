@@ -44,6 +44,17 @@ class RequestBody(BaseModel):
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
+def _no_defaults(schema: dict[str, Any]) -> None:
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class PatchBody(RequestBody):
+    """A body whose fields, left out, change nothing. Its schema has no defaults: a generated client would send them."""
+
+    model_config = ConfigDict(json_schema_extra=_no_defaults)
+
+
 class ResponseBody(BaseModel):
     """A body that we send."""
 

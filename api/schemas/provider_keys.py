@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from api.schemas.parts import RequestBody, ResponseBody, User
+from api.schemas.parts import PatchBody, RequestBody, ResponseBody, User
 from config.definitions import Provider
 
 State = Literal["unknown", "ok", "invalid", "error"]
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
-_ApiKey = Annotated[SecretStr, Field(min_length=1, max_length=4000)]
+
+
+def _sendable(key: SecretStr) -> SecretStr:
+    # It goes into a header, which holds no more than this.
+    if not re.fullmatch(_KEY, key.get_secret_value()):
+        raise ValueError("A key is printable ASCII without spaces; check what was copied.")
+    return key
+
+
+_KEY = r"[!-~]+"
+_ApiKey = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=4000, json_schema_extra={"pattern": f"^{_KEY}$"}),
+    AfterValidator(_sendable),
+]
 _Url = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
 _Version = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
 
@@ -26,7 +41,7 @@ _READ_ONLY = frozenset(
 )  # fmt: skip
 
 
-class _Connection(RequestBody):
+class _Connection(PatchBody):
     READ_ONLY: ClassVar[frozenset[str]] = _READ_ONLY
 
     azure_endpoint: _Url | None = None

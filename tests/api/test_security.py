@@ -320,30 +320,36 @@ def test_a_provider_key_is_in_no_response_no_log_no_audit_and_not_in_the_clear_i
     """Everything that comes out while a key is made, used, changed, refused and deleted is searched for it."""
     secret, newer, refused = (f"sk-{name}-{uuid4().hex}" for name in ("old", "new", "refused"))
     stand_in.script({"match": {"api_key": refused}, "action": "unauthorized"})
-    seen: list[str] = []
     with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as logs:
         full = Full(api, stand_in, secret)
         path = f"llm_analytics/provider_keys/{full.key['id']}/"
+        custom = {"provider": "custom", "base_url": stand_in.base_url}
+        judge = {
+            "prompt": "p",
+            "model_configuration": {"provider": "custom", "model": "m", "provider_key_id": full.key["id"]},
+        }
         calls: list[tuple[str, str, Any]] = [
             ("GET", "llm_analytics/provider_keys/", None), ("GET", path, None), ("POST", path + "validate/", None),
             ("POST", "llm_analytics/evaluation_config/set_active_key/", {"key_id": full.key["id"]}),
+            ("POST", "evaluations/test_judge/", judge),
             ("GET", "llm_analytics/evaluation_config/", None), ("PATCH", path, {"api_key": newer}),
+            ("POST", "evaluations/test_judge/", judge),
             ("PATCH", path, {"api_key": refused}), ("PATCH", path, {"api_key": {"a": refused}}),
             ("PATCH", path, {"api_key": refused * 200}),
-            ("POST", "llm_analytics/provider_key_validations/", {"provider": "custom", "api_key": refused, "base_url": stand_in.base_url}),
-            ("POST", "llm_analytics/provider_keys/", {"provider": "custom", "name": "n", "api_key": refused, "base_url": stand_in.base_url}),
+            ("POST", "llm_analytics/provider_key_validations/", custom | {"api_key": refused}),
+            ("POST", "llm_analytics/provider_keys/", custom | {"name": "n", "api_key": refused}),
             ("POST", "llm_analytics/provider_keys/", {"provider": refused, "name": "n", "api_key": secret}),
             ("GET", f"llm_analytics/models/?provider=custom&key_id={full.key['id']}", None), ("DELETE", path, None),
         ]  # fmt: skip
-        for method, address, body in calls:
-            answer = api.call(method, address, json=body)
-            seen.append(answer.text + repr(answer.headers))
+        answers = [api.call(method, address, json=body) for method, address, body in calls]
+    seen = [answer.text + repr(answer.headers) for answer in answers]
     with api.services.database.read() as connection:
-        for table in ("audit_log", "provider_keys", "evaluation_config"):
-            seen.append(repr(connection.exec_driver_sql(f"SELECT * FROM {table}").all()))
+        tables = ("audit_log", "provider_keys", "evaluation_config")
+        seen += [repr(connection.exec_driver_sql(f"SELECT * FROM {table}").all()) for table in tables]
     everything = "\n".join([*seen, caplog.text, repr(logs)])
     for each in (secret, newer, refused):
         assert each not in everything
         assert each[5:-4] not in everything
-    used = {entry["api_key"] for entry in stand_in.requests()}
-    assert {secret, newer, refused} <= used, "the keys were used, so the search had something to find"
+    # The keys were used, so the search had something to find.
+    assert {secret, newer} <= {entry["api_key"] for entry in stand_in.requests()}
+    assert stand_in.stats()["rules"][0]["used"] == 3
