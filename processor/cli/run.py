@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from processor.runtime import Runtime
     from processor.setup import Finding
 
 ConfigOption = Annotated[
@@ -156,10 +156,19 @@ def _serve(settings: Settings, roles: tuple[str, ...], *, make: bool) -> int:
     runtime = Runtime(settings, roles, database, Metrics(), embedded=embedded, services=services)
     runtime.install_signal_handlers()
     runtime.start()
-    if make and sys.stderr.isatty():
-        address = f"http://{settings.http.host}:{runtime.health.port if runtime.health else settings.http.port}"
-        typer.echo(
-            f"Gavel is up. Data: {settings.data_dir}. Metrics: {address}/metrics. Ctrl-C drains and ends.", err=True
-        )
+    if make:
+        typer.echo(_welcome(settings, runtime), err=True)
     runtime.wait()
     return runtime.stop()
+
+
+def _welcome(settings: Settings, runtime: Runtime) -> str:
+    """Return where everything is, for the person who started it."""
+    port = settings.http.port if runtime.health is None else runtime.health.port
+    lines = {
+        "events": f"produce to topic {settings.kafka.topics.events} at {runtime.clients.bootstrap_servers}",
+        "api": f"http://{settings.api.host}:{settings.api.port}/api/docs",
+        "metrics": f"http://{settings.http.host}:{port}/metrics",
+        "data": str(settings.data_dir),
+    }
+    return "\n".join(["Gavel is up; Ctrl-C drains and ends.", *(f"  {name:<8} {text}" for name, text in lines.items())])
