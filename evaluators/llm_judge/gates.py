@@ -305,7 +305,7 @@ class Gates:
 
     def failed(self, gate: Gate, failure: ProviderFailure, *, started_s: float) -> None:
         """Note a failure of provider, key or model; `started_s` is when the call began."""
-        if failure.kind in ("rate_limited", "unavailable") and started_s >= gate.decreased_s:
+        if failure.kind in ("rate_limited", "unavailable") and started_s > gate.decreased_s:
             # Calls of one round fail together: their limit is cut once.
             gate.limit = max(1.0, gate.limit * _DECREASE)
             gate.slow_start = False

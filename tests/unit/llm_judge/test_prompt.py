@@ -59,7 +59,7 @@ SPOOFS = [
 @pytest.mark.parametrize("spoof", SPOOFS)
 @pytest.mark.parametrize("where", ["input", "output"])
 def test_no_spoof_leaves_its_section(spoof: str, where: str) -> None:
-    made = prompt(**({"input_text": spoof} if where == "input" else {"output": spoof}))
+    made = prompt(spoof, "out") if where == "input" else prompt("in", spoof)
     assert [title for title, _ in sections(made.user)] == ["Input:", "Output:"]
     assert made.user.count(NONCE) == 4
     assert made.system == prompt().system
