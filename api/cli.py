@@ -29,6 +29,8 @@ def register(app: typer.Typer) -> None:
     keys.command("create")(create)
     keys.command("list")(list_keys)
     keys.command("revoke")(revoke)
+    keys.command("new-secret")(new_secret)
+    keys.command("rotate-secret")(rotate_secret)
     app.add_typer(keys, name="keys")
 
 
@@ -124,6 +126,37 @@ def revoke(
     if ApiKeys(_store(_settings(config))).revoke(key_id, now=datetime.now(UTC)) is None:
         _fail(f"there is no key {key_id}; `gavel keys list` shows them", _FAILED)
     typer.echo(f"gavel: key {key_id} is revoked", err=True)
+
+
+def new_secret() -> None:
+    """Make a key for the setting `secret_keys`, which encrypts provider keys in the store."""
+    from cryptography.fernet import Fernet
+
+    typer.echo(Fernet.generate_key().decode())
+
+
+def rotate_secret(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Encrypt all stored provider keys with the newest of `secret_keys`.
+
+    To rotate: put a new key in front of the old ones in `secret_keys`, restart all processes, run this, and take the
+    old ones out. May be repeated, and ended half-way: what both keys open stays readable throughout.
+    """
+    from config.secrets import NoSecretKeys, SecretBox
+    from config.store.rotation import reseal_all
+
+    settings = _settings(config)
+    try:
+        done = reseal_all(_store(settings), SecretBox(settings.secret_keys))
+    except NoSecretKeys as error:
+        _fail(str(error), _USAGE)
+    if as_json:
+        typer.echo(json.dumps({"resealed": done.resealed, "undecipherable": list(done.undecipherable)}))
+    else:
+        typer.echo(f"gavel: {done.resealed} provider keys are encrypted with the newest secret key", err=True)
+        for key_id in done.undecipherable:
+            typer.echo(f"gavel: {key_id}: no configured secret key opens it; store the provider key again", err=True)
+    if done.undecipherable:
+        raise typer.Exit(_FAILED)
 
 
 def _settings(config: Path | None) -> Settings:
