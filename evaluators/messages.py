@@ -197,10 +197,16 @@ def _is_bare_block(item: Any) -> bool:
     """Whether `item` is a content block and not a message or an item of its own."""
     if not isinstance(item, Mapping) or "role" in item or "message" in item:
         return False
-    kind = item.get("type")
+    kind = _kind(item)
     if kind == "text" or kind in _MEDIA or kind in _THINKING_TYPES or kind in ("tool_use", "output_text", "input_text"):
         return True
-    return kind is None and set(item) == {"text"}
+    return not kind and set(item) == {"text"}
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    """Return the `type` of a message or block; empty if it has none that is a text."""
+    kind = item.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def _mapping_lines(item: Mapping[str, Any], default_role: str, depth: int) -> list[_Line]:
@@ -210,13 +216,13 @@ def _mapping_lines(item: Mapping[str, Any], default_role: str, depth: int) -> li
     content = item.get("content")
     if isinstance(content, Mapping) and "parts" in content and "role" not in item:
         return _lines(content, "assistant", depth + 1)  # a candidate of Gemini
-    if "role" in item or item.get("type") == "message" or item.get("type") in _LANGCHAIN_ROLES:
+    if "role" in item or _kind(item) == "message" or _kind(item) in _LANGCHAIN_ROLES:
         return _message_lines(item, default_role, depth)
-    if item.get("type") in _RESULT_TYPES or item.get("type") == "tool":
+    if _kind(item) in _RESULT_TYPES or _kind(item) == "tool":
         return [_tool_result(item, depth)]
-    if item.get("type") in _CALL_TYPES:
+    if _kind(item) in _CALL_TYPES:
         return [_Line("assistant", _tool_call(item))]
-    if item.get("type") in _THINKING_TYPES:
+    if _kind(item) in _THINKING_TYPES:
         return [_Line("assistant", _thinking(item, depth))]
     wrapped = _unwrap(item, default_role, depth)
     if wrapped is not None:
@@ -288,7 +294,7 @@ def _holds_results(content: Any) -> bool:
 
 
 def _is_result(block: Mapping[str, Any]) -> bool:
-    return block.get("type") in _RESULT_TYPES or "functionResponse" in block or "function_response" in block
+    return _kind(block) in _RESULT_TYPES or "functionResponse" in block or "function_response" in block
 
 
 def _block(block: Any, depth: int) -> str:
@@ -299,13 +305,13 @@ def _block(block: Any, depth: int) -> str:
         return block
     if depth > _MAX_DEPTH or not isinstance(block, Mapping):
         return _blocks(block, depth) if isinstance(block, list) and depth <= _MAX_DEPTH else to_json(block)
-    kind = block.get("type")
+    kind = _kind(block)
     if kind in _THINKING_TYPES:
         return _thinking(block, depth)
     if kind in _CALL_TYPES:
         return _tool_call(block)
     if kind in _MEDIA or kind in ("blob", "uri"):
-        return _media(_MEDIA.get(str(kind), "file"), block)
+        return _media(_MEDIA.get(kind, "file"), block)
     call = block.get("functionCall") or block.get("function_call")
     if call is not None:
         return _tool_call(call)
@@ -315,7 +321,7 @@ def _block(block: Any, depth: int) -> str:
     if kind == "refusal" and isinstance(block.get("refusal"), str):
         return f"[refusal] {block['refusal']}"
     for key in ("text", "content"):
-        if isinstance(block.get(key), str) and (kind is not None or set(block) <= {"text", "content", "thought"}):
+        if isinstance(block.get(key), str) and (kind or set(block) <= {"text", "content", "thought"}):
             return str(block[key])
     if isinstance(block.get("parts"), list):
         return _blocks(block["parts"], depth)
