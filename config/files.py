@@ -96,10 +96,25 @@ def duplicates(evaluations: Sequence[FileEvaluation]) -> list[FileProblem]:
     return problems
 
 
+_MAX_DEPTH = 100
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of YAML 1.2 and without keys that are there twice."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # replaces the parent's, which holds YAML 1.1's
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node; the parser's work grows with the square of the depth, so the depth has a limit."""
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_DEPTH} deep", problem_mark=mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002, RUF100  # PyYAML's signature
         seen: set[Any] = set()
