@@ -109,7 +109,7 @@ class _Loader(yaml.SafeLoader):
         """Compose a node; the parser's work grows with the square of the depth, so the depth has a limit."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # a gap in the stubs
             raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_DEPTH} deep", problem_mark=mark)
         try:
             return super().compose_node(parent, index)
