@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from config.prices import load_prices
 from config.secrets import SecretBox
 from config.settings import Settings
-from config.store.engine import Database, open_store
+from config.store.engine import Database
 from config.store.provider_keys import ProviderKeys
 from evaluators.llm_judge.budget import BudgetLedger, TrialLedger
 from evaluators.llm_judge.cache import MemoryCache
@@ -25,6 +25,7 @@ from evaluators.llm_judge.ladder import Ladder, Rung
 from evaluators.llm_judge.outcome import JudgeRequest, Price
 from processor.hog_status import HogFailures
 from processor.judge import JudgeWorker
+from processor.judge_addresses import GuardedCaller
 from processor.judge_keys import KeyDirectory
 from processor.judge_runs import ROLE, JudgeRuns
 from processor.judge_status import Snapshots, Statuses
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from processor.role_context import RoleContext
 
 _STORE_THREADS = 4
+"""Fewer than the store's pool has connections: other roles of the process need some."""
 _HOG_THREADS = 2
 _STEADY_QUEUE = 2
 """Runs in hand per slot: enough that no slot waits for the next poll."""
@@ -214,8 +216,6 @@ def build_judge_stage(context: RoleContext) -> Stage:
     """Return the judge: tasks in, results and parked tasks out."""
     settings = context.settings
     limits, topics = settings.judge, settings.kafka.topics
-    database = open_store(settings)
-    context.on_close.append(database.close)
     executor = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="judge-store")
     hog_executor = ThreadPoolExecutor(_HOG_THREADS, thread_name_prefix="judge-hog")
     context.on_close += [executor.shutdown, hog_executor.shutdown]
@@ -224,10 +224,16 @@ def build_judge_stage(context: RoleContext) -> Stage:
     parked = context.clients.admin().list_topics(topics.parked, timeout=30).topics[topics.parked]
     engine = build_engine(
         settings,
-        database,
+        context.database,
         context.snapshots,
         context.metrics,
-        caller=caller,
+        caller=GuardedCaller(
+            caller,
+            allowed=limits.allowed_hosts,
+            trusted=tuple(limits.base_urls.values()),
+            executor=executor,
+            clock=sources.monotonic,
+        ),
         failures=context.hog_failures(),
         parked_partitions=max(1, len(parked.partitions)),
         wake=lambda: worker.wake(),  # noqa: PLW0108  # the worker is made below, of this engine
