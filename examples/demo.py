@@ -236,7 +236,7 @@ def _latency(client: Any, evaluation_id: str) -> dict[str, Any]:
 
 def show(summary: list[dict[str, Any]], events: int, seconds: float) -> None:
     """Print the table and three failing examples."""
-    console = Console(width=max(Console().width, 100))
+    console = Console(width=max(Console().width, 112))
     title = f"{events} real events judged in {seconds:.0f} s, read back from ClickHouse"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("evaluation", no_wrap=True)
