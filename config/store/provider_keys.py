@@ -221,7 +221,8 @@ class ProviderKeys:
     def delete(self, team_id: int, key_id: str) -> None:
         """Delete a key; if it was the active one, none is.
 
-        What evaluations that are pinned to it become is the caller's business: see `config.key_dependents`.
+        What evaluations that are pinned to it become is the caller's business: they are in error until
+        they name another.
 
         Raises:
             KeyNotFound: see `get`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from config.definitions import Evaluation, EvaluationDraft, patch_draft
+from config.store.judging import Budgets
 from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
 from tests.stand_in.client import StandInServer
 
@@ -44,13 +47,14 @@ def test_an_event_becomes_a_verdict_with_its_attribution(rig: JudgeRig, stand_in
 def test_runs_wait_out_an_outage_and_none_is_lost_or_judged_twice(rig: JudgeRig, stand_in: StandInServer) -> None:
     rig.add_key()
     rig.add_evaluation()
-    stand_in.script({"action": "server_error", "times": 11})
+    stand_in.script({"action": "server_error"})
     rig.start()
     sent = {rig.send(f"Answer {number}.") for number in range(10)}
+    rig.wait(lambda: len(rig.records(rig.topics.parked)) >= 10, "the runs to be parked")
+    stand_in.reset()
     results = rig.wait_for_results(10)
     assert {each["$ai_target_event_id"] for each in results} == sent
     assert len({each["uuid"] for each in results}) == len(results) == 10
-    assert rig.records(rig.topics.parked), "an outage longer than a run's retries parks runs"
 
 
 def test_a_revoked_key_stops_the_evaluation_and_a_replaced_one_starts_it_again(
@@ -67,7 +71,7 @@ def test_a_revoked_key_stops_the_evaluation_and_a_replaced_one_starts_it_again(
     rig.keys.update(TEAM, key.id, {"state": "ok"}, api_key=SecretStr("sk-new-0123456789"), now=datetime.now(UTC))
     results = rig.wait_for_results(4)
     assert {each["$ai_target_event_id"] for each in results} == sent
-    assert rig.status(evaluation) == ("active", None)
+    rig.wait(lambda: rig.status(evaluation) == ("active", None), "the evaluation to be on again")
 
 
 def test_a_team_without_a_key_waits_and_runs_once_it_has_one(rig: JudgeRig) -> None:
@@ -77,4 +81,58 @@ def test_a_team_without_a_key_waits_and_runs_once_it_has_one(rig: JudgeRig) -> N
     rig.wait(lambda: rig.status(evaluation) == ("error", "provider_key_required"), "the status")
     rig.add_key()
     assert rig.wait_for_results(1)[0]["$ai_target_event_id"] == sent
+    rig.wait(lambda: rig.status(evaluation) == ("active", None), "the evaluation to be on again")
+
+
+def test_a_budget_that_is_used_up_skips_runs_and_a_raised_one_lets_them_run(rig: JudgeRig) -> None:
+    rig.add_key()
+    evaluation = rig.add_evaluation(budget={"tokens": 1, "period": "month"})
+    rig.start()
+    rig.send("Too much.")
+    rig.wait(lambda: bool(Budgets(rig.database).skips(TEAM, evaluation)), "the skipped range")
+    assert rig.results() == []
     assert rig.status(evaluation) == ("active", None)
+
+    def raise_budget(current: Evaluation) -> EvaluationDraft:
+        return patch_draft(current.draft(), {"budget": {"tokens": 1_000_000, "period": "month"}})
+
+    rig.evaluations.update(TEAM, evaluation, raise_budget, actor="test", now=datetime.now(UTC))
+    time.sleep(1.0)
+    sent = rig.send("Enough.")
+    assert [each["$ai_target_event_id"] for each in rig.wait_for_results(1)] == [sent]
+
+
+def test_hog_that_takes_long_is_run_here_and_stopped_at_its_limit(kafka: str, tmp_path: Path) -> None:
+    slow = "let n := 0\nwhile (true) { n := n + 1 }\nreturn true"
+    with judge_rig(kafka, tmp_path, "http://127.0.0.1:9/v1", hog_limit_s=0.3) as rig:
+        rig.add_evaluation(evaluation_type="hog", evaluation_config={"source": slow}, model_configuration=None)
+        rig.start()
+        sent = rig.send("Anything.")
+        (result,) = rig.wait_for_results(1)
+        assert result["$ai_target_event_id"] == sent
+        assert result["$ai_evaluation_skip_reason"] == "hog_error"
+        assert "$ai_evaluation_result" not in result
+
+
+def test_an_endpoint_inside_the_network_is_not_called(kafka: str, tmp_path: Path, stand_in: StandInServer) -> None:
+    """Even if the key got into the store: names can change what they stand for."""
+    with judge_rig(kafka, tmp_path, stand_in.base_url, allowed_hosts=[]) as rig:
+        rig.add_key()
+        evaluation = rig.add_evaluation()
+        rig.start()
+        for number in range(3):
+            rig.send(f"Answer {number}.")
+        rig.wait(lambda: rig.status(evaluation)[0] == "error", "the status")
+        assert stand_in.requests() == []
+        assert "judge.allowed_hosts" in (rig.evaluations.get(TEAM, evaluation).status_reason_detail or "")
+
+
+def test_a_judges_own_call_is_not_judged(rig: JudgeRig, stand_in: StandInServer) -> None:
+    rig.add_key()
+    rig.add_evaluation()
+    rig.start()
+    rig.send("x", **{"$ai_input": [{"role": "system", "content": "[gavel-judge] You are …"}]})
+    rig.send("x", **{"$ai_evaluation_judge": True})
+    judged = rig.send("x")
+    assert [each["$ai_target_event_id"] for each in rig.wait_for_results(1)] == [judged]
+    assert len(stand_in.requests()) == 1
