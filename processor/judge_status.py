@@ -8,7 +8,7 @@ shows that it works again, the key is `ok`, the evaluations are `active`, and wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
@@ -33,6 +33,7 @@ _CAUSES: dict[str, FailureKind] = {reason: kind for kind, reason in REASONS.item
 _CAUSES["provider_key_rate_limited"] = "rate_limited"
 _KEY_STATES: dict[FailureKind, KeyState] = {"unauthorized": "invalid", "forbidden": "error", "quota": "error"}
 _ASK_AGAIN_S = 10.0
+_TOUCH_EVERY_S = 60.0
 
 
 class StatusStore(Protocol):
@@ -49,6 +50,9 @@ class StatusStore(Protocol):
 
     def trial_left(self, team_id: int) -> bool:
         """Whether the team has trial runs left."""
+
+    def touch(self, key_ids: Sequence[str]) -> None:
+        """Note that keys were used just now."""
 
 
 class Snapshots(Protocol):
@@ -97,6 +101,8 @@ class Statuses:
         self._errored: dict[str, Evaluation] = {}
         self._errored_revision: int | None = None
         self._released: dict[str, int] = {}
+        self._used_keys: set[str] = set()
+        self._touched_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("gavel.judge")
         judge.gates.opened = self._on_opened
@@ -111,6 +117,8 @@ class Statuses:
         key = (resolved.endpoint.identity(), resolved.model)
         self._users.setdefault(key, set()).add((definition.team_id, definition.id))
         self._known[key] = (definition.team_id, resolved)
+        if resolved.endpoint.key_id is not None:
+            self._used_keys.add(resolved.endpoint.key_id)
 
     # -- downwards ------------------------------------------------------------------------------------
 
@@ -193,9 +201,16 @@ class Statuses:
             if gate.breaker.probe_due() and gate.key in self._known and gate.key not in self._probing:
                 self._probing.add(gate.key)
                 self._spawn(self._probe(gate))
+        await self._touch_keys()
         self._metrics.set("gavel_judge_breakers_open", sum(g.breaker.state != "closed" for g in self._judge.gates))
         self._metrics.set("gavel_judge_in_flight", self._judge.gates.in_flight)
         self._metrics.set("gavel_judge_waiting", self._judge.gates.waiting())
+
+    async def _touch_keys(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._used_keys and now - self._touched_s >= _TOUCH_EVERY_S:
+            used, self._used_keys, self._touched_s = sorted(self._used_keys), set(), now
+            await self._call(self._store.touch, used)
 
     def _find_errored(self, snapshot: Snapshot) -> None:
         if snapshot.revision == self._errored_revision:

@@ -61,6 +61,10 @@ class JudgeStore:
         """See `StatusStore.trial_left`."""
         return self.keys.config(team_id, now=self._now()).trial_evals_remaining > 0
 
+    def touch(self, key_ids: Sequence[str]) -> None:
+        """See `StatusStore.touch`."""
+        self.keys.touch(key_ids, self._now())
+
 
 class StoreBudgets:
     """`BudgetLedger` over the store."""

@@ -111,6 +111,7 @@ class World:
         self.parkings = 0
         self.sent: dict[str, list[str]] = {}
         self.missed = 0
+        self.keys_at_the_end: dict[int, tuple[ProviderKey, ...]] = {}
         self._until: dict[int, float] = {}
         self._offset = 0
         self._running: set[asyncio.Task[None]] = set()

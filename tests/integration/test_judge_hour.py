@@ -74,6 +74,7 @@ async def hour(folder: Path) -> World:
         await asyncio.sleep(2.0)
     await events
     await world.until(world.idle, 2 * 3600)
+    world.keys_at_the_end = {team: world.keys.page(team).results for team in (1, 2)}
     await world.close()
     return world
 
@@ -99,6 +100,7 @@ def test_every_task_of_the_hour_is_judged_once_or_counted_and_nothing_stays_off(
     assert not any(each.get("$ai_evaluation_skipped") for each in world.results)
     assert world.status(1, first) == world.status(2, second) == ("active", None)
     assert world.parkings > 200
+    assert all(key.last_used_at is not None for team in (1, 2) for key in world.keys_at_the_end[team])
     assert world.missed < 500, "events were missed only while an evaluation was off"
 
 
