@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 import socket
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -14,8 +16,32 @@ from confluent_kafka.cimpl import NewTopic
 
 from config.settings import Settings
 
+_REPEAT_AFTER_S = 30.0
+_VARYING = re.compile(r"\d+ms|#\w+-\d+")
+
+
+class _FirstOfMany(logging.Filter):
+    """Lets a message pass once in 30 s: a client that cannot connect says so twenty times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is news."""
+        shape = _VARYING.sub("", record.getMessage())
+        now = monotonic()
+        if now - self._last_s.get(shape, -_REPEAT_AFTER_S) < _REPEAT_AFTER_S:
+            return False
+        if len(self._last_s) > 1000:
+            self._last_s.clear()
+        self._last_s[shape] = now
+        return True
+
+
 _log = logging.getLogger("gavel.librdkafka")
 _log.setLevel(logging.WARNING)
+_log.addFilter(_FirstOfMany())
 
 
 class EmbeddedBroker:
@@ -87,7 +113,8 @@ class KafkaClients:
 
     def base(self, client_id: str) -> dict[str, Any]:
         """Return the options that all clients share."""
-        return self._settings.kafka.client_config(bootstrap_servers=self.bootstrap_servers, client_id=client_id)
+        options = self._settings.kafka.client_config(bootstrap_servers=self.bootstrap_servers, client_id=client_id)
+        return {**options, "logger": _log}
 
     def _identity(self, role: str) -> str:
         slot = self._slots.get(role)
@@ -117,7 +144,7 @@ class KafkaClients:
             options["session.timeout.ms"] = int(kafka.session_timeout_s * 1000)
         if kafka.static_membership:
             options["group.instance.id"] = self._identity(role)
-        return Consumer(options, logger=_log)
+        return Consumer(options)
 
     def producer_config(self) -> dict[str, Any]:
         """Return the options of an idempotent producer."""
@@ -130,7 +157,6 @@ class KafkaClients:
             "compression.type": "lz4",
             "message.timeout.ms": int(kafka.message_timeout_s * 1000),
             "queue.buffering.max.kbytes": 256 * 1024,
-            "logger": _log,
         }
 
     def transactional_config(self, role: str) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _topic(settings: Settings) -> DeadLetterTopic:
     if settings.kafka.is_embedded:
         typer.echo("gavel: the embedded broker lives in another process; set GAVEL_KAFKA__BOOTSTRAP_SERVERS", err=True)
         raise typer.Exit(EXIT_USAGE)
-    return DeadLetterTopic(KafkaClients(settings).base("dlq"), settings.kafka.topics.dead_letters)
+    return DeadLetterTopic(KafkaClients(settings).base("dlq"), settings.kafka.topics.dead_letters, timeout_s=15.0)
 
 
 def _redriver(settings: Settings) -> Redriver:

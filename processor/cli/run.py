@@ -122,7 +122,9 @@ def _serve(settings: Settings, roles: tuple[str, ...], *, make: bool) -> int:
 
     from confluent_kafka import KafkaException
 
-    from config.store.engine import open_store
+    from config.clickhouse import ClickHouseProblem
+    from config.store.engine import StoreError, open_store
+    from processor.committer import CommitFailed
     from processor.kafka import EmbeddedBroker, KafkaClients, missing_topics
     from processor.logs import configure
     from processor.metrics import Metrics
@@ -155,7 +157,12 @@ def _serve(settings: Settings, roles: tuple[str, ...], *, make: bool) -> int:
     )
     runtime = Runtime(settings, roles, database, Metrics(), embedded=embedded, services=services)
     runtime.install_signal_handlers()
-    runtime.start()
+    try:
+        runtime.start()
+    except (CommitFailed, KafkaException, StoreError, ClickHouseProblem, OSError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        typer.echo(f"gavel: could not start: {reason}; `gavel check` tests every connection", err=True)
+        return EXIT_FAILED
     if make:
         typer.echo(_welcome(settings, runtime), err=True)
     runtime.wait()
