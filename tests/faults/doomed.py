@@ -1,0 +1,151 @@
+"""Runs `gavel` so that it can be killed at an exact step: `python -m tests.faults.doomed FOLDER run --role matcher`.
+
+The role dies by SIGKILL when `FOLDER/<role>` names a step and how many times it may still be taken. Nothing in Gavel
+knows of this; the methods are replaced here. `STEPS` says what each step is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+import processor.committer
+from evaluators.hog import HogEvaluator
+from evaluators.llm_judge.client import OpenAICaller
+from processor.cli.main import main
+from processor.sink import SinkWorker
+from processor.sink_insert import Inserter
+from processor.stage import Stage
+
+STEPS = {
+    "after_poll": "records were read, nothing was done with them",
+    "mid_evaluation": "Hog ran, the provider answered, or the sink decoded: for some records of a batch",
+    "after_produce": "outputs are at the broker in an open transaction; for the sink: the batch is in ClickHouse",
+    "mid_insert": "the insert is on its way to ClickHouse (the sink alone)",
+    "after_commit": "the commit is done and nobody was told",
+}
+
+
+class Doom:
+    """Counts the steps of one process down."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._left: int | None = None
+
+    def step(self, name: str) -> bool:
+        """Return whether the process must die now, in the step `name`."""
+        try:
+            armed, _, count = self._file.read_text().partition(":")
+        except FileNotFoundError:
+            return False
+        if armed != name:
+            return False
+        self._left = int(count) - 1 if self._left is None else self._left - 1
+        return self._left <= 0
+
+    def die(self) -> None:
+        """End as `kill -9` does, once: the next process of the role lives."""
+        self._file.unlink(missing_ok=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: Any, name: str, doom: Doom, step: str) -> None:
+    """Die before `owner.name` does anything."""
+    real = getattr(owner, name)
+
+    def replaced(*arguments: Any, **named: Any) -> Any:
+        if doom.step(step):
+            doom.die()
+        return real(*arguments, **named)
+
+    setattr(owner, name, replaced)
+
+
+def after(owner: Any, name: str, doom: Doom, step: str) -> None:
+    """Die when `owner.name` has done its work and nobody has its answer."""
+    real = getattr(owner, name)
+
+    def replaced(*arguments: Any, **named: Any) -> Any:
+        found = real(*arguments, **named)
+        if doom.step(step):
+            doom.die()
+        return found
+
+    setattr(owner, name, replaced)
+
+
+def after_call(doom: Doom) -> None:
+    """Die when the provider has answered: a call that was paid for and whose verdict is lost."""
+    real = OpenAICaller.complete
+
+    async def replaced(*arguments: Any, **named: Any) -> Any:
+        found = await real(*arguments, **named)
+        if doom.step("mid_evaluation"):
+            doom.die()
+        return found
+
+    OpenAICaller.complete = replaced  # type: ignore[method-assign]  # the point of this module
+
+
+def during_insert(doom: Doom) -> None:
+    """Die while the insert is on its way."""
+    real: Callable[..., None] = Inserter._send
+
+    def replaced(*arguments: Any) -> None:
+        if doom.step("mid_insert"):
+            threading.Thread(target=real, args=arguments, daemon=True).start()
+            time.sleep(0.004)
+            doom.die()
+        real(*arguments)
+
+    Inserter._send = replaced  # type: ignore[method-assign]  # the point of this module
+
+
+def doomed_producer(doom: Doom) -> type[Producer]:
+    """Return a producer that dies around a transaction's commit."""
+
+    class DoomedProducer(Producer):
+        def commit_transaction(self, *arguments: Any) -> None:
+            if doom.step("after_produce"):
+                self.flush(10)  # all outputs are at the broker, and nobody may ever see them
+                doom.die()
+            super().commit_transaction(*arguments)
+            if doom.step("after_commit"):
+                doom.die()
+
+    return DoomedProducer
+
+
+def install(role: str, doom: Doom) -> None:
+    """Put the steps of a role in place."""
+    before(Stage, "_take_up", doom, "after_poll")
+    if role == "sink":
+        after(SinkWorker, "_decode", doom, "mid_evaluation")
+        during_insert(doom)
+        after(Inserter, "_send", doom, "after_produce")
+        after(processor.committer, "commit_offsets", doom, "after_commit")
+        return
+    processor.committer.Producer = doomed_producer(doom)  # type: ignore[misc]  # the point of this module
+    if role == "matcher":
+        after(HogEvaluator, "evaluate", doom, "mid_evaluation")
+    else:
+        after_call(doom)
+
+
+if __name__ == "__main__":
+    folder, *arguments = sys.argv[1:]
+    role = arguments[arguments.index("--role") + 1]
+    install(role, Doom(Path(folder) / role))
+    sys.argv = ["gavel", *arguments]
+    for name in [name for name in os.environ if name.startswith(("GAVEL_TEST_", "GAVEL_CACHE"))]:
+        del os.environ[name]  # of the tests; Gavel refuses settings that it does not know
+    main()

@@ -1,0 +1,95 @@
+"""A role as a process of its own, started again whenever it ends, as an orchestrator does."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.services.cache import CHECKOUT
+from tests.services.process import GuardedProcess
+
+BACKOFF_S = 0.3
+
+
+class Exit(NamedTuple):
+    """How a process ended: -9 is `kill -9`."""
+
+    name: str
+    code: int
+
+
+class Supervised:
+    """One process of a role.
+
+    Args:
+        name: of the process, for the ledger and the log file.
+        doom: folder by which `tests.faults.doomed` is armed.
+    """
+
+    def __init__(self, name: str, role: str, env: Mapping[str, str], folder: Path, doom: Path) -> None:
+        self.name, self.role = name, role
+        self.log = folder / f"{name}.log"
+        self.exits: list[Exit] = []
+        self.starts = 0
+        self._argv: Sequence[str] = [sys.executable, "-m", "tests.faults.doomed", str(doom), "run", "--role", role]
+        self._env = {**env, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._lock = threading.Lock()
+        self._wanted = True
+        self._process = self._start()
+        self._thread = threading.Thread(target=self._watch, name=f"supervisor-{name}", daemon=True)
+        self._thread.start()
+
+    def _start(self) -> GuardedProcess:
+        self.starts += 1
+        return GuardedProcess(self._argv, log=self.log, env=self._env)
+
+    def _watch(self) -> None:
+        while self._wanted:
+            with self._lock:
+                code = self._process.exit_code
+                if code is not None and self._wanted:
+                    self._process.kill()
+                    self.exits.append(Exit(self.name, code))
+                    self._process = self._start()
+            time.sleep(BACKOFF_S)
+
+    def kill(self) -> None:
+        """`kill -9`; the supervisor starts it again."""
+        with self._lock:
+            self._process.send(signal.SIGKILL)
+
+    def freeze(self, seconds: float) -> None:
+        """Stop the process for a while, as a machine that swaps or a paused VM does."""
+        with self._lock:
+            self._process.send(signal.SIGSTOP)
+        time.sleep(seconds)
+        with self._lock:
+            self._process.send(signal.SIGCONT)
+
+    def restart(self, *, grace_s: float = 30.0) -> int:
+        """SIGTERM, wait, start again. Returns the exit code; -9 if it did not end within its grace."""
+        with self._lock:
+            code = self._process.terminate(grace_s=grace_s)
+            self._process = self._start()
+        return code
+
+    def stop(self, *, grace_s: float = 30.0) -> int:
+        """SIGTERM and no new start. Returns the exit code."""
+        self._wanted = False
+        self._thread.join()
+        return self._process.terminate(grace_s=grace_s)
+
+    def kill_for_good(self) -> None:
+        """`kill -9` and no new start."""
+        self._wanted = False
+        self._thread.join()
+        self._process.kill()
+
+    def tail(self, lines: int = 15) -> str:
+        """Return the end of what it logged."""
+        return self._process.log_tail(lines)
