@@ -20,6 +20,7 @@ from api.errors import ApiError, Invalid, TooLarge
 MAX_DEPTH = 64
 """Levels of lists and objects in a body; deeper ones are refused rather than overflow a stack somewhere."""
 
+_FORM_WORDS = {"true": True, "false": False}
 _FORM = b"application/x-www-form-urlencoded"
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -141,11 +142,11 @@ def _as_json(scope: Scope, body: bytes) -> tuple[Scope, bytes]:
 
 
 def _form_to_json(body: bytes) -> bytes:
-    """A form's fields become an object's; a value that starts like a JSON list or object is read as one."""
+    """A form's fields become an object's; lists, objects, `true` and `false` are read as JSON writes them."""
     fields: dict[str, Any] = {}
     try:
         for name, value in parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=1000):
-            fields[name] = orjson.loads(value) if value[:1] in ("[", "{") else value
+            fields[name] = orjson.loads(value) if value[:1] in ("[", "{") else _FORM_WORDS.get(value, value)
         _check_storable(fields)
         return orjson.dumps(fields)
     except orjson.JSONEncodeError as error:

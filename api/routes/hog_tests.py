@@ -13,7 +13,7 @@ from api.schemas.actions import HogTest, HogTestResult, SampleResult
 from api.services import ServicesParam
 from conditions import EventRow, RowError
 from config.store.api_keys import ApiKey
-from evaluators.hog import HogCompileError, HogEvaluator, HogTimeExceeded
+from evaluators.hog import EVALUATOR_GLOBALS, HogCompileError, HogEvaluator, HogTimeExceeded, compile_program
 from evaluators.messages import render_input, render_output
 from evaluators.verdict import Skip
 from processor.events.generation import to_generation
@@ -29,10 +29,11 @@ def test_hog(
 ) -> HogTestResult:
     """Test Hog evaluation code against sample events without saving."""
     try:
+        # As when an evaluation is saved: what would be refused there is refused here.
+        compile_program(body.source, known_globals=EVALUATOR_GLOBALS)
         evaluator = HogEvaluator(body.source, allows_na=body.allows_na)
     except HogCompileError as error:
-        detail = f"line {error.line}, column {error.column}: {error.message}"
-        raise Invalid(detail, code="hog_compile_error", attr="source") from error
+        raise Invalid(str(error), code="hog_compile_error", attr="source") from error
     conditions = read_conditions(body.conditions)
     samples = newest_generations(services.archive, caller.team_id, conditions, body.sample_count, now=services.now())
     return HogTestResult(results=[_run(evaluator, row) for row in samples.rows], message=samples.message)

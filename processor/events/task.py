@@ -84,7 +84,8 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
     Raises:
         TaskError: a required field is missing, or a number is none; names the field.
     """
-    fields: dict[str, object] = {}
+    # `headers` leaves out what is empty: a manual run has no condition set.
+    fields: dict[str, object] = {"condition_id": ""}
     for name, raw in headers or ():
         if not name.startswith(_HEADER_PREFIX) or raw is None:
             continue

@@ -268,3 +268,5 @@ def test_the_curl_call_of_a_page_works_as_it_is_printed(api: Api) -> None:
     made = api.hog()
     changed = api.ok("PATCH", f"evaluations/{made['id']}/", data={"name": "string"})
     assert changed["name"] == "string"
+    enabled = api.ok("PATCH", f"evaluations/{made['id']}/", data={"enabled": "true", "conditions": "[]"})
+    assert (enabled["enabled"], enabled["conditions"]) == (True, [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from processor.events.task import Task, TaskError, read_task
@@ -20,6 +22,12 @@ TASK = Task(
 
 def test_a_task_reads_back_as_it_was() -> None:
     assert read_task(TASK.headers()) == TASK
+
+
+def test_a_manual_run_has_no_condition_set_and_reads_back() -> None:
+    """It once ended the judge role: the empty field is left out of the headers, and was required."""
+    manual = replace(TASK, condition_id="", trigger="manual", backfill_id=None)
+    assert read_task(manual.headers()) == manual
 
 
 def test_headers_of_others_are_passed_over() -> None:
