@@ -7,14 +7,14 @@ by set, each at most once for an event.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, reduce
-from operator import or_
+from functools import cache
 from typing import Any
 
 from conditions import dates, versions
+from conditions.codegen import make_look_up
 from conditions.indexes import (
     Bound,
     BoundKind,
@@ -87,6 +87,7 @@ class _Compiler:
         for draft, atom, place in self._atom_places:
             if atom.test is not None:
                 self._checks[place].append(self._check_of(draft.plan, atom, atom.test))
+        readers, relative_dates = tuple(self._readers()), tuple(self._relative_dates)
         shared = [(i, item) for i, (t, item) in enumerate(self._sets) if not self._samples_alone(t)]
         return Plan(
             targets=self._targets,
@@ -94,10 +95,10 @@ class _Compiler:
             winners=tuple((owner, item.id) for owner, item in self._sets),
             percentages=tuple(item.rollout_percentage for _, item in self._sets),
             checks=tuple(tuple(checks) for checks in self._checks),
-            readers=tuple(self._readers()),
+            readers=readers,
+            look_up=make_look_up(tuple(reader for reader, _ in readers), self._everything, self._loose, relative_dates),
             sampling=SharedSampling([(item.rollout_percentage, 1 << place) for place, item in shared]),
-            relative_dates=tuple(self._relative_dates),
-            dated=reduce(or_, (index.users for _, index in self._relative_dates), 0),
+            relative_dates=relative_dates,
             loose=self._loose,
             own=sum(1 << i for i, (t, _) in enumerate(self._sets) if self._samples_alone(t)),
             compile_expression=self._compile,
@@ -175,6 +176,7 @@ class _Compiler:
             indexes=indexes.finish(),
             tests=tests,
             limit=memory_limit(len(self._fields), len(self._sets)),
+            usual=_usual(draft.atoms.values()),
         )
 
     def _add_loose(self, check: Check, place: int) -> None:
@@ -215,6 +217,14 @@ class _Compiler:
 
             self._shared_checks[node.key] = check
         return check
+
+
+def _usual(atoms: Iterable[_Atom]) -> str:
+    """Return what most of a field's filters are about; see `FieldPlan`."""
+    names = {bool: "truth", int: "number", float: "number"}
+    values = [value for atom in atoms for value in alternatives(atom.value)]
+    counts = Counter(names.get(type(value), "text") for value in values)
+    return counts.most_common(1)[0][0] if counts else "text"
 
 
 def _field_check(plan: FieldPlan, test: Test) -> Check:

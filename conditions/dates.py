@@ -26,7 +26,8 @@ def instant_of(value: object) -> int | None:
     offset. A number is epoch seconds; a numeric string and a boolean are no date.
     """
     if isinstance(value, str):
-        return _instant_of_text(value)
+        since = _since_epoch(value)
+        return None if since is None else since.days * DAY + since.seconds * 1_000_000 + since.microseconds
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int):
@@ -35,7 +36,7 @@ def instant_of(value: object) -> int | None:
     return round(microseconds) if math.isfinite(microseconds) else None
 
 
-def _instant_of_text(text: str) -> int | None:
+def _since_epoch(text: str) -> timedelta | None:
     # fromisoformat also reads 20240101 and 2024-W01-1, and takes any character for the T.
     if len(text) < 10 or text[4] != "-" or text[7] != "-" or (len(text) > 10 and text[10] not in "T t"):
         return None
@@ -43,8 +44,16 @@ def _instant_of_text(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    since = moment - (_NAIVE_EPOCH if moment.tzinfo is None else _EPOCH)
-    return since.days * DAY + since.seconds * 1_000_000 + since.microseconds
+    return moment - (_NAIVE_EPOCH if moment.tzinfo is None else _EPOCH)
+
+
+def day_and_time(timestamp: str | None) -> tuple[int, int] | None:
+    """Return the UTC day of an event, counted from 1970-01-01, and the microseconds since its midnight.
+
+    None if the event has no time that can be read.
+    """
+    since = _since_epoch(timestamp) if timestamp is not None else None
+    return (since.days, since.seconds * 1_000_000 + since.microseconds) if since is not None else None
 
 
 def is_relative(value: object) -> bool:

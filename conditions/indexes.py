@@ -8,10 +8,10 @@ look-ups, whatever the number of filters behind them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, nextafter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from conditions.dates import DAY, instant_of, resolve_at_midnight
 from conditions.values import number_of
@@ -21,6 +21,8 @@ Bound = tuple[Any, BoundKind, int]
 """A point, on which side of it the value must lie, and the mask of the sets that demand it."""
 
 _MOST_DAYS = 16
+_MOST_DATES = 1024
+_LONGEST_DATE = 40  # characters
 _EXACT_LIMIT = 2**52
 
 
@@ -278,32 +280,58 @@ class ParsedIndex:
 class RelativeDateIndex:
     """Filters `is_date_*` with a date relative to the event's own time, one each.
 
-    All such dates move on together during a day, so a day's table serves every event of that day.
+    All such dates move on together during a day, so a day's table serves every event of that day; and most
+    values lie on the same side of all of them from its midnight to the next.
     """
 
     def __init__(self, everything: int, bounds: list[tuple[str, BoundKind, int]]) -> None:
-        self._everything = everything
         self._bounds = bounds
-        self._tables: dict[int, BoundTable] = {}
+        self._days: dict[int, _Day] = {}
         self.users = 0
         for _, _, users in bounds:
             self.users |= users
+        self._everything = everything
+        self._without_dates = everything & ~self.users
 
-    def standing(self, x: Any, now: int | None) -> int:
-        """Return the mask of the sets that the value does not rule out for an event at `now`."""
+    def standing(self, x: Any, when: tuple[int, int] | None) -> int:
+        """Return the mask of the sets that the value does not rule out.
+
+        Args:
+            when: `day_and_time` of the event.
+        """
+        if when is None:
+            return self._without_dates
+        date, time = when
+        day = self._days.get(date) or self._make_day(date)
+        if type(x) is str:
+            mask = day.known.get(x)
+            if mask is not None:
+                return mask
         instant = instant_of(x)
-        if instant is None or now is None:
-            return self._everything & ~self.users
-        time_of_day = now % DAY
-        midnight = now - time_of_day
-        table = self._tables.get(midnight)
-        if table is None:
-            table = self._make_table(midnight)
-        return self._everything & ~table.broken(instant - time_of_day)
+        if instant is None:
+            return self._without_dates
+        region = bisect_right(day.points, instant - time)
+        lasts = region == bisect_right(day.points, instant) == bisect_right(day.points, instant - DAY + 1)
+        if lasts and type(x) is str and len(x) <= _LONGEST_DATE and len(day.known) < _MOST_DATES:
+            day.known[x] = day.masks[region]
+        return day.masks[region]
 
-    def _make_table(self, midnight: int) -> BoundTable:
-        if len(self._tables) >= _MOST_DAYS:  # a replay crosses many days, a stream one
-            self._tables.clear()
-        table = BoundTable([(resolve_at_midnight(value, midnight), kind, users) for value, kind, users in self._bounds])
-        self._tables[midnight] = table
-        return table
+    def _make_day(self, date: int) -> _Day:
+        if len(self._days) >= _MOST_DAYS:  # a replay crosses many days, a stream one
+            self._days.clear()
+        midnight = date * DAY
+        bounds = BoundTable(
+            [(resolve_at_midnight(value, midnight), kind, users) for value, kind, users in self._bounds]
+        )
+        points = [point + after for point in bounds.points for after in (0, 1)]
+        broken = [bounds.broken_below(bounds.points[0]), *map(bounds.broken, points)]
+        day = self._days[date] = _Day(points, [self._everything & ~mask for mask in broken], {})
+        return day
+
+
+class _Day(NamedTuple):
+    """A day's table: `masks[bisect_right(points, instant)]` is what stands at midnight, and `known` all day."""
+
+    points: list[int]
+    masks: list[int]
+    known: dict[str, int]

@@ -11,13 +11,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from conditions.dates import instant_of
+from conditions.codegen import LookUp
+from conditions.dates import day_and_time, instant_of
 from conditions.errors import RowError
 from conditions.indexes import RelativeDateIndex
 from conditions.interpreter import Fields, first_error, interpret
@@ -31,20 +33,52 @@ from conditions.row import EventRow
 from conditions.sampling import SharedSampling
 
 
+class SampledOut(msgspec.Struct, frozen=True, gc=False):
+    """Indexes of targets in order: counted at once, listed when asked for, since the stream only counts them."""
+
+    count: int
+    indexes: Callable[[], list[int]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indexes())
+
+
+NONE = SampledOut(0, list)
+
+
 class MatchResult(msgspec.Struct):
-    """What became of an event. Enabled evaluations with conditions that are in none of the lists are filtered.
+    """What became of an event. Enabled evaluations with conditions that are in none of these are filtered.
 
     Attributes:
         matched: index into the targets, and the id of the condition set that won.
         sampled_out: index of targets of which sets held, but none that the rollout takes.
         errors: index, and what went wrong.
 
-    Each list is in the order of the targets.
+    Each is in the order of the targets.
     """
 
     matched: list[tuple[int, str]]
-    sampled_out: list[int]
+    sampled_out: SampledOut
     errors: list[tuple[int, str]]
+
+
+class Outcome:
+    """A result in the making."""
+
+    __slots__ = ("errors", "matched", "sampled_out")
+
+    def __init__(self) -> None:
+        self.matched: list[tuple[int, str]] = []
+        self.sampled_out: list[int] = []
+        self.errors: list[tuple[int, str]] = []
+
+    def result(self) -> MatchResult:
+        """Return what was gathered, each list in the order of the targets."""
+        out = sorted(self.sampled_out)
+        return MatchResult(sorted(self.matched), SampledOut(len(out), lambda: out), sorted(self.errors))
 
 
 class CannotTellError(Exception):
@@ -54,22 +88,27 @@ class CannotTellError(Exception):
 class Reading:
     """One event on its way through a matcher: what was read of it, and the tests that were made."""
 
-    __slots__ = ("_fields", "_row", "_seen", "_views", "now", "results")
+    __slots__ = ("_fields", "_row", "_seen", "_views", "now", "results", "uuid")
 
-    def __init__(self, row: EventRow, views: Mapping[str, tuple[Reader, Any]]) -> None:
+    def __init__(self, row: EventRow, readers: Sequence[Reader], views: Sequence[Any]) -> None:
         self.results: dict[Check, bool] = {}
+        self.uuid = row.uuid
         self.now = instant_of(row.timestamp)
         self._row = row
-        self._views = views
+        self._views = {reader.name: (reader, view) for reader, view in zip(readers, views, strict=True)}
         self._seen: dict[FieldPlan, Seen] = {}
         self._fields: Fields | None = None
 
-    def seen(self, field: FieldPlan) -> Seen:
+    def value(self, field: FieldPlan) -> Any:
         """Return a field's value."""
+        reader, view = self._views[field.part]
+        return reader.value(view, field)
+
+    def seen(self, field: FieldPlan) -> Seen:
+        """Return a field's value with the forms of it that were made."""
         found = self._seen.get(field)
         if found is None:
-            reader, view = self._views[field.part]
-            found = self._seen[field] = Seen(reader.value(view, field), self.now)
+            found = self._seen[field] = Seen(self.value(field), self.now)
         return found
 
     def fields(self) -> Fields:
@@ -92,8 +131,8 @@ class Plan:
         winners: of each set, what it adds to `matched` if it wins.
         checks: of each set, what is to be tested one by one.
         readers: with the mask of the sets that need something of that part of the row.
+        look_up: the look-ups of all readers; see `conditions.codegen`.
         relative_dates: of each field that has some.
-        dated: mask of the sets with such a date.
         loose: mask of the sets with checks that no field's memory can answer.
         own: mask of the sets that sample by their evaluation's own key.
     """
@@ -104,9 +143,9 @@ class Plan:
     percentages: tuple[float, ...]
     checks: tuple[tuple[Check, ...], ...]
     readers: tuple[tuple[Reader, int], ...]
+    look_up: LookUp
     sampling: SharedSampling
     relative_dates: tuple[tuple[FieldPlan, RelativeDateIndex], ...]
-    dated: int
     loose: int
     own: int
     compile_expression: CompileExpression | None
@@ -117,6 +156,10 @@ class Matcher:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._look_up = plan.look_up
+        self._own = plan.own
+        self._sampling = plan.sampling
+        self._readers = [reader for reader, _ in plan.readers]
         self._everything = (1 << len(plan.owners)) - 1
         self._families = Families(plan.owners)
         self._winners = Lookup(plan.winners)
@@ -128,65 +171,76 @@ class Matcher:
         Raises:
             RowError: the row's properties are no JSON object.
         """
-        result = MatchResult([], [], [])
-        if not self._everything:
-            return result
-        standing, undecided, broken, views = self._stand(row)
+        try:
+            standing, undecided, views = self._look_up(row)
+        except (RowError, OverflowError):
+            return self._match_broken(row)
         if not standing:
-            return result
-        reading = Reading(row, views) if undecided | broken else None
-        taken = self._plan.sampling.taken(row.uuid, standing)
-        own = standing & self._plan.own
-        if own:
-            taken |= self._taken_alone(own, row.uuid)
-        if reading is not None:
-            standing = self._settle(standing, taken, undecided, broken, reading, result)
-        won = standing & taken
-        if won:
-            result.matched += self._winners.of(self._families.firsts(won))
-        if standing != won:
-            rest = standing & ~self._families.whole(won)
-            if rest and reading is not None:
-                unclear: set[int] = set()
-                rest &= ~self._failing(rest & undecided, reading, unclear)
-                rest = self._interpret(unclear, rest, reading, result)
-            if rest:
-                result.sampled_out += self._owners.of(self._families.firsts(rest))
-        if reading is not None:
-            result.matched.sort()
-            result.sampled_out.sort()
-            result.errors.sort()
-        return result
+            return MatchResult([], NONE, [])
+        if standing & (undecided | self._own):
+            return self._match_slowly(standing, undecided, 0, Reading(row, self._readers, views))
+        won = standing & self._sampling.taken(row.uuid, standing)
+        matched = self._winners.of(self._families.firsts(won)) if won else []
+        if won == standing:
+            return MatchResult(matched, NONE, [])
+        # A set that won also stands, so what stands of evaluations without a winner is the difference.
+        count = self._families.firsts(standing).bit_count() - len(matched)
+        if not count:
+            return MatchResult(matched, NONE, [])
+        return MatchResult(matched, SampledOut(count, partial(self._sampled_out, standing, won)), [])
 
-    def _stand(self, row: EventRow) -> tuple[int, int, int, dict[str, tuple[Reader, Any]]]:
-        """Return three masks — sets that no index rules out; sets with filters that are still to be tested;
-        sets that need a part of the row that is broken — and what was read.
-        """
+    def _match_broken(self, row: EventRow) -> MatchResult:
+        """Match an event of which a part is broken that is not its properties, or a number beyond floats."""
         standing, undecided, broken = self._everything, self._plan.loose, 0
-        views = {}
+        views: list[Any] = []
         for reader, users in self._plan.readers:
             try:
-                view = reader.read(row)
+                view = reader.view(row)
             except RowError:
                 if reader.name == "properties":
                     raise
                 broken |= users
+                views.append(None)
                 continue
-            views[reader.name] = (reader, view)
-            standing, undecided = reader.narrow(view, standing, undecided)
-            if not standing:
-                break
-        if standing & self._plan.dated:
-            standing = self._stand_at(instant_of(row.timestamp), standing, broken, views)
-        return standing, undecided, broken, views
-
-    def _stand_at(self, now: int | None, standing: int, broken: int, views: Mapping[str, tuple[Reader, Any]]) -> int:
-        """Return `standing` without the sets that dates relative to the event's own time rule out."""
+            views.append(view)
+            for field in reader.fields:
+                x = reader.value(view, field)
+                standing &= field.absent if x is None else field.decide(x)
+                undecided |= field.tested
+        reading = Reading(row, self._readers, views)
         for field, index in self._plan.relative_dates:
-            if standing & index.users & ~broken:
-                reader, view = views[field.part]
-                standing &= index.standing(reader.value(view, field), now) | broken
-        return standing
+            if index.users & ~broken:  # else its part of the row may be missing
+                standing &= index.standing(reading.value(field), day_and_time(row.timestamp))
+        return self._match_slowly(standing, undecided, broken, reading)
+
+    def _match_slowly(self, standing: int, undecided: int, broken: int, reading: Reading) -> MatchResult:
+        """Finish an event with something to test.
+
+        Args:
+            standing: mask of the sets that no index rules out.
+            undecided: mask of the sets with filters that are still to be tested.
+            broken: mask of the sets that need a part of the row that is broken.
+        """
+        outcome = Outcome()
+        taken = self._sampling.taken(reading.uuid, standing)
+        own = standing & self._plan.own
+        if own:
+            taken |= self._taken_alone(own, reading.uuid)
+        unclear = {self._plan.owners[place] for place in places(standing & broken)}
+        standing &= ~self._failing(standing & undecided & taken & ~broken, reading, unclear)
+        standing = self._interpret(unclear, standing, reading, outcome)
+        won = standing & taken
+        outcome.matched += self._winners.of(self._families.firsts(won))
+        rest = standing & ~self._families.whole(won)
+        unclear = set()
+        rest &= ~self._failing(rest & undecided, reading, unclear)
+        rest = self._interpret(unclear, rest, reading, outcome)
+        outcome.sampled_out += self._owners.of(self._families.firsts(rest))
+        return outcome.result()
+
+    def _sampled_out(self, standing: int, won: int) -> list[int]:
+        """Return the targets that have sets of `standing`, but none of `won`."""
+        return self._owners.of(self._families.firsts(standing & ~self._families.whole(won)))
 
     def _taken_alone(self, sets: int, uuid: str) -> int:
         """Return those of `sets`, which sample by their evaluation's own key, that take the event."""
@@ -197,31 +251,18 @@ class Matcher:
                 taken |= 1 << place
         return taken
 
-    def _settle(
-        self, standing: int, taken: int, undecided: int, broken: int, reading: Reading, result: MatchResult
-    ) -> int:
-        """Test what no index answered for the sets that the rollout takes.
-
-        Returns:
-            `standing` without the sets that fail, and without those of evaluations about which the
-            interpreter had to decide; their outcome is in `result`.
-        """
-        unclear = {self._plan.owners[place] for place in places(standing & broken)}
-        standing &= ~self._failing(standing & undecided & taken & ~broken, reading, unclear)
-        return self._interpret(unclear, standing, reading, result)
-
-    def _interpret(self, unclear: set[int], standing: int, reading: Reading, result: MatchResult) -> int:
+    def _interpret(self, unclear: set[int], standing: int, reading: Reading, outcome: Outcome) -> int:
         """Have the interpreter decide about evaluations, and return `standing` without their sets."""
         for index in unclear:
             decision = interpret(
                 self._plan.targets[index], reading.fields(), compile_expression=self._plan.compile_expression
             )
             if decision.outcome == "matched":
-                result.matched.append((index, decision.condition_id or ""))
+                outcome.matched.append((index, decision.condition_id or ""))
             elif decision.outcome == "sampled_out":
-                result.sampled_out.append(index)
+                outcome.sampled_out.append(index)
             elif decision.outcome == "error":
-                result.errors.append((index, first_error(decision)))
+                outcome.errors.append((index, first_error(decision)))
         if unclear:
             for place in places(standing):
                 if self._plan.owners[place] in unclear:

@@ -21,8 +21,10 @@ class FieldPlan:
         absent: mask of the sets that may hold if the field is absent.
         tested: mask of the sets with filters on this field that only a test can answer.
         numbers: the `number_table` of the field; None if a filter asks something else of a number.
-        known: value → mask of the sets that may hold, all filters considered. Never holds a boolean,
+        truths: masks of the sets that hold for false and for true, all filters considered.
+        known: text or number → mask of the sets that hold, all filters considered. Never holds a boolean,
             which Python takes for a number.
+        usual: `text`, `number` or `truth`: what the filters are about.
     """
 
     __slots__ = (
@@ -37,6 +39,8 @@ class FieldPlan:
         "numbers",
         "part",
         "tested",
+        "truths",
+        "usual",
     )
 
     def __init__(self, part: str, key: str) -> None:
@@ -46,6 +50,8 @@ class FieldPlan:
         self.tested = 0
         self.limit = 0
         self.numbers: tuple[list[float], list[int]] | None = None
+        self.truths = (-1, -1)
+        self.usual = "text"
         self.known: dict[str | int | float, int] = {}
         self._sightings: dict[str | int | float, int] = {}
         self._present = -1
@@ -53,7 +59,14 @@ class FieldPlan:
         self._tests: Sequence[tuple[Test, int]] = ()
 
     def fill(
-        self, *, absent: int, present: int, indexes: Sequence[Index], tests: Sequence[tuple[Test, int]], limit: int
+        self,
+        *,
+        absent: int,
+        present: int,
+        indexes: Sequence[Index],
+        tests: Sequence[tuple[Test, int]],
+        limit: int,
+        usual: str,
     ) -> None:
         """Set what the field's filters come to; `tests` pairs each test with the mask of its sets."""
         self.absent = absent
@@ -61,11 +74,13 @@ class FieldPlan:
         self._indexes = indexes
         self._tests = tests
         self.limit = limit
+        self.usual = usual
         for _, users in tests:
             self.tested |= users
         by_number = [index for index in indexes if isinstance(index, EqualityIndex | OrderIndex)]
         if not tests and len(by_number) == len(indexes):
             self.numbers = number_table(present, by_number)
+        self.truths = (self._tested(False, self._indexed(False)), self._tested(True, self._indexed(True)))
 
     def decide(self, x: Any) -> int:
         """Return the mask of the sets that may hold for a value that is not in `known`.
@@ -73,14 +88,27 @@ class FieldPlan:
         Filters that need a test may be left out of account; they are those of `tested`. A value that comes
         again and again is tested whole and remembered.
         """
-        mask = self._present
-        for index in self._indexes:
-            mask &= index.standing(x)
+        mask = self._indexed(x)
         kind = type(x)
         # Beyond 1e21 a float and the same whole number are one key with two texts.
         if len(x) <= _LONGEST_KEPT if kind is str else (kind is int or kind is float) and -1e21 < x < 1e21:
             self._remember(x, mask)
         return mask
+
+    def _indexed(self, x: Any) -> int:
+        mask = self._present
+        for index in self._indexes:
+            mask &= index.standing(x)
+        return mask
+
+    def _tested(self, x: Any, mask: int) -> int:
+        """Return the sets of `mask` whose tests `x` passes."""
+        seen = Seen(x, None)
+        failed = 0
+        for test, users in self._tests:
+            if not test(seen):
+                failed |= users
+        return mask & ~failed
 
     def _remember(self, x: str | int | float, mask: int) -> None:
         if self._tests:
@@ -91,10 +119,7 @@ class FieldPlan:
                 self._sightings[x] = count
                 return
             self._sightings.pop(x, None)
-            seen = Seen(x, None)
-            for test, users in self._tests:
-                if not test(seen):
-                    mask &= ~users
+            mask = self._tested(x, mask)
         if len(self.known) >= self.limit:
             self.known.clear()
         self.known[x] = mask

@@ -1,17 +1,16 @@
 """Reading from a row just the fields that some filter of the team names.
 
-A reader gives a *view* of the row for its fields: opaque to others, `value` looks into it.
+A reader gives a *view* of its part of the row, which `value` looks into; `conditions.codegen` writes the
+look-ups of all readers out as one function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from conditions.codegen import make_narrow
 from conditions.plan import FieldPlan
 from conditions.row import EventRow, decode_object
 
@@ -20,83 +19,68 @@ _MOST_PROJECTED = 64
 _MOST_SHAPES = 1024
 
 
-class Reader(Protocol):
-    """Reads the fields of one part of the row: its own fields, or one of its objects."""
-
-    name: str
-    fields: tuple[FieldPlan, ...]
-
-    def read(self, row: EventRow) -> Any:
-        """Return the view. Raises RowError if the part is no JSON object."""
-
-    def narrow(self, view: Any, standing: int, undecided: int) -> tuple[int, int]:
-        """Return the sets of `standing` that no index rules out, and `undecided` with those still to test."""
-
-    def value(self, view: Any, field: FieldPlan) -> Any:
-        """Return one field's value, None if it is absent."""
-
-
-class _TupleReader:
-    """A reader whose view is a tuple in the order of its fields."""
+class RowReader:
+    """Reads the row's own fields, such as `distinct_id`: the view is the row."""
 
     def __init__(self, name: str, fields: Sequence[FieldPlan]) -> None:
         self.name = name
         self.fields = tuple(fields)
-        self._narrow = make_narrow(fields)
-        self._place = {field: place for place, field in enumerate(self.fields)}
 
-    def narrow(self, view: tuple[Any, ...], standing: int, undecided: int) -> tuple[int, int]:
-        """See `Reader`."""
-        return self._narrow(view, standing, undecided)
+    def view(self, row: EventRow) -> EventRow:
+        """Return the view."""
+        return row
 
-    def value(self, view: tuple[Any, ...], field: FieldPlan) -> Any:
-        """See `Reader`."""
-        return view[self._place[field]]
+    def attribute(self, field: FieldPlan) -> str:
+        """Return the attribute of a view that holds a field."""
+        return field.key
 
-
-class RowReader(_TupleReader):
-    """Reads the row's own fields, such as `distinct_id`."""
-
-    def __init__(self, name: str, fields: Sequence[FieldPlan]) -> None:
-        super().__init__(name, fields)
-        get = attrgetter(*(field.key for field in fields))
-        self._get = get if len(fields) > 1 else lambda row: (get(row),)
-
-    def read(self, row: EventRow) -> tuple[Any, ...]:
-        """See `Reader`."""
-        return self._get(row)
+    def value(self, view: Any, field: FieldPlan) -> Any:
+        """Return one field's value, None if it is absent."""
+        return getattr(view, field.key)
 
 
-class ObjectReader(_TupleReader):
+class ObjectReader:
     """Reads keys of an object field of the row (`properties`, `person_properties`, …).
 
-    A msgspec Struct of those keys lets the decoder pass over all others without making values of them. What
-    it passes over it does not check either: a fault in a value that no filter names goes unseen.
+    The view is a msgspec Struct of those keys, which lets the decoder pass over all others without making
+    values of them. What it passes over it does not check either: a fault in a value that no filter names
+    goes unseen.
+
+    Attributes:
+        decode: makes the view of JSON text; it may raise a DecodeError, RecursionError, TypeError or
+            UnicodeEncodeError of what `read` can yet make sense of.
     """
 
     def __init__(self, name: str, fields: Sequence[FieldPlan]) -> None:
-        super().__init__(name, fields)
+        self.name = name
+        self.fields = tuple(fields)
         self._keys = tuple(field.key for field in fields)
-        names = [f"f{index}" for index in range(len(fields))]
-        projection = msgspec.defstruct(
+        self._attributes = {field: f"f{place}" for place, field in enumerate(fields)}
+        names = list(self._attributes.values())
+        self._projection = msgspec.defstruct(
             "Projection",
-            [(field, Any, None) for field in names],
+            [(attribute, Any, None) for attribute in names],
             rename=dict(zip(names, self._keys, strict=True)),
             gc=False,
         )
-        self._decode = msgspec.json.Decoder(projection).decode
-        self._values = msgspec.structs.astuple
+        self.decode = msgspec.json.Decoder(self._projection).decode
 
-    def read(self, row: EventRow) -> tuple[Any, ...]:
-        """See `Reader`."""
-        source = getattr(row, self.name)
-        if type(source) is str:
-            try:
-                return self._values(self._decode(source))
-            except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-                pass  # empty, or what only the lenient decoder reads, or no JSON object at all
+    def view(self, row: EventRow) -> Any:
+        """Return the view. Raises RowError if the part is no JSON object."""
+        return self.read(getattr(row, self.name))
+
+    def read(self, source: object) -> Any:
+        """Make the view of JSON text or of an object, leniently. Raises RowError if it is neither."""
         found = decode_object(source, self.name)
-        return tuple(map(found.get, self._keys))
+        return self._projection(*map(found.get, self._keys))
+
+    def attribute(self, field: FieldPlan) -> str:
+        """Return the attribute of a view that holds a field."""
+        return self._attributes[field]
+
+    def value(self, view: Any, field: FieldPlan) -> Any:
+        """Return one field's value, None if it is absent."""
+        return getattr(view, self._attributes[field])
 
 
 class WideReader:
@@ -112,13 +96,17 @@ class WideReader:
         self._by_key = {field.key: field for field in fields}
         self._shapes: dict[frozenset[str], int] = {}
 
-    def read(self, row: EventRow) -> dict[str, Any]:
-        """See `Reader`."""
-        found = decode_object(getattr(row, self.name), self.name)
+    def view(self, row: EventRow) -> dict[str, Any]:
+        """Return the view. Raises RowError if the part is no JSON object."""
+        return self.read(getattr(row, self.name))
+
+    def read(self, source: object) -> dict[str, Any]:
+        """Make the view of JSON text or of an object. Raises RowError if it is neither."""
+        found = decode_object(source, self.name)
         return {key: found[key] for key in self._by_key.keys() & found.keys() if found[key] is not None}
 
     def narrow(self, view: dict[str, Any], standing: int, undecided: int) -> tuple[int, int]:
-        """See `Reader`."""
+        """Return the sets of `standing` that no index rules out, and `undecided` with those still to test."""
         shape = frozenset(view)
         mask = self._shapes.get(shape)
         if mask is None:
@@ -142,9 +130,12 @@ class WideReader:
                 mask &= field.absent
         return mask
 
-    def value(self, view: dict[str, Any], field: FieldPlan) -> Any:
-        """See `Reader`."""
+    def value(self, view: Any, field: FieldPlan) -> Any:
+        """Return one field's value, None if it is absent."""
         return view.get(field.key)
+
+
+Reader = RowReader | ObjectReader | WideReader
 
 
 def make_reader(name: str, fields: Sequence[FieldPlan]) -> Reader:

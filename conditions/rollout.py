@@ -6,7 +6,10 @@ all evaluations of the shared cohort look at the same events.
 
 from __future__ import annotations
 
-from hashlib import md5
+try:  # the same MD5 without the set-up of OpenSSL, which takes longer than the hash
+    from _md5 import md5  # type: ignore[import-not-found]  # a part of CPython that typeshed leaves out
+except ImportError:
+    from hashlib import md5
 
 BUCKETS = 10_000
 
@@ -17,8 +20,8 @@ def rollout_number(key: str) -> float:
     The first 8 hex digits of MD5(key), read as an unsigned number, modulo 10 000, divided by 100. A lone
     surrogate in the key is hashed as its three-byte form instead of failing.
     """
-    digest = md5(key.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:4], "big") % BUCKETS / 100
+    digest = md5(key.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    return int(digest[:8], 16) % BUCKETS / 100
 
 
 def rollout_takes(number: float, rollout_percentage: float) -> bool:

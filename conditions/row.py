@@ -13,7 +13,7 @@ from conditions.errors import RowError
 _DIGIT_LIMIT = 4_300  # Python reads no longer whole number
 
 
-class EventRow(msgspec.Struct):
+class EventRow(msgspec.Struct, gc=False):  # nothing in it can refer back to it
     """One row. `properties`, `person_properties` and `groupN_properties` stay as they came: a string that
     holds JSON, or an object; empty and None mean that there are none.
     """
@@ -48,9 +48,10 @@ def decode_row(value: bytes) -> EventRow:
         RowError: `not_json`, `not_a_row` (a field of a wrong type), `no_uuid`, `no_team_id`.
     """
     try:
-        return _identified(_decode_row(value))
+        row = _decode_row(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return read_row(decode_json(value, "not_json", "the message"))
+    return row if row.uuid else _identified(row)
 
 
 def read_row(decoded: object) -> EventRow:
