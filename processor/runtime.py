@@ -67,6 +67,7 @@ class Runtime:
         self._metrics = metrics
         self._embedded = embedded
         self._services = list(services)
+        self._started: list[Service] = []
         self.clients = KafkaClients(settings, embedded)
         if "matcher" in self._roles:
             self._services.append(BackfillRunner(settings, database, self.clients))
@@ -108,6 +109,7 @@ class Runtime:
                 thread.start()
             for service in self._services:
                 service.start()
+                self._started.append(service)
         except BaseException:
             self.stop()
             raise
@@ -147,7 +149,7 @@ class Runtime:
         Returns:
             The exit code: 0 if every role ended in order.
         """
-        for service in reversed(self._services):
+        for service in reversed(self._started):
             service.stop()
         for stage in self._stages.values():
             stage.stop()
