@@ -26,13 +26,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.routes.results import pass_rule
 from config.apply import apply_definitions
 from config.clickhouse import connect
-from config.clickhouse.query import PassRule, rows
+from config.clickhouse.query import rows
 from config.clickhouse.results import Selection, Summary, find_results, summarise
-from config.definitions import Evaluation
 from config.files import read_definitions
-from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput
 from config.settings import Settings, load_settings
 from config.settings.safety import ROLES
 from config.store.engine import Database, open_store
@@ -183,7 +182,7 @@ def read_back(settings: Settings, database: Database) -> list[dict[str, Any]]:
     found = []
     page = Evaluations(database).page(TEAM_ID, EvaluationQuery(order_by=("name",)))
     for evaluation in page.results:
-        selection, rule = Selection(TEAM_ID, evaluation_id=evaluation.id), rule_of(evaluation)
+        selection, rule = Selection(TEAM_ID, evaluation_id=evaluation.id), pass_rule(evaluation)
         failing = find_results(client, selection, rule, verdict="fail", limit=1)
         found.append(
             {
@@ -197,18 +196,6 @@ def read_back(settings: Settings, database: Database) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def rule_of(evaluation: Evaluation) -> PassRule:
-    """Return when a verdict of `evaluation` passes."""
-    config = evaluation.output_config
-    if isinstance(config, BooleanOutput):
-        return PassRule(true_is_failure=config.true_is_failure)
-    if isinstance(config, NumericOutput) and config.passing_rule is not None:
-        return PassRule(operator=config.passing_rule.operator, threshold=config.passing_rule.threshold)
-    if isinstance(config, CategoricalOutput) and config.passing_rule is not None:
-        return PassRule(categories=config.passing_rule.categories)
-    return PassRule()
 
 
 def _figures(summary: Summary) -> dict[str, Any]:

@@ -196,5 +196,26 @@ class Metrics:
             return  # it was never set
 
 
+def catalogue_text() -> str:
+    """Return `docs/metrics.md`; `python -m processor.metrics > docs/metrics.md` writes it."""
+    lines = [
+        "# Metrics",
+        "",
+        "What `/metrics` of a process exports. Times are in seconds, sizes in bytes. Labels have few values each: no",
+        "event, team or evaluation is one; those are in ClickHouse. Made from the catalogue in `processor/metrics.py`.",
+        "",
+        "| metric | kind | labels | what |",
+        "|---|---|---|---|",
+    ]
+    for name, definition in CATALOGUE.items():
+        exported = f"{name}_total" if definition.kind == "counter" else name
+        labels = ", ".join(f"`{label}`" for label in definition.labels)
+        lines.append(f"| `{exported}` | {definition.kind} | {labels} | {definition.help} |")
+    return "\n".join(lines) + "\n"
+
+
 if set(CATALOGUE) != set(get_args(MetricName)):
     raise RuntimeError("the metric catalogue and its names differ")
+
+if __name__ == "__main__":
+    print(catalogue_text(), end="")  # noqa: T201  # this is the command's result

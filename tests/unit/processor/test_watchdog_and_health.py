@@ -7,12 +7,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from processor.health import HealthServer
-from processor.metrics import CATALOGUE, Metrics
+from processor.metrics import CATALOGUE, Metrics, catalogue_text
 from processor.watchdog import EXIT_STALLED, Watchdog
 
 
@@ -83,3 +84,8 @@ def test_every_metric_has_a_help_text_and_a_legal_name() -> None:
         assert name.startswith("gavel_")
         assert definition.help
         assert not name.endswith("_total"), "prometheus-client adds the suffix"
+
+
+def test_the_page_of_metrics_is_the_catalogue() -> None:
+    page = Path(__file__).parents[3] / "docs" / "metrics.md"
+    assert page.read_text() == catalogue_text(), "run `python -m processor.metrics > docs/metrics.md`"
