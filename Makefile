@@ -35,9 +35,9 @@ format: $(VENV)/installed-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/installed-dev ## Measure the matcher role against a bare loop, on a real Kafka
+bench: $(VENV)/installed-dev ## Measure everything against its baseline, the stream on a real Kafka
 	@.ci/install-services
-	@$(BIN)/python -m benchmarks.stream
+	@$(BIN)/python -m benchmarks
 
 soak: $(VENV)/installed-dev ## Mix faults under load for MINUTES=20 from SEED=1, and count what came out
 	@.ci/install-services
