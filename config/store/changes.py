@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Connection, RowMapping, select
 from sqlalchemy.exc import ProgrammingError
 
 from config.definitions import DefinitionError, Evaluation, load_stored
@@ -16,18 +17,26 @@ from config.store.tables import evaluations
 
 @dataclass(frozen=True, slots=True)
 class TeamDefinitions:
-    """A team's evaluations by creation, without deleted ones; those that cannot be read by id, with the reason."""
+    """What was read of a team.
+
+    Attributes:
+        evaluations: by creation, without deleted ones.
+        unreadable: by id, with the reason.
+        deleted: ids of evaluations that are gone. Empty if everything was read: what is not there is gone.
+    """
 
     evaluations: tuple[Evaluation, ...]
     unreadable: Mapping[str, str]
+    deleted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Definitions of the teams that changed.
+    """Definitions that changed, by team.
 
     Attributes:
-        complete: the teams are all teams: what was known before is void.
+        teams: all that changed, even if none of their evaluations did.
+        complete: these are all definitions there are: what was known before is void.
     """
 
     revision: Revision
@@ -36,7 +45,7 @@ class Changes:
 
 
 def read_changes(database: Database, since: Revision | None) -> Changes | None:
-    """Return what changed after `since`, or None if nothing did.
+    """Return what changed after `since`, or None if nothing did. Reads only the evaluations that changed.
 
     Everything is read in one transaction, so the definitions are those of the revision. Without `since`,
     or if the store was replaced or restored to an earlier state, everything is returned.
@@ -49,23 +58,35 @@ def read_changes(database: Database, since: Revision | None) -> Changes | None:
             revision = read_revision(connection)
             if revision == since:
                 return None
-            complete = since is None or revision.store_id != since.store_id or revision.number < since.number
-            statement = select(evaluations).where(evaluations.c.deleted.is_(False))
-            found: dict[int, tuple[list[Evaluation], dict[str, str]]] = {}
-            if not complete and since is not None:
-                teams = changed_teams(connection, since.number)
-                # A team whose last evaluation was deleted is there too, with none.
-                found = {team_id: ([], {}) for team_id in teams}
-                statement = statement.where(evaluations.c.team_id.in_(teams))
-            columns = Evaluation.model_fields
-            for row in connection.execute(statement.order_by(evaluations.c.created_at, evaluations.c.id)).mappings():
-                readable, unreadable = found.setdefault(row["team_id"], ([], {}))
-                try:
-                    readable.append(load_stored({name: row[name] for name in columns}))
-                except DefinitionError as error:
-                    unreadable[row["id"]] = str(error)
+            if since is None or revision.store_id != since.store_id or revision.number < since.number:
+                rows = _read_rows(connection, evaluations.c.deleted.is_(False))
+                return Changes(revision, _by_team([], rows), complete=True)
+            rows = _read_rows(connection, evaluations.c.revision > since.number)
+            return Changes(revision, _by_team(changed_teams(connection, since.number), rows), complete=False)
     except ProgrammingError as error:
         raise StoreSchemaError("the definition store lacks a table; run `gavel init`") from error
-    return Changes(
-        revision, {team_id: TeamDefinitions(tuple(good), bad) for team_id, (good, bad) in found.items()}, complete
-    )
+
+
+def _read_rows(connection: Connection, which: ColumnElement[bool]) -> Iterable[RowMapping]:
+    statement = select(evaluations).where(which).order_by(evaluations.c.created_at, evaluations.c.id)
+    return connection.execute(statement).mappings()
+
+
+def _by_team(teams: Iterable[int], rows: Iterable[RowMapping]) -> dict[int, TeamDefinitions]:
+    readable: dict[int, list[Evaluation]] = {team_id: [] for team_id in teams}
+    unreadable: dict[int, dict[str, str]] = defaultdict(dict)
+    deleted: dict[int, set[str]] = defaultdict(set)
+    columns = Evaluation.model_fields
+    for row in rows:
+        found = readable.setdefault(row["team_id"], [])
+        if row["deleted"]:
+            deleted[row["team_id"]].add(row["id"])
+            continue
+        try:
+            found.append(load_stored({name: row[name] for name in columns}))
+        except DefinitionError as error:
+            unreadable[row["team_id"]][row["id"]] = str(error)
+    return {
+        team_id: TeamDefinitions(tuple(found), unreadable.get(team_id, {}), frozenset(deleted.get(team_id, ())))
+        for team_id, found in readable.items()
+    }

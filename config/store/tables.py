@@ -104,7 +104,7 @@ evaluations = Table(
     Column("cache_verdicts", Boolean, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("revision", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
     Column("fingerprint", String(64), nullable=False),
     Column("origin", String(8), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

@@ -63,6 +63,7 @@ def upgrade() -> None:
     )
     for name, column in (("created", "created_at"), ("updated", "updated_at"), ("name", "name")):
         op.create_index(f"ix_evaluations_team_{name}", "evaluations", ["team_id", "deleted", column, "id"])
+    op.create_index("ix_evaluations_revision", "evaluations", ["revision"])
     op.create_table(
         "evaluation_versions",
         sa.Column("evaluation_id", sa.String(36), nullable=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,9 +48,15 @@ def evaluation(number: int, *, source: str | None = None, **fields: Any) -> Eval
 
 
 def changes(
-    number: int, teams: dict[int, list[Evaluation]], *, complete: bool = False, unreadable: dict[str, str] | None = None
+    number: int,
+    teams: dict[int, list[Evaluation]],
+    *,
+    complete: bool = False,
+    unreadable: dict[str, str] | None = None,
+    deleted: Iterable[int] = (),
 ) -> Changes:
-    found = {team: TeamDefinitions(tuple(each), unreadable or {}) for team, each in teams.items()}
+    gone = frozenset(evaluation(each).id for each in deleted)
+    found = {team: TeamDefinitions(tuple(each), unreadable or {}, gone) for team, each in teams.items()}
     return Changes(Revision("s", number), found, complete)
 
 
@@ -68,25 +74,98 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
 
 def test_only_teams_that_changed_are_compiled_again() -> None:
     first = build_snapshot(None, changes(1, {1: [evaluation(1)], 2: [evaluation(2)]}, complete=True))
-    second = build_snapshot(first, changes(2, {2: [evaluation(3)]}))
+    second = build_snapshot(first, changes(2, {2: [evaluation(3)]}, deleted=[2]))
     assert second.teams[1] is first.teams[1]
     assert matched(second, 2) == ["n3"]
     assert (second.revision, first.revision) == (2, 1)
     assert matched(first, 2) == ["n2"]
 
 
-def test_an_unchanged_evaluation_of_a_changed_team_is_not_compiled_again() -> None:
-    kept = evaluation(1)
-    first = build_snapshot(None, changes(1, {1: [kept]}, complete=True))
-    second = build_snapshot(first, changes(2, {1: [kept, evaluation(2)]}))
-    assert second.teams[1].evaluations[0] is first.teams[1].evaluations[0]
-    assert matched(second) == ["n1", "n2"]
+def test_one_edit_in_a_team_of_thousands_compiles_one_evaluation_and_one_matcher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The work of an edit must not grow with the team: all others are the very same objects, Hog included."""
+    many = [evaluation(n, source="return true") for n in range(3000)]
+    first = build_snapshot(None, changes(1, {1: many}, complete=True))
+    compiled: list[str] = []
+    matchers: list[int] = []
+    real_hog, real_matcher = snapshot_module.HogEvaluator, snapshot_module.compile_matcher
+
+    def count_hog(source: str, **options: Any) -> Any:
+        compiled.append(source)
+        return real_hog(source, **options)
+
+    def count_matchers(targets: Any, **options: Any) -> Any:
+        matchers.append(len(targets))
+        return real_matcher(targets, **options)
+
+    monkeypatch.setattr(snapshot_module, "HogEvaluator", count_hog)
+    monkeypatch.setattr(snapshot_module, "compile_matcher", count_matchers)
+    second = build_snapshot(first, changes(2, {1: [evaluation(1500, source="return false", name="edited")]}))
+    assert (compiled, matchers) == (["return false"], [3000])
+    before, after = first.teams[1].evaluations, second.teams[1].evaluations
+    assert [n for n in range(3000) if after[n] is not before[n]] == [1500]
+    assert [n for n in range(3000) if after[n].hog is not before[n].hog] == [1500]
+    assert len(matched(second)) == 3000
+    assert matched(second)[1500] == "edited"
+
+
+def test_targets_stay_in_the_order_of_creation_whatever_is_edited_first() -> None:
+    first = build_snapshot(None, changes(1, {1: [evaluation(2), evaluation(4)]}, complete=True))
+    second = build_snapshot(first, changes(2, {1: [evaluation(1), evaluation(3)]}))
+    assert matched(second) == ["n1", "n2", "n3", "n4"]
+
+
+def test_what_is_deleted_disabled_or_enabled_again_is_so_after_the_next_change() -> None:
+    snapshot = build_snapshot(None, changes(1, {1: [evaluation(1), evaluation(2), evaluation(3)]}, complete=True))
+    snapshot = build_snapshot(snapshot, changes(2, {1: [evaluation(2, enabled=False)]}, deleted=[1]))
+    assert matched(snapshot) == ["n3"]
+    assert [each.definition.name for each in snapshot.teams[1].evaluations] == ["n2", "n3"]
+    assert snapshot.teams[1].enabled == 1
+    snapshot = build_snapshot(snapshot, changes(3, {1: [evaluation(1), evaluation(2)]}))
+    assert matched(snapshot) == ["n1", "n2", "n3"]
+
+
+def test_a_change_of_a_team_that_touches_no_evaluation_keeps_its_objects() -> None:
+    """A new provider key counts as a change of the team."""
+    first = build_snapshot(None, changes(1, {1: [evaluation(1)]}, complete=True))
+    second = build_snapshot(first, changes(2, {1: []}))
+    assert second.teams[1] is first.teams[1]
+    assert second.revision == 2
+
+
+def test_an_evaluation_that_breaks_leaves_the_matcher_and_is_back_when_it_is_repaired() -> None:
+    first = build_snapshot(None, changes(1, {1: [evaluation(1), evaluation(2, source="return true")]}, complete=True))
+    broken = build_snapshot(first, changes(2, {1: [evaluation(2, source="let a := (")]}))
+    assert matched(broken) == ["n1"]
+    assert [each.evaluation_id for each in broken.broken] == [evaluation(2).id]
+    other = build_snapshot(broken, changes(3, {1: [evaluation(3)]}))
+    assert other.broken == broken.broken, "an edit elsewhere repairs nothing"
+    repaired = build_snapshot(other, changes(4, {1: [evaluation(2, source="return true")]}))
+    assert matched(repaired) == ["n1", "n2", "n3"]
+    assert repaired.broken == ()
+
+
+def test_a_row_that_becomes_unreadable_is_no_longer_run() -> None:
+    first = build_snapshot(None, changes(1, {1: [evaluation(1), evaluation(2)]}, complete=True))
+    second = build_snapshot(first, changes(2, {1: []}, unreadable={evaluation(2).id: "spoilt"}))
+    assert matched(second) == ["n1"]
+    assert second.broken == (BrokenEvaluation(1, evaluation(2).id, "spoilt"),)
+
+
+def test_a_team_whose_last_evaluation_cannot_be_run_is_there_again_when_it_can() -> None:
+    bad = build_snapshot(None, changes(1, {1: [evaluation(1, source="(")]}, complete=True))
+    assert 1 not in bad.teams
+    good = build_snapshot(bad, changes(2, {1: [evaluation(1, source="return true")]}))
+    assert (matched(good), good.broken) == (["n1"], ())
 
 
 def test_a_team_without_evaluations_leaves_the_snapshot_and_a_complete_load_replaces_all() -> None:
     first = build_snapshot(None, changes(1, {1: [evaluation(1)], 2: [evaluation(2)]}, complete=True))
-    assert set(build_snapshot(first, changes(2, {1: []})).teams) == {2}
-    assert set(build_snapshot(first, changes(2, {1: [evaluation(1)]}, complete=True)).teams) == {1}
+    assert set(build_snapshot(first, changes(2, {1: []}, deleted=[1])).teams) == {2}
+    replaced = build_snapshot(first, changes(2, {1: [evaluation(3)]}, complete=True))
+    assert set(replaced.teams) == {1}
+    assert matched(replaced) == ["n3"]
 
 
 def test_evaluations_that_are_not_enabled_are_there_but_match_nothing() -> None:
@@ -131,11 +210,13 @@ def test_an_evaluation_whose_matcher_cannot_be_made_stops_no_other(monkeypatch: 
 
 
 def test_what_the_store_could_not_read_is_reported_until_it_is_repaired() -> None:
-    first = build_snapshot(None, changes(1, {1: [evaluation(1)]}, complete=True, unreadable={"x": "spoilt"}))
-    assert first.broken == (BrokenEvaluation(1, "x", "spoilt"),)
-    untouched = build_snapshot(first, changes(2, {2: [evaluation(2)]}))
+    spoilt = evaluation(9).id
+    first = build_snapshot(None, changes(1, {1: [evaluation(1)]}, complete=True, unreadable={spoilt: "spoilt"}))
+    assert first.broken == (BrokenEvaluation(1, spoilt, "spoilt"),)
+    untouched = build_snapshot(first, changes(2, {1: [evaluation(1)], 2: [evaluation(2)]}))
     assert untouched.broken == first.broken
-    assert build_snapshot(untouched, changes(3, {1: [evaluation(1)]})).broken == ()
+    assert build_snapshot(untouched, changes(3, {1: [evaluation(9)]})).broken == ()
+    assert build_snapshot(untouched, changes(3, {1: []}, deleted=[9])).broken == ()
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreSchemaError("not set up")])
@@ -175,7 +256,7 @@ def test_a_store_that_disappears_leaves_the_last_snapshot_and_comes_back_under_t
         assert poller.current is first
         age = poller.age_s
         wait_for(lambda: poller.age_s > age)
-        now_answers(changes(2, {1: [evaluation(2)]}))
+        now_answers(changes(2, {1: [evaluation(2)]}, deleted=[1]))
         wait_for(lambda: poller.current is not first)
         poller.stop()
     assert poller.current is not None
