@@ -23,16 +23,31 @@ class Flow:
         self._consumer = consumer
         self._reasons: dict[TopicAndPartition, set[str]] = {}
         self._wakeups: list[tuple[float, TopicAndPartition]] = []
+        self._new: set[TopicAndPartition] = set()
 
     def assign(self, sources: Iterable[TopicAndPartition]) -> None:
-        """Note new partitions; none of them is paused."""
+        """Note new partitions; none of them is to be paused, which `settle` sees to."""
         for source in sources:
             self._reasons[source] = set()
+            self._new.add(source)
+
+    def settle(self) -> None:
+        """Resume what was assigned since the last call, unless there is a reason against it.
+
+        librdkafka remembers over assignments that a partition was paused: one that was deferred when it was
+        lost would never be read again when it came back. Called when the assignment is in force.
+        """
+        if self._new:
+            fresh = [TopicPartition(*source) for source in self._new if self._reasons.get(source) == set()]
+            self._new.clear()
+            if fresh:
+                self._consumer.resume(fresh)
 
     def revoke(self, sources: Iterable[TopicAndPartition]) -> None:
         """Forget partitions, and what they were waiting for."""
         for source in sources:
             self._reasons.pop(source, None)
+            self._new.discard(source)
 
     @property
     def paused(self) -> int:
@@ -75,6 +90,10 @@ class Flow:
         while self._wakeups and self._wakeups[0][0] <= now_s:
             _, source = heapq.heappop(self._wakeups)
             self.resume(DEFERRED, [source])
+
+    def wake_one(self, source: TopicAndPartition) -> None:
+        """Resume `source` now if it is deferred. What is left of its time ends a later deferral early at worst."""
+        self.resume(DEFERRED, [source])
 
     def wake_all(self) -> None:
         """Resume every deferred partition now."""

@@ -23,6 +23,8 @@ from processor.metrics import Metrics
 from processor.worker import Worker
 
 _IN_FLIGHT, _BLOCKED = "in_flight", "blocked"
+_DRAIN_SHARE = 0.75
+"""Of the time for a revoke or a shutdown; the rest is the commit's."""
 
 
 class StageError(RuntimeError):
@@ -82,6 +84,7 @@ class Stage:
         self._first_read: dict[TopicAndPartition, int] = {}
         self._stop = threading.Event()
         self._failed = False
+        self._closing = False
         self._last_commit_s = monotonic()
         self._log = structlog.get_logger("gavel.stage").bind(role=role)
         self.heartbeat_s = monotonic()
@@ -115,6 +118,7 @@ class Stage:
             raise
         finally:
             self.subscribed = False
+            self._closing = True
             self._worker.drop()
             self._consumer.close()
             self._committer.close(Deadline(5.0))
@@ -142,6 +146,7 @@ class Stage:
 
     def _step(self) -> None:
         now = self.heartbeat_s = monotonic()
+        self._flow.settle()
         self._flow.wake(now)
         self._set_pauses()
         messages = self._consumer.consume(self._limits.batch_records, self._limits.poll_s)
@@ -259,7 +264,11 @@ class Stage:
 
     def _finish(self, deadline: Deadline) -> None:
         self._flow.pause("stopping")
-        self._worker.drain(deadline)
+        self._drain(deadline)
+
+    def _drain(self, deadline: Deadline) -> None:
+        """Finish and commit what can be. Work that hangs must not take the time that the commit needs."""
+        self._worker.drain(Deadline(deadline.left_s() * _DRAIN_SHARE))
         self._collect()
         self._commit(deadline)
 
@@ -270,9 +279,12 @@ class Stage:
         self._flow.defer(source, monotonic() + wait_s)
         self._consumer.seek(TopicPartition(*source, offset))
 
-    def wake(self) -> None:
+    def wake(self, source: TopicAndPartition | None = None) -> None:
         """See `Control.wake`."""
-        self._flow.wake_all()
+        if source is None:
+            self._flow.wake_all()
+        else:
+            self._flow.wake_one(source)
 
     # -- the group ------------------------------------------------------------------------------------
 
@@ -287,11 +299,8 @@ class Stage:
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         sources = [(p.topic, p.partition) for p in partitions]
-        if not self._failed:
-            deadline = Deadline(self._limits.drain_s)
-            self._worker.drain(deadline)
-            self._collect()
-            self._commit(deadline)
+        if not self._closing:  # else it was drained before, or must not be committed
+            self._drain(Deadline(self._limits.drain_s))
         self._release(sources, "revoked")
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

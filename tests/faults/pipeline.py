@@ -179,11 +179,12 @@ class Pipeline:
         self.expected: set[str] = set()
         self.sent = 0
         self.poisoned = 0
+        self._earlier: set[str] = set()
         self.processes: dict[str, Supervised] = {}
         self._gone: list[Exit] = []
         self.doom = folder / "doom"
         self.doom.mkdir()
-        self.producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5, "log_level": 0})
+        self.producer = self._producer()
         self._events = endless(self.run)
         self.results = Seen(kafka, self.topics.results)
         self.letters = Seen(kafka, self.topics.dead_letters)
@@ -288,19 +289,35 @@ class Pipeline:
 
     # -- load -----------------------------------------------------------------------------------------
 
-    def send(self, count: int, *, over_s: float = 0.0, expected: bool = True) -> list[str]:
+    def send(self, count: int, *, over_s: float = 0.0) -> list[str]:
         """Produce real generations, evenly over a time; returns their ids."""
         uuids, started = [], time.monotonic()
         for number in range(count):
             uuid, event = next(self._events)
-            self.produce(event, key=uuid)
-            if expected:
-                self.expected |= self.expectation.of(event)
+            self.send_event(uuid, event)
             uuids.append(uuid)
             if over_s:
                 time.sleep(max(0.0, started + over_s * (number + 1) / count - time.monotonic()))
-        self.sent += count
         return uuids
+
+    def send_event(self, uuid: str, event: bytes) -> None:
+        """Produce one event and expect its results."""
+        self.produce(event, key=uuid)
+        self.expected |= self.expectation.of(event)
+        self.sent += 1
+
+    def next_event(self) -> tuple[str, bytes]:
+        """Return an id and an event that were not sent yet."""
+        return next(self._events)
+
+    def _producer(self) -> Producer:
+        options = {"linger.ms": 5, "log_level": 0, "message.max.bytes": 16 * 1024 * 1024}
+        return Producer({"bootstrap.servers": self.kafka, **options})
+
+    def refresh_producer(self) -> None:
+        """Produce with the topic's partitions as they are now."""
+        assert self.producer.flush(30) == 0
+        self.producer = self._producer()
 
     def poison(self, count: int) -> None:
         """Produce records that are no events, of several kinds. Each must become one dead letter (`decode`)."""
@@ -328,6 +345,17 @@ class Pipeline:
             return {str(uuid): int(copies) for uuid, copies in client.query(query).result_rows}
         finally:
             client.close()
+
+    def forget_results(self) -> None:
+        """Stop looking at the results topic: it goes away, with all that it held."""
+        self.results.read()
+        self.results.close()
+        self._earlier = set(self.expected)
+
+    def look_at_results(self) -> None:
+        """Look at the results topic that was made again; earlier results are in ClickHouse alone."""
+        self.results = Seen(self.kafka, self.topics.results)
+        self.results.ids.update(self._earlier)
 
     def _is_stored(self) -> bool:
         """Whether ClickHouse holds as many ids as are expected; False while it does not answer."""

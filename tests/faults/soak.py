@@ -121,8 +121,10 @@ class Soak:
         return f"SIGTERM {role}: exit code {self._gavel.processes[role].restart()}"
 
     def _freeze_a_role(self) -> str:
-        role, seconds = self._role(), self._random.uniform(2.0, 12.0)
-        self._gavel.processes[role].freeze(seconds)
+        role = self._role()
+        self._gavel.processes[role].freeze()
+        seconds = self._pause(2.0, 12.0)
+        self._gavel.processes[role].thaw()
         return f"freeze {role} for {seconds:.0f} s"
 
     def _kill_the_broker(self) -> str:

@@ -63,11 +63,13 @@ class Supervised:
         with self._lock:
             self._process.send(signal.SIGKILL)
 
-    def freeze(self, seconds: float) -> None:
-        """Stop the process for a while, as a machine that swaps or a paused VM does."""
+    def freeze(self) -> None:
+        """Stop the process until `thaw`, as a machine that swaps or a paused VM does."""
         with self._lock:
             self._process.send(signal.SIGSTOP)
-        time.sleep(seconds)
+
+    def thaw(self) -> None:
+        """Let it go on."""
         with self._lock:
             self._process.send(signal.SIGCONT)
 

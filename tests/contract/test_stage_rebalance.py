@@ -1,0 +1,85 @@
+"""The stage skeleton when partitions come and go, and when time runs out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from uuid import uuid4
+
+import pytest
+
+from processor.deadline import Deadline
+from processor.ledger import Output, Span
+from tests.contract.conftest import Broker
+from tests.contract.test_stage import LIMITS, Echo, Running, numbered, read_all, transactional, until, write
+
+
+class Slow(Echo):
+    """Finishes half of what it took up; the rest takes longer than any drain."""
+
+    def collect(self) -> Iterable[tuple[Span, list[Output]]]:
+        half = [span for span in self.held if int(span.messages[0].value().rpartition(b"-")[2]) % 2 == 0]
+        if not self.hold:
+            self.held = [span for span in self.held if span not in half]
+            return [(s, [Output(self.topic, m.key(), m.value(), []) for m in s.messages]) for s in half]
+        return []
+
+    def drain(self, deadline: Deadline) -> None:
+        self.hold = False
+        while not deadline.over():
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+def test_a_partition_that_was_deferred_when_it_went_is_read_when_it_comes_back(broker: Broker) -> None:
+    """librdkafka remembers a pause over an assignment; the stage's reasons for it end with the assignment."""
+    events, results, group = broker.topic("events"), broker.topic("results"), uuid4().hex
+    worker = Echo(results, per_record=True)
+    due_s = time.monotonic() + 8.0
+    worker.due_s = {f"record-{n}".encode(): due_s for n in range(8)}
+    for partition in range(4):
+        write(broker, events, numbered(2, start=2 * partition), partition=partition)
+    first = Running(broker, [events], group, worker, transactional(broker))
+    until(lambda: len(worker.deferred) == 4, "all partitions are deferred")
+    other = Echo(results, per_record=True)
+    other.due_s = dict.fromkeys(worker.due_s, due_s + 60.0)
+    second = Running(broker, [events], group, other, transactional(broker))
+    until(lambda: other.deferred, "the second member has partitions")
+    second.stop()
+    found = read_all(broker, results, 8, of=first)
+    first.stop()
+    assert Counter(found) == Counter(numbered(8))
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+def test_what_is_done_is_committed_when_the_drain_takes_all_the_time(broker: Broker) -> None:
+    """A provider that hangs must not take the time that the commit of the other results needs."""
+    events, results, group = broker.topic("events"), broker.topic("results"), uuid4().hex
+    worker = Slow(results, per_record=True)
+    worker.hold = True
+    write(broker, events, [b"record-0", b"record-2", b"record-1", b"record-4"], partition=0)
+    running = Running(broker, [events], group, worker, transactional(broker, group))
+    until(lambda: worker.seen == 4, "all records taken up")
+    started = time.monotonic()
+    running.stop()
+    assert time.monotonic() - started < LIMITS.drain_s + 2.0
+    assert read_all(broker, results, 2) == [b"record-0", b"record-2"], "the frontier ends before what is not done"
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+def test_a_rebalance_during_which_nothing_finishes_ends_no_member(broker: Broker) -> None:
+    events, results, group = broker.topic("events"), broker.topic("results"), uuid4().hex
+    worker = Slow(results, per_record=True)
+    write(broker, events, [b"record-0", b"record-1"], partition=0)
+    write(broker, events, [b"record-2", b"record-3"], partition=1)
+    write(broker, events, [b"record-4"], partition=2)
+    write(broker, events, [b"record-6"], partition=3)
+    first = Running(broker, [events], group, worker, transactional(broker))
+    until(lambda: worker.seen == 6, "all records taken up")
+    second = Running(broker, [events], group, Echo(results, per_record=True), transactional(broker))
+    until(lambda: len(second.stage._ledger.sources) == 2, "the second member has partitions")
+    first.stop()
+    found = read_all(broker, results, 6, of=second)
+    second.stop()
+    assert Counter(found) == Counter(f"record-{n}".encode() for n in (0, 1, 2, 3, 4, 6))
