@@ -2,7 +2,8 @@
 
 The emitted module has one function, `program(g, ctx, peek)`: `g` is the globals, `peek` their `get`,
 `ctx` the run's `Context`. Variables
-of Hog are named `v_…`, functions of the runtime `h_…`, of the library `lib_…`, constants `k_…`; `d` is the call
+of Hog are named `v_…`, functions of the runtime `h_…`, of the library `lib_…`, constants `k_…`, what an
+expression keeps for a while `s_…` and `w_…`; `d` is the call
 depth of the function at hand, `t` the steps that its loops have counted and not charged yet.
 """
 
@@ -86,6 +87,7 @@ class Compiler(ExpressionCompiler):
         self.found = found
         self.in_loop = False
         self.straight = 0
+        self.held = 0
         self._name_variables()
         self.names["HogThrow"] = HogThrow
 
@@ -127,6 +129,7 @@ class Compiler(ExpressionCompiler):
         """Emit one statement, after the functions that its lambdas become."""
         outer, self.hoisted = self.hoisted, []
         before = self.weight
+        self.kept = self.held
         emitted = _STATEMENTS[type(node)](self, node)
         emitted = self.hoisted + emitted
         self.hoisted = outer
@@ -167,7 +170,7 @@ class Compiler(ExpressionCompiler):
             return [self.set_variable(node.at, node.target.symbol, value, declare=False)]
         if isinstance(node.target, Get):
             put = self.helper("h_put", operations.put)
-            parts = [self.expression(part) for part in (node.target.object, node.target.key, node.value)]
+            parts = self.operands(node.target.object, node.target.key, node.value)
             return [self.emit.do(node.at, self.emit.call(node.at, put, self.ctx(node.at), *parts))]
         raise UnsafeCodeError("The checker let an assignment to something else pass")
 
@@ -217,9 +220,9 @@ class Compiler(ExpressionCompiler):
         e, at, targets, first = self.emit, node.at, [], []
         collection = self.expression(node.collection)
         if node.key_symbol is not None:
-            collection = e.call(at, self.helper("h_entries", operations.entries), collection)
+            collection = e.call(at, self.helper("h_entries", operations.entries), self.ctx(at), collection)
         elif self.mutates or self.types.of(node.collection) not in ("array", "strings"):
-            collection = e.call(at, self.helper("h_elements", operations.elements), collection)
+            collection = e.call(at, self.helper("h_elements", operations.elements), self.ctx(at), collection)
         for symbol in (node.key_symbol, node.value_symbol):
             if symbol is None:
                 continue
@@ -230,7 +233,11 @@ class Compiler(ExpressionCompiler):
             else:
                 target = ast.Name(symbol.python, STORE, **e.place(at))
             targets.append(target)
+        if isinstance(collection, ast.Call):
+            collection = self.keep(at, collection)
+        outer, self.held = self.held, self.kept
         body = self.loop_body(at, node.body, None, 1)
+        self.held = outer
         aim = targets[0] if len(targets) == 1 else ast.Tuple(targets, STORE, **e.place(at))
         return [*first, ast.For(aim, collection, body, [], **e.place(at))]
 
@@ -250,8 +257,8 @@ class Compiler(ExpressionCompiler):
 
     def define(self, name: str, node: Lambda) -> ast.stmt:
         """Emit the function that a `fun` or a lambda becomes."""
-        outer = self.in_loop, self.hoisted, self.weight
-        self.in_loop, self.hoisted, self.weight = True, [], 0
+        outer = self.in_loop, self.hoisted, self.weight, self.held, self.kept
+        self.in_loop, self.hoisted, self.weight, self.held, self.kept = True, [], 0, 0, 0
         e, at = self.emit, node.at
         body = self.statement(node.body)
         first: list[ast.stmt] = []
@@ -266,7 +273,7 @@ class Compiler(ExpressionCompiler):
         if node.loops:
             first.append(e.set(at, "t", e.constant(at, 0)))
         first += [e.set(at, s.python, e.box(at, e.name(at, s.python))) for s in node.symbols if s.boxed]
-        self.in_loop, self.hoisted, self.weight = outer
+        self.in_loop, self.hoisted, self.weight, self.held, self.kept = outer
         self.weight += 2
         params = ["d", *(s.python for s in node.symbols)]
         bound = sorted({s.python for s in node.captures if s.boxed})

@@ -11,7 +11,8 @@ import msgspec
 from evaluators.generation import Generation
 from evaluators.hog.errors import HogInputError, HogRuntimeError, HogTimeExceeded, HogWrongResult
 from evaluators.hog.program import compile_program
-from evaluators.hog.values import Value, show, type_name
+from evaluators.hog.text_forms import brief
+from evaluators.hog.values import Value, type_name
 from evaluators.verdict import Skip, SkipReason, Verdict
 
 EVALUATOR_GLOBALS = ("input", "output", "properties", "event", "person", "target", "evaluation_events")
@@ -158,10 +159,8 @@ def verdict_of(value: Value, prints: list[str], *, allows_na: bool) -> Verdict:
         return Verdict(result=value, reasoning="\n".join(prints))
     if value is None and allows_na:
         return Verdict(applicable=False, reasoning="\n".join(prints))
-    shown = show(value)
-    if len(shown) > MAX_SHOWN:
-        shown = shown[:MAX_SHOWN] + "…"
-    error = HogWrongResult(f"Must return boolean (or null if N/A is enabled), got {type_name(value)}: {shown}")
+    shown = f"{type_name(value)}: {brief(value, MAX_SHOWN)}"
+    error = HogWrongResult(f"Must return boolean (or null if N/A is enabled), got {shown}")
     error.prints = tuple(prints)
     raise error
 

@@ -45,6 +45,7 @@ _CALLS_BACK = "array"
 
 _INLINE = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 _MIRRORED = {"<": ast.Gt(), "<=": ast.GtE(), ">": ast.Lt(), ">=": ast.LtE()}
+_WITHOUT_CONTEXT = frozenset({"-", "*", "/", "%"})
 _BINARY: dict[tuple[str, bool], tuple[str, Callable[..., Any]]] = {
     ("-", False): ("h_subtract", operations.subtract),
     ("*", False): ("h_multiply", operations.multiply),
@@ -68,6 +69,33 @@ _BINARY: dict[tuple[str, bool], tuple[str, Callable[..., Any]]] = {
 _HEAVY_OPERATORS = frozenset({"in", "like", "ilike", "=~", "=~*"})
 
 
+_SMALL = frozenset({"small", "number", "boolean"})
+"""Types whose values are not large."""
+
+
+def _parts(node: Expr) -> list[Expr]:
+    """Return the expressions that an expression is made of; none for a lambda, which evaluates nothing."""
+    if isinstance(node, Get):
+        return [node.object, node.key]
+    if isinstance(node, Binary):
+        return [node.left, node.right]
+    if isinstance(node, (Unary, IsNull)):
+        return [node.operand]
+    if isinstance(node, Logic):
+        return node.operands
+    if isinstance(node, Between):
+        return [node.operand, node.low, node.high]
+    if isinstance(node, Array):
+        return node.items
+    if isinstance(node, Object):
+        return [part for pair in node.pairs for part in pair]
+    if isinstance(node, Choice):
+        return [node.otherwise, *(part for arm in node.arms for part in arm)]
+    if isinstance(node, Match):
+        return [node.subject, node.otherwise, *(part for arm in node.arms for part in arm)]
+    return []
+
+
 class ExpressionCompiler:
     """Emits expressions. `names` collects what the emitted code needs from outside."""
 
@@ -78,6 +106,7 @@ class ExpressionCompiler:
         self.mutates = mutates
         self.names: dict[str, Any] = {}
         self.weight = 0
+        self.kept = 0
         self.hoisted: list[ast.stmt] = []
         self.string_globals: Sequence[str] = ()
         self._fresh = 0
@@ -109,6 +138,42 @@ class ExpressionCompiler:
     def global_variable(self, name: str) -> str:
         """Return the variable that holds a global which is known to be a string."""
         return f"g_{name}"
+
+    # ---------------------------------------------------------------------------------------- operands
+
+    def operands(self, *nodes: Expr) -> list[ast.expr]:
+        """Emit operands that are evaluated one after the other.
+
+        What one has made is kept in a variable while a later one is made: a census of memory sees variables,
+        and not what the host has on its stack.
+        """
+        making = [self.makes(node) for node in nodes]
+        emitted = []
+        for index, node in enumerate(nodes):
+            operand = self.expression(node)
+            if making[index] and any(making[index + 1 :]) and self.types.of(node) not in _SMALL:
+                operand = self.keep(node.at, operand)
+            emitted.append(operand)
+        return emitted
+
+    def keep(self, at: int, value: ast.expr) -> ast.expr:
+        """Keep a value in a variable until the statement ends."""
+        self.kept += 1
+        return self.emit.walrus(at, f"s_{self.kept}", value)
+
+    def makes(self, node: Expr) -> bool:
+        """Whether evaluating may make a value whose size the source does not bound."""
+        if isinstance(node, Name):
+            return self.mutates and node.symbol is None and node.name not in self.string_globals
+        if isinstance(node, Template):
+            return any(self.types.of(part) != "small" and not isinstance(part, Const) for part in node.parts)
+        if isinstance(node, Call):
+            callee = node.callee.name if isinstance(node.callee, Name) and node.callee.symbol is None else ""
+            cheap = callee in self.functions and self.functions[callee].cheap
+            return not cheap or any(map(self.makes, node.args))
+        if isinstance(node, Binary) and node.op == "+" and self.types.of(node) not in _SMALL:
+            return True
+        return any(map(self.makes, _parts(node)))
 
     # -------------------------------------------------------------------------------------- expressions
 
@@ -170,14 +235,20 @@ class ExpressionCompiler:
         e, at, parts = self.emit, node.at, node.parts
         kinds = [self.types.of(part) for part in parts]
         if all(kind in ("string", "small") for kind in kinds) and all(map(self.quiet, parts)):
-            emitted = [self.expression(part) for part in parts]
-            joined = e.joined(at, emitted)
-            fixed = all(kind == "small" or isinstance(part, Const) for kind, part in zip(kinds, parts, strict=True))
-            return joined if fixed else e.call(at, self.helper("h_sized", operations.sized), self.ctx(at), joined)
+            growing = sum(k != "small" and not isinstance(p, Const) for k, p in zip(kinds, parts, strict=True))
+            if growing > 1:
+                return e.call(at, self.helper("h_join_texts", operations.join_texts), self.ctx(at), *self._texts(parts))
+            joined = e.joined(at, [self.expression(part) for part in parts])
+            return e.call(at, self.helper("h_sized", operations.sized), self.ctx(at), joined) if growing else joined
         if node.chain:
             helper = self.helper("h_join_back", operations.join_back)
-            return e.call(at, helper, self.ctx(at), *map(self.expression, reversed(parts)))
-        return e.call(at, self.helper("h_join", operations.join), self.ctx(at), *map(self.expression, parts))
+            return e.call(at, helper, self.ctx(at), *self.operands(*reversed(parts)))
+        return e.call(at, self.helper("h_join", operations.join), self.ctx(at), *self.operands(*parts))
+
+    def _texts(self, parts: Sequence[Expr]) -> list[ast.expr]:
+        """Emit strings and small integers, these as texts."""
+        emitted = [(part, self.expression(part)) for part in parts]
+        return [self.emit.joined(p.at, [x]) if self.types.of(p) == "small" else x for p, x in emitted]
 
     def get(self, node: Get) -> ast.expr:
         """Emit access to a property or an element."""
@@ -192,7 +263,7 @@ class ExpressionCompiler:
             read, at = self.helper("h_path", operations.path_of_global), root.at
             return self.copied(at, e.call(at, read, e.name(at, "g"), e.constant(at, root.name), *path))
         read = self.helper("h_get", operations.get)
-        return e.call(at, read, self.expression(node.object), self.expression(node.key))
+        return e.call(at, read, *self.operands(node.object, node.key))
 
     def unary(self, node: Unary) -> ast.expr:
         """Emit `-` or `not`."""
@@ -211,13 +282,14 @@ class ExpressionCompiler:
         inline = self.inline(node)
         if inline is not None:
             return inline
-        right, left = self.expression(node.right), self.expression(node.left)
+        right, left = self.operands(node.right, node.left)
         if op == "+":
             return e.call(at, self.helper("h_add", operations.add), self.ctx(at), right, left)
+        operands = [right, left] if op in _WITHOUT_CONTEXT else [self.ctx(at), right, left]
         found = _BINARY.get((op, node.negated))
         if found is not None:
-            return e.call(at, self.helper(*found), right, left)
-        return e.negate(at, e.call(at, self.helper(*_BINARY[op, False]), right, left))
+            return e.call(at, self.helper(*found), *operands)
+        return e.negate(at, e.call(at, self.helper(*_BINARY[op, False]), *operands))
 
     def inline(self, node: Binary) -> ast.expr | None:
         """Emit the host's own operator if the types of the operands make it the same; else None."""
@@ -226,7 +298,9 @@ class ExpressionCompiler:
         if op in ("=~", "=~*"):
             return self.constant_regex(node) if left == "string" else None
         numbers = left in NUMBERS and right in NUMBERS
-        if op in ("==", *_INLINE) and (numbers or (left == right == "string")):
+        # Two long texts take long to compare, which nothing here would charge; a constant is not long.
+        texts = left == right == "string" and (isinstance(node.left, Const) or isinstance(node.right, Const))
+        if op in ("==", *_INLINE) and (numbers or texts):
             second, first = self.expression(node.right), self.expression(node.left)
             if op == "==":
                 return e.compare(at, second, ast.NotEq() if node.negated else ast.Eq(), first)
@@ -234,7 +308,7 @@ class ExpressionCompiler:
         if op in ("+", "-") and numbers and self.quiet(node.left) and self.quiet(node.right):
             first, second = self.expression(node.left), self.expression(node.right)
             return e.binary(at, first, ast.Add() if op == "+" else ast.Sub(), second)
-        if op == "in" and left == right == "string":
+        if op == "in" and left == "string" and self.is_event_text(node.right):
             second, first = self.expression(node.right), self.expression(node.left)
             if self.quiet(node.left) and self.quiet(node.right):
                 return e.compare(at, first, ast.NotIn() if node.negated else ast.In(), second)
@@ -251,17 +325,21 @@ class ExpressionCompiler:
         except HogRegexError:
             return None  # the run will say so, where it comes to it
         test, e, at = self.constant(searcher(pattern, ignore_case)), self.emit, node.at
-        subject = self.expression(node.left)
+        search = e.call(at, test, self.ctx(at), self.expression(node.left))
         if not node.negated:
             # An empty subject is never found, even by a pattern that matches nothing at all.
             return ast.BoolOp(
                 ast.And(),
-                [e.compare(at, self.expression(node.left), ast.NotEq(), e.constant(at, "")), e.call(at, test, subject)],
+                [e.compare(at, self.expression(node.left), ast.NotEq(), e.constant(at, "")), search],
                 **e.place(at),
             )
-        found = e.negate(at, e.call(at, test, subject))
+        found = e.negate(at, search)
         empty = e.compare(at, self.expression(node.left), ast.NotEq(), e.constant(at, ""))
         return ast.BoolOp(ast.And(), [empty, found], **e.place(at))
+
+    def is_event_text(self, node: Expr) -> bool:
+        """Whether it is a string that no program made: it is no longer than an event."""
+        return isinstance(node, Name) and node.symbol is None and node.name in self.string_globals
 
     def quiet(self, node: Expr) -> bool:
         """Whether evaluating has no effect, cannot fail and is cheap, so that order and repetition do not matter."""
@@ -279,7 +357,7 @@ class ExpressionCompiler:
 
     def logic(self, node: Logic) -> ast.expr:
         """Emit `and` or `or`: all operands are evaluated, the last one first."""
-        operands = [self.expression(operand) for operand in reversed(node.operands)]
+        operands = self.operands(*reversed(node.operands))
         name, function = ("h_and", operations.conjunction) if node.op == "and" else ("h_or", operations.disjunction)
         return self.emit.call(node.at, self.helper(name, function), *operands)
 
@@ -294,8 +372,8 @@ class ExpressionCompiler:
     def between(self, node: Between) -> ast.expr:
         """Emit `[not] between`."""
         e, at = self.emit, node.at
-        parts = [self.expression(part) for part in (node.high, node.low, node.operand)]
-        found = e.call(at, self.helper("h_between", operations.between), *parts)
+        parts = self.operands(node.high, node.low, node.operand)
+        found = e.call(at, self.helper("h_between", operations.between), self.ctx(at), *parts)
         return e.negate(at, found) if node.negated else found
 
     def choice(self, node: Choice) -> ast.expr:
@@ -319,7 +397,7 @@ class ExpressionCompiler:
         for index, (value, result) in enumerate(node.arms):
             left = subject if index == 0 else e.name(at, held)
             # The subject comes first here, so that it is evaluated once and before all values.
-            arms.append((e.call(at, equals, left, self.expression(value)), self.expression(result)))
+            arms.append((e.call(at, equals, self.ctx(at), left, self.expression(value)), self.expression(result)))
         last = self.expression(node.otherwise)
         for test, found in reversed(arms):
             last = e.choose(at, test, found, last)
@@ -327,15 +405,15 @@ class ExpressionCompiler:
 
     def array(self, node: Array) -> ast.expr:
         """Emit an array or a tuple."""
-        return self.emit.sequence(node.at, [self.expression(item) for item in node.items], fixed=node.fixed)
+        return self.emit.sequence(node.at, self.operands(*node.items), fixed=node.fixed)
 
     def object(self, node: Object) -> ast.expr:
         """Emit an object."""
         e, at = self.emit, node.at
         if all(isinstance(key, Const) for key, _ in node.pairs):
             keys: list[ast.expr | None] = [self.expression(key) for key, _ in node.pairs]
-            return ast.Dict(keys, [self.expression(value) for _, value in node.pairs], **e.place(at))
-        parts = [self.expression(part) for pair in node.pairs for part in pair]
+            return ast.Dict(keys, list(self.operands(*(value for _, value in node.pairs))), **e.place(at))
+        parts = self.operands(*(part for pair in node.pairs for part in pair))
         return e.call(at, self.helper("h_object", operations.object_of), *parts)
 
     def lambda_(self, node: Lambda) -> ast.expr:
@@ -359,10 +437,9 @@ class ExpressionCompiler:
             plain = function is not None and self.is_plain_function(symbol)
             if function is not None and plain and len(node.args) <= len(function.function.params):
                 deeper = e.binary(at, e.name(at, "d"), ast.Add(), e.constant(at, 1))
-                return e.call(at, symbol.python, deeper, *map(self.expression, node.args))
-        args = [self.expression(argument) for argument in node.args]
+                return e.call(at, symbol.python, deeper, *self.operands(*node.args))
         call = self.helper("h_call", operations.call)
-        return e.call(at, call, self.ctx(at), e.name(at, "d"), self.expression(callee), *args)
+        return e.call(at, call, self.ctx(at), e.name(at, "d"), *self.operands(callee, *node.args))
 
     def library_call(self, node: Call, name: str) -> ast.expr:
         """Emit a call of a library function."""
@@ -371,7 +448,7 @@ class ExpressionCompiler:
             return e.call(at, self.helper("h_len", len), self.expression(node.args[0]))
         if not function.cheap:
             self.weight += HEAVY
-        args = [self.expression(argument) for argument in node.args]
+        args = self.operands(*node.args)
         if not function.needs_context:
             return e.call(at, self.helper(f"lib_{name}", function.impl), *args)
         if name.startswith(_CALLS_BACK):
@@ -401,7 +478,7 @@ class ExpressionCompiler:
             helper = self.helper("h_print_string", operations.print_string)
         else:
             helper = self.helper("h_print", operations.print_values)
-        return e.call(at, helper, self.ctx(at), *map(self.expression, node.args))
+        return e.call(at, helper, self.ctx(at), *self.operands(*node.args))
 
 
 _FORMS: dict[str, Callable[[ExpressionCompiler, Call], ast.expr]] = {

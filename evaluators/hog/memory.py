@@ -17,6 +17,8 @@ from evaluators.hog.values import HogError, HogFunction
 _SMALL_TEXT = 64
 _SMALL_TEXT_BYTES = 64
 _NUMBER_BYTES = 32
+_CONTAINER_BYTES = 64
+"""Added to what the host says of a container: the measuring itself keeps so much for each."""
 _CHECK_EVERY = 4096
 SAMPLE = 64
 """Values that `quick_size` looks at before it gives up."""
@@ -79,7 +81,7 @@ def _measure(queue: list[Any], limit_bytes: int, check_time: Callable[[], None])
             total += _SMALL_TEXT_BYTES
         elif kind in _REACHES and id(item) not in seen:
             seen.add(id(item))
-            total += sys.getsizeof(item)
+            total += sys.getsizeof(item) + (0 if kind is str else _CONTAINER_BYTES)
             _REACHES[kind](item, queue)
     return total
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from evaluators.hog.copies import copy
 from evaluators.hog.errors import (
     HogArgumentsExceeded,
     HogDepthExceeded,
@@ -21,7 +22,9 @@ from evaluators.hog.errors import (
     HogZeroDivisionError,
 )
 from evaluators.hog.regex import liker, searcher
+from evaluators.hog.relations import compare, contains, equal, hash_key
 from evaluators.hog.runtime import Context
+from evaluators.hog.text_forms import print_text, text
 from evaluators.hog.values import (
     HogDate,
     HogDateTime,
@@ -29,22 +32,22 @@ from evaluators.hog.values import (
     HogFunction,
     HogInterval,
     Value,
-    compare,
-    contains,
-    copy,
-    equal,
-    hash_key,
     is_number,
-    print_text,
-    text,
+    text_bytes,
     type_name,
 )
 
-MAX_INTEGER_BITS = 64 * 1024
+MAX_INTEGER_BITS = 32 * 1024
 """Bits that an integer may have."""
 
 SMALL_TEXT = 1024
 """Characters of a text whose memory is not charged by itself: the steps cover it."""
+
+FEW = 32
+"""Elements of a collection whose snapshot is not charged by itself."""
+
+ENTRY_BYTES = 96
+"""Of a pair in a snapshot, with its position."""
 
 Globals = Mapping[str, Any]
 _MISSING: Any = object()
@@ -60,7 +63,9 @@ def add(context: Context, right: Value, left: Value) -> Value:
     """`+`: numbers, strings with strings, arrays with arrays."""
     kind = type(left)
     if kind is str and type(right) is str:
-        return sized(context, left + right)
+        if len(left) + len(right) > SMALL_TEXT:
+            charge_text(context, left, right)
+        return left + right
     if is_number(left) and is_number(right):
         try:
             return _bounded(left + right)
@@ -140,17 +145,32 @@ def _overflow(left: Value, right: Value) -> Value:
 # --------------------------------------------------------------------------------------------------- texts
 
 
+def charge_text(context: Context, *parts: str) -> None:
+    """Charge the text that some texts are about to be joined to."""
+    size = sum(map(len, parts))
+    context.charge(text_bytes(size, *parts))
+    context.step(size >> 9)
+
+
 def sized(context: Context, joined: str) -> str:
-    """Charge the memory of a text that was just joined, and return it."""
+    """Charge a text that was just made of one text and constants around it, and return it."""
     if len(joined) > SMALL_TEXT:
-        context.charge(len(joined))
-        context.step(len(joined) >> 10)
+        charge_text(context, joined)
     return joined
+
+
+def join_texts(context: Context, *parts: str) -> str:
+    """Join some texts."""
+    if sum(map(len, parts)) > SMALL_TEXT:
+        charge_text(context, *parts)
+    return "".join(parts)
 
 
 def join(context: Context, *parts: Value) -> str:
     """Join the texts of some values, as templates do."""
-    return sized(context, "".join([part if type(part) is str else text(part) for part in parts]))
+    texts: list[str] = []  # no comprehension: a census of memory sees only variables
+    texts.extend(part if type(part) is str else text(part, context) for part in parts)
+    return join_texts(context, *texts)
 
 
 def join_back(context: Context, *parts: Value) -> str:
@@ -160,7 +180,11 @@ def join_back(context: Context, *parts: Value) -> str:
 
 def print_values(context: Context, *values: Value) -> None:
     """Print some values on one line."""
-    context.print_line(" ".join([print_text(value) for value in values]))
+    texts: list[str] = []
+    texts.extend(print_text(value, context) for value in values)
+    if sum(map(len, texts)) > SMALL_TEXT:
+        charge_text(context, *texts)
+    context.print_line(" ".join(texts))
 
 
 def print_string(context: Context, line: str) -> None:
@@ -171,49 +195,49 @@ def print_string(context: Context, line: str) -> None:
 # --------------------------------------------------------------------------------------------- comparisons
 
 
-def equals(right: Value, left: Value) -> bool:
+def equals(context: Context, right: Value, left: Value) -> bool:
     """`==`."""
-    return equal(left, right)
+    return equal(context, left, right)
 
 
-def differs(right: Value, left: Value) -> bool:
+def differs(context: Context, right: Value, left: Value) -> bool:
     """`!=`."""
-    return not equal(left, right)
+    return not equal(context, left, right)
 
 
-def less(right: Value, left: Value) -> bool:
+def less(context: Context, right: Value, left: Value) -> bool:
     """`<`; false if either side is null."""
-    return compare(left, right) == -1
+    return compare(context, left, right) == -1
 
 
-def less_or_equal(right: Value, left: Value) -> bool:
+def less_or_equal(context: Context, right: Value, left: Value) -> bool:
     """`<=`."""
-    return compare(left, right) in (-1, 0)
+    return compare(context, left, right) in (-1, 0)
 
 
-def greater(right: Value, left: Value) -> bool:
+def greater(context: Context, right: Value, left: Value) -> bool:
     """`>`."""
-    return compare(left, right) == 1
+    return compare(context, left, right) == 1
 
 
-def greater_or_equal(right: Value, left: Value) -> bool:
+def greater_or_equal(context: Context, right: Value, left: Value) -> bool:
     """`>=`."""
-    return compare(left, right) in (0, 1)
+    return compare(context, left, right) in (0, 1)
 
 
-def between(high: Value, low: Value, operand: Value) -> bool:
+def between(context: Context, high: Value, low: Value, operand: Value) -> bool:
     """`between`: both ends included; false if any of the three is null."""
-    return compare(operand, low) in (0, 1) and compare(operand, high) in (-1, 0)
+    return compare(context, operand, low) in (0, 1) and compare(context, operand, high) in (-1, 0)
 
 
-def within(container: Value, item: Value) -> bool:
+def within(context: Context, container: Value, item: Value) -> bool:
     """`in`."""
-    return contains(item, container)
+    return contains(context, item, container)
 
 
-def not_within(container: Value, item: Value) -> bool:
+def not_within(context: Context, container: Value, item: Value) -> bool:
     """`not in`."""
-    return not contains(item, container)
+    return not contains(context, item, container)
 
 
 def conjunction(*values: Value) -> bool:
@@ -226,26 +250,26 @@ def disjunction(*values: Value) -> bool:
     return any(values)
 
 
-def like(pattern: Value, subject: Value) -> bool:
+def like(context: Context, pattern: Value, subject: Value) -> bool:
     """`like`."""
     if type(subject) is str and type(pattern) is str:
-        return liker(pattern)(subject)
+        return liker(pattern)(context, subject)
     raise _refuse("like", subject, pattern)
 
 
-def ilike(pattern: Value, subject: Value) -> bool:
+def ilike(context: Context, pattern: Value, subject: Value) -> bool:
     """`ilike`."""
     if type(subject) is str and type(pattern) is str:
-        return liker(pattern, True)(subject)
+        return liker(pattern, True)(context, subject)
     raise _refuse("ilike", subject, pattern)
 
 
-def _regex(op: str, ignore_case: bool, negated: bool) -> Callable[[Value, Value], bool]:
-    def search(pattern: Value, subject: Value) -> bool:
+def _regex(op: str, ignore_case: bool, negated: bool) -> Callable[[Context, Value, Value], bool]:
+    def search(context: Context, pattern: Value, subject: Value) -> bool:
         if subject is None or pattern is None or subject == "" or pattern == "":
             return False
         if type(subject) is str and type(pattern) is str:
-            return searcher(pattern, ignore_case)(subject) is not negated
+            return searcher(pattern, ignore_case)(context, subject) is not negated
         raise _refuse(op, subject, pattern)
 
     return search
@@ -357,27 +381,30 @@ def object_of(*pairs: Value) -> dict[Value, Value]:
 def copied(context: Context, value: Value) -> Value:
     """Return a copy of a global's value, so that the program may change it."""
     if type(value) in (list, dict, tuple):
-        context.step(8 * len(value))
-        return copy(value)
-    return copy(dict(value)) if isinstance(value, Mapping) else value
+        return copy(context, value)
+    return copy(context, dict(value)) if isinstance(value, Mapping) else value
 
 
-def elements(collection: Value) -> Iterable[Value]:
+def elements(context: Context, collection: Value) -> Iterable[Value]:
     """Return what for-in iterates: a snapshot of the values."""
     kind = type(collection)
-    if kind is list:
-        return list(collection)
-    if kind is dict:
-        return list(collection.values())
-    return collection if kind is tuple else ()
+    if kind is not list and kind is not dict:
+        return collection if kind is tuple else ()
+    if len(collection) > FEW:
+        context.charge(8 * len(collection))
+        context.step(len(collection) >> 4)
+    return list(collection) if kind is list else list(collection.values())
 
 
-def entries(collection: Value) -> Iterable[tuple[Value, Value]]:
+def entries(context: Context, collection: Value) -> Iterable[tuple[Value, Value]]:
     """Return keys (0-based positions of arrays) and values for for-in with two names."""
     kind = type(collection)
-    if kind is list or kind is tuple:
-        return list(enumerate(collection))
-    return list(collection.items()) if kind is dict else ()
+    if kind is not list and kind is not dict and kind is not tuple:
+        return ()
+    if len(collection) > FEW:
+        context.charge(ENTRY_BYTES * len(collection))
+        context.step(len(collection) >> 3)
+    return list(collection.items()) if kind is dict else list(enumerate(collection))
 
 
 # ------------------------------------------------------------------------------------- calls and errors

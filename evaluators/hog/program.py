@@ -28,13 +28,17 @@ from evaluators.hog.lexer import Source
 from evaluators.hog.parser import parse, parse_expression
 from evaluators.hog.runtime import DEFAULT_LIMITS, Context, Limits
 from evaluators.hog.syntax import Block
-from evaluators.hog.values import Value, show
+from evaluators.hog.text_forms import brief
+from evaluators.hog.values import Value
 
 STRING_GLOBALS = ("input", "output")
 """Globals that an evaluator always gets as strings. A program runs as well, but slower, when they are not."""
 
 HOST_RECURSION = 12_000
 """Frames of the host that 1000 calls within calls of Hog may take, callbacks of the library included."""
+
+MAX_UNCAUGHT = 500
+"""Characters of an error that nothing caught which its message shows."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -104,7 +108,7 @@ class Program:
         except HogRuntimeError as error:
             raise self._placed(error, error, context) from None
         except HogThrow as thrown:
-            uncaught = HogUncaught(f"Uncaught {show(thrown.error)[:500]}", thrown.error)
+            uncaught = HogUncaught(f"Uncaught {brief(thrown.error, MAX_UNCAUGHT)}", thrown.error)
             raise self._placed(uncaught, thrown, context) from None
         except RecursionError as error:
             raise self._placed(HogDepthExceeded("Calls or values are nested too deeply"), error, context) from None

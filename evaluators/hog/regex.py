@@ -13,6 +13,7 @@ from typing import Any
 from re2 import _re2
 
 from evaluators.hog.errors import HogRegexError
+from evaluators.hog.runtime import Context
 
 CACHED = 512
 """Patterns that stay compiled, of each kind."""
@@ -20,8 +21,17 @@ CACHED = 512
 MAX_PATTERN = 64 * 1024
 """Characters that a pattern may have."""
 
+LONG_TEXT = 2048
+"""Characters from which on a search is charged."""
+
+SECONDS_PER_INSTRUCTION = 3e-9
+"""About half of what RE2 takes for one byte and one instruction of the pattern's program when it has to give up
+its automaton, which a pattern such as `[01]*1[01]{900}` makes it do: its time is linear in the text all the same,
+but up to a thousand times that of an ordinary search."""
+
 _UNANCHORED = _re2.RE2.Anchor.UNANCHORED
 _NO_MATCH = (-1, -1)
+Test = Callable[[Context, str], bool]
 _MEMORY_BYTES = 4 * 1024 * 1024
 
 
@@ -49,27 +59,42 @@ def encode(text: str) -> bytes:
 
 
 @lru_cache(maxsize=CACHED)
-def searcher(pattern: str, ignore_case: bool = False, dot_nl: bool = False) -> Callable[[str], bool]:
+def searcher(pattern: str, ignore_case: bool = False, dot_nl: bool = False) -> Test:
     """Return a function that says whether the pattern is found anywhere in a text."""
-    match = compiled(pattern, ignore_case, False, dot_nl).Match
+    found = compiled(pattern, ignore_case, False, dot_nl)
+    match, size = found.Match, found.ProgramSize()
 
-    def test(text: str, match: Any = match, anchor: Any = _UNANCHORED, nothing: Any = _NO_MATCH) -> bool:
+    def test(
+        context: Context, text: str, match: Any = match, anchor: Any = _UNANCHORED, nothing: Any = _NO_MATCH
+    ) -> bool:
+        if len(text) > LONG_TEXT:
+            charge_search(context, text, size)
         data = text.encode("utf-8", "surrogatepass")
         return bool(match(anchor, data, 0, len(data))[0] != nothing)
 
     return test
 
 
-def extract(text: str, pattern: str) -> str:
+def charge_search(context: Context, text: str, size: int) -> None:
+    """Charge a search of a text by a program of `size` instructions before it begins."""
+    context.charge(len(text) if text.isascii() else 4 * len(text))
+    context.step(len(text) >> 8 if text.isascii() else len(text) >> 6)
+    context.foresee(len(text) * size * SECONDS_PER_INSTRUCTION)
+
+
+def extract(context: Context, text: str, pattern: str) -> str:
     """Return the first group of the first match, else the match, else `''`."""
+    found = compiled(pattern)
+    if len(text) > LONG_TEXT:
+        charge_search(context, text, found.ProgramSize())
     data = encode(text)
-    spans = compiled(pattern).Match(_UNANCHORED, data, 0, len(data))
+    spans = found.Match(_UNANCHORED, data, 0, len(data))
     start, end = spans[1] if len(spans) > 1 else spans[0]
     return data[start:end].decode("utf-8", "surrogatepass") if start >= 0 else ""
 
 
 @lru_cache(maxsize=CACHED)
-def liker(pattern: str, ignore_case: bool = False) -> Callable[[str], bool]:
+def liker(pattern: str, ignore_case: bool = False) -> Test:
     """Return a function that says whether a text is `like` the pattern.
 
     `%` is any text, `_` one character, and the pattern may begin anywhere: so a pattern without `_` asks for
@@ -81,11 +106,23 @@ def liker(pattern: str, ignore_case: bool = False) -> Callable[[str], bool]:
     if ignore_case:
         lowered = [piece.lower() for piece in pieces]
         by_regex = searcher(_like_regex(pattern), True, True)
-        return lambda text: _in_order(text.lower(), lowered) if text.isascii() else by_regex(text)
-    if len(pieces) == 1:
-        piece = pieces[0]
-        return lambda text: piece in text
-    return lambda text: _in_order(text, pieces)
+
+        def search_any_case(context: Context, text: str) -> bool:
+            if not text.isascii():
+                return by_regex(context, text)
+            if len(text) > LONG_TEXT:
+                context.charge(len(text))
+                context.step(len(text) >> 6)
+            return _in_order(text.lower(), lowered)
+
+        return search_any_case
+
+    def search(context: Context, text: str) -> bool:
+        if len(text) > LONG_TEXT:
+            context.step(len(text) >> 7)
+        return _in_order(text, pieces)
+
+    return search
 
 
 def _like_regex(pattern: str) -> str:

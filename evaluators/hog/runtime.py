@@ -32,6 +32,10 @@ LOOK_EVERY = 128
 BYTES_PER_STEP = 64
 """What one step may allocate without charging it."""
 
+SECONDS_PER_STEP = 0.5e-6
+"""About half of what one step takes at most: work that is charged before it is done does not begin when, by this
+measure, the time would be up before its end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -97,28 +101,37 @@ class Context:
     def step(self, count: int) -> None:
         """Charge steps: one for about every 64 bytes or 20 elements that a function works through.
 
-        Looks at the clock when it is due. HogStepsExceeded, HogTimeExceeded, HogMemoryExceeded.
+        Charged before a library function works through its arguments, so that no single call takes much longer
+        than the time that is left. HogStepsExceeded, HogTimeExceeded, HogMemoryExceeded.
         """
         self.steps += count
         if self.steps >= self._next_look:
-            self._look()
+            self._look(count)
 
-    def _look(self) -> None:
+    def _look(self, count: int) -> None:
         if self.steps > self.limits.steps:
             raise HogStepsExceeded(self.limits.steps)
-        self.check_time()
+        self.foresee(count * SECONDS_PER_STEP)
         self._next_look = self.steps + LOOK_EVERY
-        fresh = (self.steps - self._counted_steps) * BYTES_PER_STEP
+        # Steps that were charged in one go are of a library function, which charges its memory by itself.
+        fresh = min(self.steps - self._counted_steps, 2 * LOOK_EVERY) * BYTES_PER_STEP
         self._counted_steps = self.steps
-        self.charge(min(fresh, self.limits.memory_bytes))
+        self._charged += fresh
+        self._allocated += fresh
+        if self._allocated > self._census_at:
+            self._census(0)
+
+    def foresee(self, seconds: float) -> None:
+        """HogTimeExceeded if work that takes so long would not end within the wall-clock limit."""
+        if self._clock() + seconds > self._deadline:
+            raise HogTimeExceeded(self._time_limit_s, self.steps)
 
     def check_time(self) -> None:
         """HogTimeExceeded if the wall-clock limit has passed."""
-        if self._clock() > self._deadline:
-            raise HogTimeExceeded(self._time_limit_s, self.steps)
+        self.foresee(0.0)
 
     def charge(self, n_bytes: int) -> None:
-        """Charge memory that is about to be, or was just, allocated. HogMemoryExceeded if it is too much.
+        """Charge memory that is about to be allocated. HogMemoryExceeded if it is too much.
 
         What was freed since is found when the sum passes the limit: then all that is alive is measured.
         """
@@ -127,15 +140,15 @@ class Context:
         if self._allocated > self._census_at:
             self._census(n_bytes)
 
-    def _census(self, n_bytes: int) -> None:
+    def _census(self, coming_bytes: int) -> None:
         limit = self.limits.memory_bytes
-        if n_bytes > limit:
+        if coming_bytes > limit:
             raise HogMemoryExceeded(limit)
-        live = live_bytes(self.root, limit, self.check_time) + self._pinned
+        live = live_bytes(self.root, limit, self.check_time) + self._pinned + coming_bytes
         if live > limit:
             raise HogMemoryExceeded(limit)
         self._allocated = live
-        self._census_at = live + max(limit - live, limit // 4)
+        self._census_at = max(limit, live + limit // 4)
 
     def print_line(self, text: str) -> None:
         """Add one printed line. HogPrintExceeded when the total passes its limit."""

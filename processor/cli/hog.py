@@ -225,8 +225,8 @@ def _answer(
 ) -> dict[str, Any]:
     """Compile and run one program."""
     from evaluators.hog import HogFailure, compile_program
+    from evaluators.hog.copies import to_json
     from evaluators.hog.evaluator import verdict_of
-    from evaluators.hog.values import to_json
 
     try:
         done = compile_program(source).run(table, now=now, uuid_seed=seed, time_limit_s=limit_s)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from evaluators.hog.errors import HogTypeError
 from evaluators.hog.runtime import Context
-from evaluators.hog.values import HogError, HogFunction, Value, print_text, type_name
+from evaluators.hog.text_forms import print_text
+from evaluators.hog.values import HogFunction, Value, text_bytes, type_name
 
 FREE_CHARS = 256
 """Characters of a result that are not charged."""
+
+TEXT_SHIFT = 8
+"""As a power of two, the characters of ASCII that one step covers; of other text it covers a quarter of them."""
 
 CHARS_PER_STEP = 64
 ELEMENTS_PER_STEP = 20
@@ -62,9 +66,11 @@ def as_function(function: str, value: Value) -> HogFunction:
 
 
 def charge_text(ctx: Context, n_chars: int, *sources: str) -> None:
-    """Charge a text of `n_chars` that is about to be made of the characters of `sources`."""
+    """Charge a text of `n_chars` that is about to be made of the characters of `sources`, and the time for it."""
     if n_chars > FREE_CHARS:
-        ctx.charge(n_chars if all(source.isascii() for source in sources) else 4 * n_chars)
+        n_bytes = text_bytes(n_chars, *sources)
+        ctx.charge(n_bytes)
+        ctx.step(n_bytes >> TEXT_SHIFT)
 
 
 def charge_elements(ctx: Context, count: int, each_bytes: int = REFERENCE_BYTES) -> None:
@@ -79,45 +85,6 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def charge_output(ctx: Context, value: Value, indent: int = 0) -> None:
-    """Charge the text that a value becomes, before it is made.
-
-    A value that is reached along several ways is written several times: without this, thirty arrays that hold
-    each other twice would become a gigabyte.
-    """
-    path: set[int] = set()
-    stack: list[tuple[Value, bool]] = [(value, False)]
-    while stack:
-        item, leaving = stack.pop()
-        if leaving:
-            path.discard(id(item))
-            continue
-        if id(item) in path:
-            continue
-        members = list(item.values()) if type(item) is dict else item if type(item) in (list, tuple) else ()
-        size = 16 + len(members) * (4 + indent * (len(path) + 1))
-        if type(item) is dict:
-            size += sum(6 * len(key) for key in item if type(key) is str)
-        inner = []
-        for member in members:
-            if type(member) is str:
-                size += 6 * len(member) if not member.isascii() else 2 * len(member)
-            elif type(member) in (list, tuple, dict):
-                inner.append((member, False))
-        ctx.charge(size)
-        ctx.step(1 + len(members) // 8)
-        if inner:
-            path.add(id(item))
-            stack.append((item, True))
-            stack.extend(inner)
-
-
 def shown(ctx: Context, value: Value) -> str:
-    """Return a string raw and anything else in its print form, charged before it is made."""
-    if type(value) is str:
-        return value
-    if type(value) in (list, tuple, dict):
-        charge_output(ctx, value)
-    elif type(value) is HogError:
-        charge_output(ctx, [value.message, value.payload])
-    return print_text(value)
+    """Return a string raw and anything else in its print form, charged as it is made."""
+    return print_text(value, ctx)

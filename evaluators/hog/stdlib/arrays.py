@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from evaluators.hog.functions import Function
+from evaluators.hog.relations import compare, contains, found_at
 from evaluators.hog.runtime import Context
 from evaluators.hog.stdlib.arguments import (
     ELEMENT_BYTES,
@@ -16,9 +17,10 @@ from evaluators.hog.stdlib.arguments import (
     charge_text,
     shown,
 )
-from evaluators.hog.values import Value, compare, contains, same
+from evaluators.hog.values import Value
 
-_COMPARISONS_PER_STEP = 8
+_COMPARISONS_PER_STEP = 4
+_CHARS_PER_COMPARISON = 1024
 
 
 def keys(ctx: Context, value: Value) -> list[Value]:
@@ -49,25 +51,19 @@ def has(ctx: Context, array: Value, item: Value) -> bool:
     """Whether an element is the same as the item, without coercion; false if there is no array."""
     if type(array) is not list and type(array) is not tuple:
         return False
-    if len(array) > ELEMENTS_PER_STEP:
-        ctx.step(len(array) // ELEMENTS_PER_STEP)
-    if type(item) is str:
-        return item in array
-    return any(same(element, item) for element in array)
+    return found_at(ctx, item, array) >= 0
 
 
-def is_in(item: Value, container: Value) -> bool:
+def is_in(ctx: Context, item: Value, container: Value) -> bool:
     """Return what `item in container` gives; false if the container is null."""
-    return container is not None and contains(item, container)
+    return container is not None and contains(ctx, item, container)
 
 
 def index_of(ctx: Context, array: Value, item: Value) -> int:
     """Return the position of the first element that is the same as the item; 0 if there is none."""
     if type(array) is not list and type(array) is not tuple:
         return 0
-    if len(array) > ELEMENTS_PER_STEP:
-        ctx.step(len(array) // ELEMENTS_PER_STEP)
-    return next((at for at, element in enumerate(array, 1) if same(element, item)), 0)
+    return found_at(ctx, item, array) + 1
 
 
 def array_push_back(ctx: Context, array: Value, item: Value) -> list[Value]:
@@ -119,18 +115,21 @@ def _sorted(ctx: Context, array: Value, *, descending: bool) -> list[Value]:
     """Sort by `<`. HogTypeError if two elements cannot be compared."""
     elements = _elements(ctx, array)
     kinds = set(map(type, elements))
+    comparisons = len(elements) * len(elements).bit_length()
     if kinds <= {str}:
-        ctx.step(len(elements) // _COMPARISONS_PER_STEP)
+        each = 1 + max(map(len, elements), default=0) // _CHARS_PER_COMPARISON
+        ctx.step(comparisons * each // _COMPARISONS_PER_STEP)
         return sorted(elements, reverse=descending)
+    charge_elements(ctx, len(elements), 3 * ELEMENT_BYTES)
     ordered = [element for element in elements if element is not None and element == element]
     rest = [element for element in elements if element is None or element != element]
     if kinds <= {int, float, type(None)}:
-        ctx.step(len(elements) // _COMPARISONS_PER_STEP)
+        ctx.step(comparisons // _COMPARISONS_PER_STEP)
         return sorted(ordered, reverse=descending) + rest
 
     def order(left: Value, right: Value) -> int:
         ctx.step(1)
-        return compare(left, right) or 0
+        return compare(ctx, left, right) or 0
 
     return sorted(ordered, key=cmp_to_key(order), reverse=descending) + rest
 
@@ -209,7 +208,7 @@ FUNCTIONS = {
     "keys": Function(keys, 1, 1, needs_context=True),
     "values": Function(values, 1, 1, needs_context=True),
     "has": Function(has, 2, 2, needs_context=True),
-    "in": Function(is_in, 2, 2),
+    "in": Function(is_in, 2, 2, needs_context=True),
     "indexOf": Function(index_of, 2, 2, needs_context=True),
     "arrayPushBack": Function(array_push_back, 2, 2, needs_context=True),
     "arrayPushFront": Function(array_push_front, 2, 2, needs_context=True),

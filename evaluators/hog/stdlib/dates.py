@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from evaluators.hog.date_text import read_text
 from evaluators.hog.errors import HogInputError
 from evaluators.hog.functions import Function
 from evaluators.hog.runtime import Context
@@ -24,7 +25,6 @@ from evaluators.hog.stdlib.moments import (
     moment,
     read_moment,
     read_number,
-    read_text,
     zone,
 )
 from evaluators.hog.values import HogDate, HogDateTime, HogInterval, Value
@@ -125,7 +125,7 @@ def to_time_zone(value: Value, zone_name: Value) -> HogDateTime | None:
 
 def _unit(function: str, value: Value) -> str:
     """Return the unit's name in small letters, singular. HogInputError if it is none."""
-    name = as_text(function, "the unit", value).lower()
+    name = as_text(function, "the unit", value)[:40].lower()
     singular = name.removesuffix("s")
     if singular in _SPANS_S or singular in _DAYS or singular in _MONTHS:
         return singular

@@ -12,6 +12,7 @@ import math
 import msgspec
 import orjson
 
+from evaluators.hog.copies import to_json
 from evaluators.hog.errors import HogInputError, HogJSONError, HogKeyError
 from evaluators.hog.functions import Function
 from evaluators.hog.runtime import Context
@@ -20,12 +21,12 @@ from evaluators.hog.stdlib.arguments import (
     FREE_CHARS,
     as_integer,
     as_text,
-    charge_output,
     charge_text,
     shown,
 )
 from evaluators.hog.stdlib.conversion import to_float, to_int
-from evaluators.hog.values import MAX_DIGITS, Value, print_text, to_json
+from evaluators.hog.text_forms import integer_text
+from evaluators.hog.values import MAX_DIGITS, Value
 
 _SAFE_CONTAINERS = 400
 """With at most so many brackets a document cannot be nested too deeply for any decoder."""
@@ -68,7 +69,7 @@ def _charge_document(ctx: Context, text: str) -> int:
     arrays, objects = text.count("["), text.count("{")
     members = text.count(",")
     ctx.charge(len(text) + arrays * _ARRAY_BYTES + objects * _OBJECT_BYTES + members * _MEMBER_BYTES)
-    ctx.step(len(text) // (4 * CHARS_PER_STEP))
+    ctx.step(len(text) // CHARS_PER_STEP)
     return arrays + objects
 
 
@@ -102,12 +103,40 @@ def json_stringify(ctx: Context, value: Value, indent: Value = None) -> str:
     width = min(max(width, 0), 10)
     if type(value) is str or type(value) is int or value is None or type(value) is bool:
         charge_text(ctx, 6 * len(value) if type(value) is str else 0)
-        return print_text(value) if type(value) is int else json.dumps(value)
-    charge_output(ctx, value, width)
+        return integer_text(value) if type(value) is int else json.dumps(value)
+    plain = to_json(value, ctx)
+    if type(plain) is dict or type(plain) is list:
+        ctx.charge(_written_bytes(ctx, plain, width))
     try:
-        return json.dumps(to_json(value), indent=width or None)
+        return json.dumps(plain, indent=width or None)
     except ValueError:  # to_json leaves nothing else that the encoder refuses
         raise HogInputError(f"jsonStringify got an integer of more than {MAX_DIGITS} digits") from None
+
+
+def _written_bytes(ctx: Context, plain: Value, width: int) -> int:
+    """Return about how long the JSON of a plain value is at most."""
+    total, level, depth = 0, [plain], 1
+    while level:
+        below: list[Value] = []
+        for item in level:
+            members = item.values() if type(item) is dict else item
+            ctx.step(1 + len(members))
+            total += (len(members) + 1) * (2 + (1 + width * depth if width else 0))
+            if type(item) is dict:
+                total += sum(map(_leaf_bytes, item))
+            for member in members:
+                if type(member) is dict or type(member) is list:
+                    below.append(member)
+                else:
+                    total += _leaf_bytes(member)
+        level, depth = below, depth + 1
+    return total
+
+
+def _leaf_bytes(leaf: Value) -> int:
+    if type(leaf) is str:
+        return 2 + (2 * len(leaf) if leaf.isascii() else 6 * len(leaf))
+    return leaf.bit_length() // 3 + 2 if type(leaf) is int else 24
 
 
 # --------------------------------------------------------------------------------------------- along a path

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from evaluators.hog import operations
 from evaluators.hog.errors import HogTypeError
 from evaluators.hog.functions import Function
+from evaluators.hog.relations import compare, equal
 from evaluators.hog.runtime import Context
 from evaluators.hog.stdlib.arguments import as_integer, as_number
-from evaluators.hog.values import Value, compare, equal
+from evaluators.hog.values import Value
 
 _MOST_PLACES = 330
 """Decimal places beyond which no float differs from another."""
@@ -20,8 +23,17 @@ def round_to(value: Value, places: Value = None) -> int | float:
     number = as_number("round", value)
     if places is not None:
         digits = max(-_MOST_PLACES, min(as_integer("round", "the number of decimals", places), _MOST_PLACES))
-        return round(number, digits) if math.isfinite(_as_float(number)) else number
+        return _fitting(round, number, digits) if math.isfinite(_as_float(number)) else number
     return number if type(number) is int else round(number) if math.isfinite(number) else number
+
+
+def _fitting(function: Callable[[Any, int], Any], number: int | float, digits: int) -> int | float:
+    """Call a function of the host. HogTypeError if no float is as large as its result."""
+    try:
+        result: int | float = function(number, digits)
+    except OverflowError:
+        raise HogTypeError("Number is too large") from None
+    return result
 
 
 def _as_float(number: int | float) -> float:
@@ -38,6 +50,10 @@ def floor(value: Value, places: Value = None) -> int | float:
     digits = max(-_MOST_PLACES, min(as_integer("floor", "the number of decimals", places), _MOST_PLACES))
     if type(number) is int:
         return number if digits >= 0 else number // 10**-digits * 10**-digits
+    return _fitting(_floor_float, number, digits)
+
+
+def _floor_float(number: float, digits: int) -> float:
     rounded = round(number, digits)
     return rounded if rounded <= number else round(rounded - 10.0**-digits, digits)
 
@@ -53,15 +69,15 @@ def absolute(value: Value) -> int | float:
     return abs(as_number("abs", value))
 
 
-def min2(left: Value, right: Value) -> Value:
+def min2(ctx: Context, left: Value, right: Value) -> Value:
     """Return the lesser of two values; null if either is null."""
-    order = compare(left, right)
+    order = compare(ctx, left, right)
     return _unordered(left, right) if order is None else left if order < 0 else right
 
 
-def max2(left: Value, right: Value) -> Value:
+def max2(ctx: Context, left: Value, right: Value) -> Value:
     """Return the greater of two values; null if either is null."""
-    order = compare(left, right)
+    order = compare(ctx, left, right)
     return _unordered(left, right) if order is None else left if order > 0 else right
 
 
@@ -80,32 +96,32 @@ def minus(left: Value, right: Value) -> Value:
     return operations.subtract(right, left)
 
 
-def not_equals(left: Value, right: Value) -> bool:
+def not_equals(ctx: Context, left: Value, right: Value) -> bool:
     """Whether `left != right`."""
-    return not equal(left, right)
+    return not equal(ctx, left, right)
 
 
-def greater(left: Value, right: Value) -> bool:
+def greater(ctx: Context, left: Value, right: Value) -> bool:
     """Whether `left > right`; false if either is null."""
-    order = compare(left, right)
+    order = compare(ctx, left, right)
     return order is not None and order > 0
 
 
-def greater_or_equals(left: Value, right: Value) -> bool:
+def greater_or_equals(ctx: Context, left: Value, right: Value) -> bool:
     """Whether `left >= right`; false if either is null."""
-    order = compare(left, right)
+    order = compare(ctx, left, right)
     return order is not None and order >= 0
 
 
-def less(left: Value, right: Value) -> bool:
+def less(ctx: Context, left: Value, right: Value) -> bool:
     """Whether `left < right`; false if either is null."""
-    order = compare(left, right)
+    order = compare(ctx, left, right)
     return order is not None and order < 0
 
 
-def less_or_equals(left: Value, right: Value) -> bool:
+def less_or_equals(ctx: Context, left: Value, right: Value) -> bool:
     """Whether `left <= right`; false if either is null."""
-    order = compare(left, right)
+    order = compare(ctx, left, right)
     return order is not None and order <= 0
 
 
@@ -144,16 +160,16 @@ FUNCTIONS = {
     "floor": Function(floor, 1, 2, cheap=True),
     "ceil": Function(ceil, 1, 1, cheap=True),
     "abs": Function(absolute, 1, 1, cheap=True),
-    "min2": Function(min2, 2, 2),
-    "max2": Function(max2, 2, 2),
+    "min2": Function(min2, 2, 2, needs_context=True),
+    "max2": Function(max2, 2, 2, needs_context=True),
     "plus": Function(plus, 2, 2, needs_context=True),
     "minus": Function(minus, 2, 2, cheap=True),
-    "equals": Function(equal, 2, 2),
-    "notEquals": Function(not_equals, 2, 2),
-    "greater": Function(greater, 2, 2),
-    "greaterOrEquals": Function(greater_or_equals, 2, 2),
-    "less": Function(less, 2, 2),
-    "lessOrEquals": Function(less_or_equals, 2, 2),
+    "equals": Function(equal, 2, 2, needs_context=True),
+    "notEquals": Function(not_equals, 2, 2, needs_context=True),
+    "greater": Function(greater, 2, 2, needs_context=True),
+    "greaterOrEquals": Function(greater_or_equals, 2, 2, needs_context=True),
+    "less": Function(less, 2, 2, needs_context=True),
+    "lessOrEquals": Function(less_or_equals, 2, 2, needs_context=True),
     "not": Function(negate, 1, 1, cheap=True),
     "and": Function(all_true, 1, None, cheap=True),
     "or": Function(any_true, 1, None, cheap=True),

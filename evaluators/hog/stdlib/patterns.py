@@ -6,15 +6,13 @@ from evaluators.hog import operations
 from evaluators.hog.functions import Function
 from evaluators.hog.regex import extract
 from evaluators.hog.runtime import Context
-from evaluators.hog.stdlib.arguments import CHARS_PER_STEP, FREE_CHARS, as_text
+from evaluators.hog.stdlib.arguments import as_text
 from evaluators.hog.values import Value
 
 
 def match(ctx: Context, value: Value, pattern: Value) -> bool:
     """Return what `value =~ pattern` gives: false if either is null or empty."""
-    if type(value) is str and len(value) > FREE_CHARS:
-        ctx.step(len(value) // CHARS_PER_STEP)
-    return operations.regex(pattern, value)
+    return operations.regex(ctx, pattern, value)
 
 
 def extract_regex(ctx: Context, value: Value, pattern: Value) -> str:
@@ -22,36 +20,34 @@ def extract_regex(ctx: Context, value: Value, pattern: Value) -> str:
     if value is None or pattern is None:
         return ""
     haystack = as_text("extractRegex", "the text", value)
-    if len(haystack) > FREE_CHARS:
-        ctx.step(len(haystack) // CHARS_PER_STEP)
-    return extract(haystack, as_text("extractRegex", "the pattern", pattern))
+    return extract(ctx, haystack, as_text("extractRegex", "the pattern", pattern))
 
 
-def like(value: Value, pattern: Value) -> bool:
+def like(ctx: Context, value: Value, pattern: Value) -> bool:
     """Return what `value like pattern` gives."""
-    return operations.like(pattern, value)
+    return operations.like(ctx, pattern, value)
 
 
-def ilike(value: Value, pattern: Value) -> bool:
+def ilike(ctx: Context, value: Value, pattern: Value) -> bool:
     """Return what `value ilike pattern` gives."""
-    return operations.ilike(pattern, value)
+    return operations.ilike(ctx, pattern, value)
 
 
-def not_like(value: Value, pattern: Value) -> bool:
+def not_like(ctx: Context, value: Value, pattern: Value) -> bool:
     """Return what `value not like pattern` gives."""
-    return not operations.like(pattern, value)
+    return not operations.like(ctx, pattern, value)
 
 
-def not_ilike(value: Value, pattern: Value) -> bool:
+def not_ilike(ctx: Context, value: Value, pattern: Value) -> bool:
     """Return what `value not ilike pattern` gives."""
-    return not operations.ilike(pattern, value)
+    return not operations.ilike(ctx, pattern, value)
 
 
 FUNCTIONS = {
     "match": Function(match, 2, 2, needs_context=True),
     "extractRegex": Function(extract_regex, 2, 2, needs_context=True),
-    "like": Function(like, 2, 2),
-    "ilike": Function(ilike, 2, 2),
-    "notLike": Function(not_like, 2, 2),
-    "notILike": Function(not_ilike, 2, 2),
+    "like": Function(like, 2, 2, needs_context=True),
+    "ilike": Function(ilike, 2, 2, needs_context=True),
+    "notLike": Function(not_like, 2, 2, needs_context=True),
+    "notILike": Function(not_ilike, 2, 2, needs_context=True),
 }

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evaluators.hog import syntax as s
-from evaluators.hog.values import show
+from evaluators.hog.text_forms import show
+from evaluators.hog.values import Allowance
 
 
 class NaiveError(Exception):
@@ -180,7 +181,7 @@ class Naive:
     def call(self, node: s.Call, frame: Frame) -> Any:
         if isinstance(node.callee, s.Name) and node.callee.name == "print":
             values = [self.value(argument, frame) for argument in node.args]
-            self.prints.append(" ".join(v if isinstance(v, str) else show(v) for v in values))
+            self.prints.append(" ".join(v if isinstance(v, str) else show(v, Allowance()) for v in values))
             return None
         args = [self.value(argument, frame) for argument in node.args]
         closure = self.value(node.callee, frame)
@@ -197,7 +198,7 @@ class Naive:
         return None
 
     def text(self, value: Any) -> str:
-        return "" if value is None else value if isinstance(value, str) else show(value)
+        return "" if value is None else value if isinstance(value, str) else show(value, Allowance())
 
     def get(self, container: Any, key: Any) -> Any:
         if container is None:

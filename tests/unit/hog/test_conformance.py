@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from evaluators.hog import HogFailure, compile_program
-from evaluators.hog.values import to_json
+from evaluators.hog.copies import to_json
 
 DATA = Path(__file__).parent / "data"
 

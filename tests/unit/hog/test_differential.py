@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evaluators.hog import HogFailure, Limits, compile_program
+from evaluators.hog.copies import to_json
 from evaluators.hog.parser import parse
-from evaluators.hog.values import to_json
 from tests.unit.hog.naive import Naive, NaiveError, NaiveThrow
 
 LIMITS = Limits(steps=100_000, time_s=5.0)

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evaluators.hog import HogFailure, Limits, compile_program
+from evaluators.hog.copies import to_json
 from evaluators.hog.functions import library
-from evaluators.hog.values import to_json
 
 LIMITS = Limits(steps=50_000, time_s=1.0, memory_bytes=8 * 1024 * 1024)
 CASES = json.loads((Path(__file__).parent / "data" / "operators.json").read_text())

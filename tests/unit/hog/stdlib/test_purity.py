@@ -8,9 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from evaluators.hog import stdlib
+from evaluators.hog import date_text, stdlib
 from evaluators.hog.errors import HogInputError
-from evaluators.hog.stdlib import moments
 from tests.unit.hog.stdlib.calls import call
 
 FOLDER = Path(stdlib.__file__).parent
@@ -49,7 +48,7 @@ def test_a_time_zone_s_name_never_becomes_a_path(name: str, monkeypatch: pytest.
     def opened(key: str) -> NoReturn:
         raise AssertionError(f"{key} was looked up")
 
-    monkeypatch.setattr(moments, "ZoneInfo", opened)
+    monkeypatch.setattr(date_text, "ZoneInfo", opened)
     with pytest.raises(HogInputError, match="Unknown time zone"):
         call("now", name)
 
