@@ -84,7 +84,9 @@ class TestHog:
         ("change", "attr"),
         [
             ({"source": "return ("}, "source"),
-            ({"source": "return nothing_of_the_kind"}, "source"), ({"source": ""}, "source"), ({"sample_count": 0}, "sample_count"),
+            ({"source": "return nothing_of_the_kind"}, "source"),
+            ({"source": ""}, "source"),
+            ({"sample_count": 0}, "sample_count"),
             ({"sample_count": 11}, "sample_count"), ({"conditions": [{"id": 1}]}, "conditions"), ({"x": 1}, "x"),
         ],
     )  # fmt: skip
