@@ -13,7 +13,6 @@ work only ever takes time away. CPU time is of all threads, merges of the engine
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import random
@@ -33,6 +32,7 @@ from config.clickhouse import connect, migrate
 from config.clickhouse.results import count_copies
 from processor.dead_letters import RatioGuard
 from processor.deadline import Deadline
+from processor.garbage import tune_collector
 from processor.ledger import Span
 from processor.metrics import Metrics
 from processor.sink import SinkWorker
@@ -144,8 +144,8 @@ def measure(work: Callable[[], None]) -> Turn:
 def run(rows: int, rounds: int) -> dict[str, Any]:
     """Return rows, size, and the turns of both contestants."""
     messages = result_messages(rows)
-    # The messages stand for what the consumer would hand over bit by bit; they are not the sink's garbage.
-    gc.freeze()
+    # As every role's process does; the messages, which a consumer hands over bit by bit, are not the sink's garbage.
+    tune_collector()
     ready = [list(zip(*map(RESULTS.decode, messages[n : n + BATCH]), strict=True)) for n in range(0, rows, BATCH)]
     turns: dict[str, list[Turn]] = {"bare insert": [], "sink": []}
     with tempfile.TemporaryDirectory(prefix="gavel-bench-") as directory:

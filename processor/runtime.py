@@ -17,6 +17,7 @@ from config.snapshot import SnapshotPoller
 from config.store.changes import read_changes
 from config.store.engine import Database
 from processor.backfill import BackfillRunner
+from processor.garbage import tune_collector
 from processor.health import HealthServer
 from processor.kafka import EmbeddedBroker, KafkaClients, ensure_topics
 from processor.metrics import Metrics
@@ -88,6 +89,7 @@ class Runtime:
             Exception: a role could not be built; what was started is stopped again.
         """
         (Path(self._settings.data_dir)).mkdir(parents=True, exist_ok=True)
+        tune_collector()
         http = self._settings.http
         self.health = HealthServer(
             http.host, http.port, live=self._live, ready=self._ready, registry=self._metrics.registry

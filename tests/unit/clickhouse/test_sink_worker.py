@@ -358,6 +358,26 @@ def test_a_redelivered_result_changes_nothing_even_if_it_reads_otherwise(dsn: st
     assert summarise(client, Selection(team_id=1)) == summary
 
 
+def test_copies_of_a_result_within_one_batch_are_one_row_to_readers(dsn: str, client: Client) -> None:
+    """The insert keeps both for speed; the oldest record wins before any merge and after it, rollup included."""
+    records = [
+        Record(result_row(1, evaluation_result=n == 5), at=n, time_ms=1_780_000_000_000 + (n - 5) ** 2)
+        for n in range(10)
+    ]
+    with sink(dsn) as worker:
+        until(worker.ready)
+        worker.submit(spans := [span_of(records)])
+        finish(worker, spans)
+    summary = summarise(client, Selection(team_id=1))
+    assert (summary.runs, summary.passed, summary.failed) == (1, 1, 0)
+    assert (count_copies(client).ids, count_copies(client).visible) == (1, 1)
+    client.command("OPTIMIZE TABLE evaluation_results FINAL")
+    assert count_copies(client) == Copies(1, 1, 1)
+    assert summarise(client, Selection(team_id=1)) == summary
+    rolled_up = client.query("SELECT uniqMerge(results) FROM evaluation_outcomes_hourly").result_rows
+    assert rolled_up == [(1,)]
+
+
 def test_rows_of_two_hundred_months_are_one_batch(dsn: str, client: Client) -> None:
     """Made-up times must not make ClickHouse refuse a whole batch for its number of partitions."""
     records = [
