@@ -61,7 +61,7 @@ class PassRule:
     Attributes:
         true_is_failure: polarity of boolean verdicts.
         operator, threshold: passing rule of numeric verdicts; without one they neither pass nor fail.
-        categories: passing rule of categorical verdicts: any of them passes.
+        categories: passing rule of categorical verdicts: all that were chosen are among them.
     """
 
     true_is_failure: bool = False
@@ -84,7 +84,7 @@ class PassRule:
             where.values["categories"] = list(self.categories)
             cases.append(
                 "outcome = 'scored' AND result_type = 'categorical', "
-                "toNullable(hasAny(categorical_result, {categories:Array(String)}))"
+                "toNullable(hasAll({categories:Array(String)}, categorical_result))"
             )
         return f"multiIf({', '.join(cases)}, NULL)"
 

@@ -100,7 +100,7 @@ def test_numeric_verdicts_pass_by_their_rule_or_are_just_scored(client: Client) 
     assert (at_most.passed, at_most.failed) == (1, 9)
 
 
-def test_categorical_verdicts_pass_by_any_of_their_categories(client: Client) -> None:
+def test_categorical_verdicts_pass_if_all_their_categories_do(client: Client) -> None:
     kinds = [["good"], ["bad", "good"], ["bad"], ["o'dd"]]
     store(
         client,
@@ -112,7 +112,7 @@ def test_categorical_verdicts_pass_by_any_of_their_categories(client: Client) ->
         ),
     )
     found = summarise(client, TEAM, PassRule(categories=["good", "o'dd"]))
-    assert (found.passed, found.failed) == (3, 1)
+    assert (found.passed, found.failed) == (2, 2)
     assert {r.verdict for r in find_results(client, TEAM)} == {"scored"}
 
 
