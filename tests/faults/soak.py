@@ -179,9 +179,16 @@ class Soak:
         return f"kill -9 ClickHouse, down for {seconds:.0f} s"
 
     def _provider_fails(self) -> str:
-        action, times = self._random.choice(PROVIDER_FAULTS), self._random.randint(1, 30)
-        self._provider.script({"action": action, "times": times})
-        return f"provider: {action.replace('_', ' ')}, {times} calls"
+        action = self._random.choice(PROVIDER_FAULTS)
+        self._provider.script({"action": action})
+        seconds = self._pause(1.0, 8.0)
+        self._heal_the_provider()
+        return f"provider: {action.replace('_', ' ')}, for {seconds:.0f} s"
+
+    def _heal_the_provider(self) -> None:
+        self.ledger.provider_calls += self._provider.stats()["received"]
+        self._provider.reset()
+        self._provider.settings(latency_s=0.05, jitter_s=0.1)
 
     def _store_is_down(self) -> str:
         self._store.refuse()
@@ -224,7 +231,7 @@ class Soak:
         self._gavel.stop()
         ended = Counter(f"{name.partition('-')[0]}: exit code {code}" for name, code in self._gavel.exits())
         self.ledger.processes_ended = dict(sorted(ended.items()))
-        self.ledger.provider_calls = self._provider.stats()["received"]
+        self._heal_the_provider()
         return self.ledger
 
     def _send(self) -> None:

@@ -53,15 +53,17 @@ def test_clickhouse_is_down_and_evaluation_goes_on(gavel: Pipeline) -> None:
 def test_the_provider_refuses_hangs_cuts_and_talks_nonsense(gavel: Pipeline, stand_in_server: StandInServer) -> None:
     """One verdict or skip for each run, whatever the provider does meanwhile."""
     stand_in_server.script(
-        {"action": {"do": "rate_limited", "retry_after": "1"}, "times": 4},
-        {"action": "server_error", "times": 8},
-        {"action": "hang", "times": 3},
-        {"action": "cut", "times": 4},
-        *({"action": action, "times": 2} for action in NONSENSE),
+        {"action": {"do": "rate_limited", "retry_after": "1"}, "times": 2},
+        {"action": "normal", "times": 2},
+        {"action": "hang", "times": 2},
+        {"action": "cut", "times": 2},
+        *({"action": action, "times": 1} for action in NONSENSE),
+        {"action": "server_error"},  # until it is well again: the breaker opens, and runs are parked
     )
     gavel.send(160, over_s=2.0)
+    gavel.wait(lambda: stand_in_server.stats()["statuses"].get("500", 0) >= 6, "an outage")
+    stand_in_server.reset()
     gavel.check()
-    assert stand_in_server.stats()["received"] > 30
 
 
 @pytest.fixture
