@@ -15,8 +15,7 @@ import structlog
 
 from conditions import EventRow, RowError, decode_row
 from config.snapshot import CompiledEvaluation, Snapshot
-from evaluators.generation import Generation
-from evaluators.hog import HogTimeExceeded
+from evaluators.hog import GenerationGlobals, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
 from processor.dead_letters import RatioGuard, Reason, dead_letter
 from processor.events.generation import GENERATION_EVENT, to_generation
@@ -182,6 +181,7 @@ class EventMatcher:
             self.counts["not_made", "judge_call"] += len(matched)
             return
         started_at = self._now().isoformat(timespec="microseconds")
+        shared = GenerationGlobals(generation)
         for evaluation, condition_id in matched:
             definition = evaluation.definition
             evaluation_id = str(definition.id)
@@ -197,7 +197,7 @@ class EventMatcher:
             if evaluation.hog is None:
                 self._hand_on(task, message, outputs)
             else:
-                self._run_hog(evaluation, task, row, generation, message, outputs)
+                self._run_hog(evaluation, task, row, shared, message, outputs)
 
     def _hand_on(self, task: Task, message: Any, outputs: list[Output]) -> None:
         runtime = "hog" if task.run_key.startswith("llma-hog") else "llm_judge"
@@ -209,14 +209,16 @@ class EventMatcher:
         evaluation: CompiledEvaluation,
         task: Task,
         row: EventRow,
-        generation: Generation,
+        shared: GenerationGlobals,
         message: Any,
         outputs: list[Output],
     ) -> None:
+        """Run an evaluator in line. `shared`: the event's globals, one for all of its evaluators."""
+        generation = shared.generation
         assert evaluation.hog is not None  # noqa: S101  # narrows the type; `runs` looked
         started = perf_counter()
         try:
-            outcome = evaluation.hog.evaluate(generation, time_limit_s=self._hog_time_limit_s)
+            outcome = evaluation.hog.evaluate(generation, time_limit_s=self._hog_time_limit_s, shared=shared)
         except HogTimeExceeded:
             self._hand_on(task, message, outputs)
             return

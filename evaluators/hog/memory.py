@@ -81,7 +81,7 @@ def _measure(queue: list[Any], limit_bytes: int, check_time: Callable[[], None])
             total += _SMALL_TEXT_BYTES
         elif kind in _REACHES and id(item) not in seen:
             seen.add(id(item))
-            total += sys.getsizeof(item) + (0 if kind is str else _CONTAINER_BYTES)
+            total += sys.getsizeof(item) + _OVERHEAD_BYTES.get(kind, _CONTAINER_BYTES)
             _REACHES[kind](item, queue)
     return total
 
@@ -127,3 +127,5 @@ _REACHES: dict[type, Callable[[Any, list[Any]], None]] = {
     HogError: _error,
     type(_nothing): _captured,
 }
+_OVERHEAD_BYTES: dict[type, int] = {str: 0, bytes: 0, HogFunction: 640}
+"""Instead of `_CONTAINER_BYTES`. A function has one of the host with it, with cells and tables of defaults."""

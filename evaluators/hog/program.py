@@ -42,6 +42,9 @@ MAX_UNCAUGHT = 500
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+EXPRESSION_LIMITS = Limits(steps=100_000, time_s=0.005, memory_bytes=8 * 1024 * 1024, depth=100, print_bytes=1024)
+"""What the expression of a condition may use."""
+
 Main = Callable[[Mapping[str, Any], Context, Callable[[str], Any]], Value]
 """The emitted function of a program."""
 
@@ -173,10 +176,15 @@ def compile_value(source: str, *, known_globals: Collection[str] | None = None) 
 
 
 def compile_expression(source: str) -> Callable[[Mapping[str, object]], object]:
-    """Compile an expression, for conditions: returns a function from globals to the value."""
+    """Compile an expression, for conditions: returns a function from globals to the value.
+
+    A condition is evaluated for every event of its team, in line with all others, so that its limits
+    (`EXPRESSION_LIMITS`) are narrow: 5 ms, 100 000 steps, 8 MiB of values, 100 calls within calls. What passes
+    one raises a HogLimitExceeded, as any run does.
+    """
     program = compile_value(source)
 
     def evaluate(table: Mapping[str, object]) -> object:
-        return program.run(table).value
+        return program.run(table, limits=EXPRESSION_LIMITS).value
 
     return evaluate

@@ -15,7 +15,6 @@ from evaluators.hog.runtime import Context
 from evaluators.hog.stdlib.arguments import as_text, charge_text, utf8
 from evaluators.hog.values import Value
 
-_URL_SAFE = str.maketrans("-_", "+/")
 _BROKEN_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -47,9 +46,10 @@ def try_base64_decode(ctx: Context, value: Value) -> str | None:
 
 def _from_base64(ctx: Context, value: str) -> str | None:
     charge_text(ctx, len(value), value)
-    compact = "".join(value.split()).translate(_URL_SAFE).rstrip("=")
-    if not compact.isascii():
+    ctx.step(len(value) >> 6)
+    if not value.isascii():
         return None
+    compact = "".join(value.split()).replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):
@@ -62,6 +62,7 @@ def encode_url_component(ctx: Context, value: Value) -> str | None:
         return None
     raw = utf8(as_text("encodeURLComponent", "its argument", value))
     charge_text(ctx, 3 * len(raw))
+    ctx.step(len(raw) >> 5)
     return quote(raw, safe="")
 
 
