@@ -10,7 +10,8 @@ import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from processor.deadline import Deadline
 from processor.ledger import Output, Span, TopicAndPartition
@@ -19,7 +20,21 @@ from processor.worker import Control, Worker
 Handle = Callable[[Any], Awaitable[list[Output]]]
 """Takes one Kafka message, returns what it gives. Anything it raises ends the process without a commit."""
 
-Admit = Callable[[TopicAndPartition, list[Any], Control], list[Any]]
+
+class Turns(Protocol):
+    """Decides which records are taken up now. All methods are called by the polling thread."""
+
+    def admit(self, source: TopicAndPartition, messages: list[Any], control: Control) -> list[Any]:
+        """See `Worker.admit`."""
+
+    def take(self, source: TopicAndPartition, message: Any) -> Output | None:
+        """Take a record in hand, or return the record that makes it wait elsewhere."""
+
+    def give_back(self, messages: Iterable[Any]) -> None:
+        """Note that records which were taken in hand are done with, or dropped."""
+
+    def wake(self, control: Control) -> None:
+        """Let be read again what was given back and can be taken now."""
 
 
 class JudgeWorker(Worker):
@@ -28,7 +43,7 @@ class JudgeWorker(Worker):
     Args:
         handle: called on the event loop's thread.
         ready: whether work can be done (definitions are loaded).
-        admit: gives records back that are not due yet.
+        turns: says what is taken up when; everything at once if None.
         background: run on the loop beside the records, for as long as the worker lives; what it raises ends
             the process.
         shutdown: awaited on the loop when the worker closes.
@@ -41,16 +56,16 @@ class JudgeWorker(Worker):
         handle: Handle,
         *,
         ready: Callable[[], bool],
-        admit: Admit | None = None,
+        turns: Turns | None = None,
         background: Callable[[], Coroutine[Any, Any, None]] | None = None,
         shutdown: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._handle = handle
         self._is_ready = ready
-        self._admit = admit
+        self._turns = turns
         self._shutdown = shutdown
         self._finished: queue.SimpleQueue[tuple[Span, list[Output] | BaseException]] = queue.SimpleQueue()
-        self._running: dict[Span, asyncio.Task[None]] = {}
+        self._running: dict[Span, asyncio.Task[list[Output]]] = {}
         self._submitted = 0
         self._collected = 0
         self._control: Control | None = None
@@ -67,32 +82,38 @@ class JudgeWorker(Worker):
     def admit(self, source: TopicAndPartition, messages: list[Any], control: Control) -> list[Any]:
         """See `Worker.admit`."""
         self._control = control
-        return messages if self._admit is None else self._admit(source, messages, control)
+        return messages if self._turns is None else self._turns.admit(source, messages, control)
 
     def wake(self) -> None:
         """Let records that were given back be looked at again now. Safe from any thread."""
         self._wake.set()
 
     def submit(self, spans: list[Span]) -> None:
-        """Start a coroutine for each span (of one record)."""
+        """Start a coroutine for each span (of one record) whose turn it is."""
         self._submitted += len(spans)
-        self._loop.call_soon_threadsafe(self._start, spans)
+        taken = []
+        for span in spans:
+            elsewhere = None if self._turns is None else self._turns.take(span.source, span.messages[0])
+            if elsewhere is None:
+                taken.append(span)
+            else:
+                self._finished.put((span, [elsewhere]))
+        if taken:
+            self._loop.call_soon_threadsafe(self._start, taken)
 
     def _start(self, spans: list[Span]) -> None:
         for span in spans:
-            self._running[span] = self._loop.create_task(self._run(span, span.messages[0]))
+            task = self._running[span] = self._loop.create_task(self._run(span.messages[0]))
+            task.add_done_callback(partial(self._ended, span))
 
-    async def _run(self, span: Span, message: Any) -> None:
-        try:
-            outputs = await self._handle(message)
-        except BaseException as error:
-            self._finished.put((span, error))
-            if isinstance(error, asyncio.CancelledError):
-                raise
-        else:
-            self._finished.put((span, outputs))
-        finally:
-            self._running.pop(span, None)
+    async def _run(self, message: Any) -> list[Output]:
+        return await self._handle(message)
+
+    def _ended(self, span: Span, task: asyncio.Task[list[Output]]) -> None:
+        """Hand over how a span ended: also one that was cancelled before it began."""
+        self._running.pop(span, None)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._finished.put((span, task.result() if error is None else error))
 
     def collect(self) -> Iterable[tuple[Span, list[Output]]]:
         """Return what has finished. A defect in `handle` is raised here, on the polling thread."""
@@ -106,13 +127,18 @@ class JudgeWorker(Worker):
             try:
                 span, outcome = self._finished.get_nowait()
             except queue.Empty:
-                return found
+                break
             self._collected += 1
+            if self._turns is not None:
+                self._turns.give_back(span.messages)
             if isinstance(outcome, asyncio.CancelledError):
                 continue  # dropped; it is read again
             if isinstance(outcome, BaseException):
                 raise outcome
             found.append((span, outcome))
+        if self._turns is not None and self._control is not None:
+            self._turns.wake(self._control)
+        return found
 
     def drain(self, deadline: Deadline) -> None:
         """Wait until nothing is in flight or the deadline is over."""

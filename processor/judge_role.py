@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from config.prices import load_prices
 from config.secrets import SecretBox
 from config.settings import Settings
+from config.settings.sections import Judge as JudgeSettings
 from config.store.engine import Database
 from config.store.provider_keys import ProviderKeys
 from evaluators.llm_judge.budget import BudgetLedger, TrialLedger
@@ -23,15 +24,17 @@ from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.judge import Judge, Patience
 from evaluators.llm_judge.ladder import Ladder, Rung
 from evaluators.llm_judge.outcome import JudgeRequest, Price
+from processor.events.task import Task
 from processor.hog_status import HogFailures
 from processor.judge import JudgeWorker
 from processor.judge_addresses import GuardedCaller
 from processor.judge_keys import KeyDirectory
-from processor.judge_runs import ROLE, JudgeRuns
+from processor.judge_runs import HOG_RUN, ROLE, JudgeRuns
 from processor.judge_status import Snapshots, Statuses
 from processor.judge_store import JudgeStore, StoreBudgets, StoreTrial
+from processor.judge_turns import Turns
 from processor.metrics import Metrics
-from processor.parked import Delays, Parking
+from processor.parked import OVERFLOW, Delays, Parking
 from processor.stage import Stage, StageLimits
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ _STORE_THREADS = 4
 _HOG_THREADS = 2
 _STEADY_QUEUE = 2
 """Runs in hand per slot: enough that no slot waits for the next poll."""
+_READ_AHEAD = 10
+"""Tasks read per task in hand: what is only put in line is not in hand, but waits for the commit like all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +212,27 @@ def build_engine(
         max_message_bytes=settings.kafka.max_message_bytes,
         hog_limit_s=limits.hog_limit_s,
         max_prompt_chars=limits.max_prompt_chars,
+        weights=limits.weights,
         now=sources.now,
     )
     return Engine(runs, statuses, parking, judge)
+
+
+def build_turns(engine: Engine, limits: JudgeSettings, metrics: Metrics) -> Turns:
+    """Return what decides which tasks are taken in hand."""
+
+    def capacity(task: Task) -> tuple[Hashable, float]:
+        if task.run_key.startswith(HOG_RUN):
+            return HOG_RUN, _HOG_THREADS
+        return engine.statuses.slots(task.evaluation_id)
+
+    return Turns(
+        engine.parking,
+        capacity,
+        weights=limits.weights,
+        max_in_hand=max(limits.max_in_flight_records, _STEADY_QUEUE * limits.concurrency),
+        overflowed=lambda: metrics.count("gavel_judge_parked", cause=OVERFLOW),
+    )
 
 
 def build_judge_stage(context: RoleContext) -> Stage:
@@ -244,11 +267,13 @@ def build_judge_stage(context: RoleContext) -> Stage:
     worker = JudgeWorker(
         engine.runs.handle,
         ready=lambda: context.snapshots.current is not None,
-        admit=engine.parking.admit,
+        turns=build_turns(engine, limits, context.metrics),
         background=engine.statuses.run,
         shutdown=caller.close,
     )
     in_flight = max(limits.max_in_flight_records, _STEADY_QUEUE * limits.concurrency)
+    if engine.parking.has_lanes:
+        in_flight *= _READ_AHEAD
     return Stage(
         ROLE,
         [topics.tasks, topics.parked],
@@ -256,7 +281,7 @@ def build_judge_stage(context: RoleContext) -> Stage:
         context.committer(ROLE),
         worker,
         StageLimits(
-            batch_records=max(1, in_flight // 4),
+            batch_records=max(1, limits.max_in_flight_records // 4),
             poll_s=0.05,
             commit_interval_s=limits.commit_interval_s,
             max_records=in_flight,

@@ -45,7 +45,7 @@ from processor.metrics import Metrics
 from processor.parked import Parking
 
 ROLE = "judge"
-_HOG_RUN = "llma-hog"
+HOG_RUN = "llma-hog"
 
 
 class JudgeRuns:
@@ -55,6 +55,7 @@ class JudgeRuns:
         hog_executor: threads for Hog code that takes long; Python's lock lets one run at a time, and calls wait
             in between no longer than the interpreter's switch interval.
         executor: for blocking calls to the store.
+        weights: of teams (by id as text) and evaluations; 1 where there is none.
         now: aware UTC time.
     """
 
@@ -78,6 +79,7 @@ class JudgeRuns:
         max_message_bytes: int,
         hog_limit_s: float,
         max_prompt_chars: int,
+        weights: Mapping[str, float],
         now: Callable[[], datetime],
     ) -> None:
         self._snapshots = snapshots
@@ -97,6 +99,7 @@ class JudgeRuns:
         self._max_message_bytes = max_message_bytes
         self._hog_limit_s = hog_limit_s
         self._max_prompt_chars = max_prompt_chars
+        self._weights = weights
         self._now = now
 
     async def handle(self, message: Any) -> list[Output]:
@@ -136,7 +139,7 @@ class JudgeRuns:
             return self._not_made("evaluation_paused")
         if is_judge_call(generation.properties):
             return self._not_made("judge_call")
-        if task.run_key.startswith(_HOG_RUN):
+        if task.run_key.startswith(HOG_RUN):
             return await self._run_hog(found, task, row, generation)
         if definition.prompt is None:
             return self._not_made("evaluation_changed_type")
@@ -194,6 +197,8 @@ class JudgeRuns:
             errored=properties.get("$ai_is_error") in (True, "true"),
             scopes=scopes,
             cache=definition.cache_verdicts,
+            weight=self._weights.get(definition.id, 1.0),
+            team_weight=self._weights.get(str(definition.team_id), 1.0),
             max_chars=self._max_prompt_chars,
         )
 

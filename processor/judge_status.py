@@ -20,7 +20,7 @@ from config.snapshot import Snapshot
 from config.store.engine import StoreError
 from config.store.provider_keys import KeyState
 from evaluators.llm_judge.failures import REASONS, FailureKind
-from evaluators.llm_judge.gates import Gate, GateKey
+from evaluators.llm_judge.gates import INITIAL_LIMIT, Gate, GateKey
 from evaluators.llm_judge.judge import Judge
 from processor.judge_keys import KeyDirectory
 from processor.metrics import Metrics
@@ -64,7 +64,7 @@ class Snapshots(Protocol):
 
 
 class Statuses:
-    """Keeps statuses true. Belongs to one event loop; `released_ms` may be read from any thread.
+    """Keeps statuses true. Belongs to one event loop; `released_ms` and `slots` may be read from any thread.
 
     Args:
         now_ms: epoch milliseconds.
@@ -95,6 +95,7 @@ class Statuses:
         self._wake = wake
         self._users: dict[GateKey, set[tuple[int, str]]] = {}
         self._known: dict[GateKey, tuple[int, ResolvedModel]] = {}
+        self._gate_of: dict[str, GateKey] = {}
         self._verified: set[GateKey] = set()
         self._probing: set[GateKey] = set()
         self._asked: dict[tuple[str, str], float] = {}
@@ -117,8 +118,14 @@ class Statuses:
         key = (resolved.endpoint.identity(), resolved.model)
         self._users.setdefault(key, set()).add((definition.team_id, definition.id))
         self._known[key] = (definition.team_id, resolved)
+        self._gate_of[definition.id] = key
         if resolved.endpoint.key_id is not None:
             self._used_keys.add(resolved.endpoint.key_id)
+
+    def slots(self, evaluation_id: str) -> tuple[GateKey | None, float]:
+        """Return the gate that an evaluation's runs passed last, None before the first, and its slots. Any thread."""
+        key = self._gate_of.get(evaluation_id)
+        return key, INITIAL_LIMIT if key is None else self._judge.gates.slots(key)
 
     # -- downwards ------------------------------------------------------------------------------------
 

@@ -3,13 +3,18 @@
 Each partition of the parked topic holds one delay. So what is written to a partition is due in the order in which
 it stands there: only the first record has to be looked at, the partition is paused until that one is due, and
 ten thousand parked runs cost one timer. A run whose provider fails again moves on to a longer delay.
+
+Partitions that no delay needs are *lanes*: there runs stand in line whose evaluation has more of them than its turn
+allows (`processor.judge_turns`), without a time before which they may not run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import isqrt
 from typing import Any, Protocol
+from zlib import crc32
 
 from processor.events.task import Task, TaskError, read_task
 from processor.ledger import Output, TopicAndPartition
@@ -19,14 +24,35 @@ _LOOK_AGAIN_S = 60.0
 """No partition is left alone for longer, so that a clock that was set back does no harm."""
 
 
+OVERFLOW = "overflow"
+"""Cause of a run that stands in line because its evaluation has more than its turn."""
+
+
 class Delays:
-    """The delay of each partition: from `initial_s` doubling up to `max_s`."""
+    """The delay of each partition: from `initial_s` doubling up to `max_s`.
+
+    Attributes:
+        lanes: the partitions without one: at least a quarter; none if there is but one partition.
+    """
 
     def __init__(self, initial_s: float, max_s: float, partitions: int) -> None:
+        most = partitions if partitions == 1 else partitions - max(1, partitions // 4)
         delays = [min(initial_s, max_s)]
-        while len(delays) < partitions and delays[-1] < max_s:
+        while len(delays) < most and delays[-1] < max_s:
             delays.append(min(delays[-1] * 2, max_s))
         self._delays = tuple(delays)
+        self.lanes = range(len(delays), partitions)
+
+    def lane(self, evaluation_id: str, event_uuid: str) -> int:
+        """Return the lane of a run: some lanes for each evaluation, one of them for each event.
+
+        Several for one evaluation, so that several processes work off what waits of it; not all, so that what
+        waits of another does not stand behind it.
+        """
+        groups = isqrt(len(self.lanes))
+        width = len(self.lanes) // groups
+        first = crc32(evaluation_id.encode()) % groups * width
+        return self.lanes[first + crc32(event_uuid.encode()) % width]
 
     def partition(self, attempt: int, wait_s: float | None) -> int:
         """Return the partition for a run that was parked `attempt` times before and is to wait at least `wait_s`."""
@@ -84,6 +110,21 @@ class Parking:
         else:
             task = replace(task, not_before_ms=not_before_ms, parked_cause=cause)
         return Output(self.topic, message.key(), message.value(), task.headers(), partition)
+
+    @property
+    def has_lanes(self) -> bool:
+        """Whether runs can stand in line."""
+        return bool(self._delays.lanes)
+
+    def is_lane(self, source: TopicAndPartition) -> bool:
+        """Whether runs of `source` stand in line, rather than wait for a time."""
+        return source[0] == self.topic and source[1] in self._delays.lanes
+
+    def stand_in_line(self, task: Task, message: Any) -> Output:
+        """Return the record that makes the run wait for its evaluation's turn. No attempt, and no time of its own."""
+        task = replace(task, parked_cause=OVERFLOW)
+        lane = self._delays.lane(task.evaluation_id, task.event_uuid)
+        return Output(self.topic, message.key(), message.value(), task.headers(), lane)
 
     def admit(self, source: TopicAndPartition, messages: list[Any], control: Control) -> list[Any]:
         """Return the leading messages that are due; the rest is read again when the first of it is."""

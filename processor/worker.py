@@ -16,8 +16,8 @@ class Control(Protocol):
     def defer(self, source: TopicAndPartition, offset: int, *, wait_s: float) -> None:
         """Give `offset` and all after it back: the partition is paused and read again from there after `wait_s`."""
 
-    def wake(self) -> None:
-        """End every `defer` now."""
+    def wake(self, source: TopicAndPartition | None = None) -> None:
+        """End the `defer` of `source` now; every one if None."""
 
 
 class Worker(ABC):

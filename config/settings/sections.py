@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from config.settings.section import CommaList, Count, OptionMap, Port, Seconds, Section
 
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Weight = Annotated[float, Field(gt=0, le=1_000, allow_inf_nan=False)]
 
 
 class Store(Section):
@@ -78,10 +79,13 @@ class Judge(Section):
 
     concurrency: Count = 64
     """Most runs in progress in one process."""
+    weights: Annotated[dict[str, Weight], OptionMap] = Field(default_factory=dict)
+    """Shares where runs have to wait, by id of a team or of an evaluation (within its team), such as `7=4,12=0.5`;
+    1 for those not named."""
     commit_interval_s: Seconds = 0.5
     """Seconds between two transactions."""
     max_in_flight_records: Count = 2_000
-    """Tasks read and not yet committed at which reading pauses. What a crash may judge again."""
+    """Tasks in hand in one process; more stand in line. What a crash may judge again."""
     max_in_flight_bytes: Count = 134_217_728
     """Bytes read and not yet committed at which reading pauses."""
     hog_limit_s: Seconds = 10.0

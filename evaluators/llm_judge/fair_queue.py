@@ -57,11 +57,13 @@ class FairQueue(Generic[T]):
     """Items of many evaluations of many teams. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._teams: _Level[_Level[deque[tuple[float, T]]]] = _Level()
+        self._teams: _Level[_Level[deque[tuple[float, float, T]]]] = _Level()
         self._length = 0
 
-    def push(self, team: Hashable, evaluation: Hashable, item: T, *, weight: float = 1.0) -> None:
-        """Append `item` to its evaluation's flow."""
+    def push(
+        self, team: Hashable, evaluation: Hashable, item: T, *, weight: float = 1.0, team_weight: float = 1.0
+    ) -> None:
+        """Append `item` to its evaluation's flow. `weight` counts among the team's evaluations only."""
         evaluations = self._teams.flows.get(team)
         if evaluations is None:
             evaluations = _Level()
@@ -70,16 +72,16 @@ class FairQueue(Generic[T]):
         if items is None:
             items = deque()
             evaluations.activate(evaluation, items)
-        items.append((weight, item))
+        items.append((weight, team_weight, item))
         self._length += 1
 
     def pop(self) -> T:
         """Take the next item; an IndexError if there is none."""
         _, evaluations = self._teams.next()
         _, items = evaluations.next()
-        weight, item = items.popleft()
+        weight, team_weight, item = items.popleft()
         evaluations.served(weight=weight, idle=not items)
-        self._teams.served(weight=1.0, idle=not evaluations)
+        self._teams.served(weight=team_weight, idle=not evaluations)
         self._length -= 1
         return item
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
+from typing import NamedTuple
 
 from evaluators.llm_judge.breaker import Breaker
 from evaluators.llm_judge.failures import FailureKind, ProviderFailure
@@ -18,7 +20,7 @@ from evaluators.llm_judge.fair_queue import FairQueue
 GateKey = tuple[str, str]
 """Key (`Endpoint.key_name` and its revision) and model."""
 
-_INITIAL_LIMIT = 10.0
+INITIAL_LIMIT = 10.0
 _DECREASE = 0.7
 _ACTIVE_S = 60.0
 _SHARED = 0.75
@@ -89,6 +91,13 @@ class Bucket:
         self._level = min(self._capacity, self._level - amount)
 
 
+class _Turn(NamedTuple):
+    team: Hashable
+    evaluation: Hashable
+    weight: float
+    team_weight: float
+
+
 @dataclass(slots=True, eq=False)
 class _Waiter:
     future: asyncio.Future[None]
@@ -103,7 +112,7 @@ class Gate:
     breaker: Breaker
     requests: Bucket | None
     tokens: Bucket | None
-    limit: float = _INITIAL_LIMIT
+    limit: float = INITIAL_LIMIT
     slow_start: bool = True
     in_flight: int = 0
     used_s: float = 0.0
@@ -169,11 +178,21 @@ class Gates:
                 ),
                 Bucket(limits.requests_per_minute, self._clock) if limits.requests_per_minute else None,
                 Bucket(limits.tokens_per_minute, self._clock) if limits.tokens_per_minute else None,
-                limit=min(_INITIAL_LIMIT, limits.concurrency),
+                limit=min(INITIAL_LIMIT, limits.concurrency),
             )
             self._gates[key] = found
             self._turn.append(found)
         return found
+
+    def slots(self, key: GateKey) -> float:
+        """Return how many calls can be in flight through a gate now; infinite if all end at its breaker.
+
+        Changes nothing, so it may be asked from any thread.
+        """
+        gate = self._gates.get(key)
+        if gate is None:
+            return min(INITIAL_LIMIT, self._limits.concurrency)
+        return float(int(gate.limit)) if gate.breaker.may_allow() else inf
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(list(self._gates.values()))
@@ -196,11 +215,16 @@ class Gates:
         evaluation: Hashable,
         tokens: int = 0,
         weight: float = 1.0,
+        team_weight: float = 1.0,
         patience_s: float = 120.0,
     ) -> AsyncIterator[None]:
         """Hold one slot of `gate` for a call of about `tokens`.
 
         Inside, the caller notes the call's end by `succeeded` or `failed`.
+
+        Args:
+            weight: of the evaluation within its team.
+            team_weight: of the team.
 
         Raises:
             GateClosed: at once if the breaker is open, or when it opens while waiting.
@@ -210,7 +234,7 @@ class Gates:
             raise self._refusal(gate)
         probing = gate.breaker.state == "half_open"
         if not probing:
-            await self._enter(gate, team, evaluation, tokens, weight, patience_s)
+            await self._enter(gate, _Turn(team, evaluation, weight, team_weight), tokens, patience_s)
         else:
             self._take(gate, tokens)
         try:
@@ -225,11 +249,9 @@ class Gates:
     def _refusal(self, gate: Gate) -> GateClosed:
         return GateClosed(gate.breaker.cause, gate.breaker.detail, gate.breaker.wait_s())
 
-    async def _enter(
-        self, gate: Gate, team: Hashable, evaluation: Hashable, tokens: int, weight: float, patience_s: float
-    ) -> None:
+    async def _enter(self, gate: Gate, turn: _Turn, tokens: int, patience_s: float) -> None:
         waiter = _Waiter(asyncio.get_running_loop().create_future(), tokens)
-        gate.waiting.push(team, evaluation, waiter, weight=weight)
+        gate.waiting.push(turn.team, turn.evaluation, waiter, weight=turn.weight, team_weight=turn.team_weight)
         self._admit()
         try:
             async with asyncio.timeout(patience_s):

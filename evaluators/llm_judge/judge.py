@@ -246,6 +246,7 @@ class Judge:
                     evaluation=request.evaluation_id,
                     tokens=tokens,
                     weight=request.weight,
+                    team_weight=request.team_weight,
                     patience_s=patience.queue_s,
                 ):
                     # The wait for a slot is no fault of the provider: the deadline begins with the first call.

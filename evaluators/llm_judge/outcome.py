@@ -24,7 +24,7 @@ class JudgeRequest:
         errored: the generation itself failed (`$ai_is_error`): there is nothing to judge.
         scopes: the budgets that it draws on.
         cache: whether a verdict may be used again.
-        weight: the evaluation's share where calls have to wait.
+        weight, team_weight: shares where calls have to wait, of the evaluation within its team and of the team.
     """
 
     team_id: int
@@ -39,6 +39,7 @@ class JudgeRequest:
     scopes: tuple[BudgetScope, ...] = ()
     cache: bool = True
     weight: float = 1.0
+    team_weight: float = 1.0
     max_chars: int = DEFAULT_MAX_CHARS
 
 

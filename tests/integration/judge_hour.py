@@ -40,7 +40,7 @@ from tests.stand_in.server import Settings as StandInSettings
 from tests.stand_in.server import StandIn
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-PARTITIONS = 6
+PARTITIONS = 8
 
 
 class Message:
@@ -221,7 +221,8 @@ class World:
             self.snapshots.poll()
             await asyncio.sleep(1.0)
 
-    def wake(self) -> None:
+    def wake(self, source: tuple[str, int] | None = None) -> None:
+        assert source is None
         self._until.clear()
 
     def defer(self, source: tuple[str, int], offset: int, *, wait_s: float) -> None:

@@ -176,6 +176,15 @@ def test_weights_are_kept_between_evaluations_of_a_team() -> None:
     assert served["heavy"] == pytest.approx(150, abs=2)
 
 
+def test_weights_are_kept_between_teams() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for _ in range(400):
+        queue.push(1, "e", "heavy", team_weight=3.0)
+        queue.push(2, "e", "light", weight=9.0)
+    served = Counter(queue.pop() for _ in range(200))
+    assert served["heavy"] == pytest.approx(150, abs=2), "an evaluation's weight counts within its team only"
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), max_size=200))
 def test_the_queue_loses_nothing_keeps_each_flows_order_and_counts_right(steps: list[tuple[int, int, bool]]) -> None:
     queue: FairQueue[tuple[int, int, int]] = FairQueue()

@@ -54,11 +54,11 @@ class Control:
     def defer(self, source: TopicAndPartition, offset: int, *, wait_s: float) -> None:
         self.deferred.append((source, offset, wait_s))
 
-    def wake(self) -> None:
+    def wake(self, source: TopicAndPartition | None = None) -> None:
         raise AssertionError("nobody asked")
 
 
-def parking(clock: Clock, *, partitions: int = 6) -> Parking:
+def parking(clock: Clock, *, partitions: int = 8) -> Parking:
     delays = Delays(30.0, 900.0, partitions)
     return Parking("parked", delays, limit_s=86_400, now_ms=clock.now_ms, releases=clock)
 

@@ -1,0 +1,116 @@
+"""A flood of one evaluation in Kafka's backlog does not make the others wait: measured from event to result."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
+from tests.stand_in.client import StandInServer
+
+LATENCY_S = 0.5
+CONCURRENCY = 40
+FLOOD = 3_000
+COMMITS_S = 0.5
+"""Slack: commit intervals of two roles, the poll of a lane, and what else two busy processors add."""
+
+
+@pytest.fixture
+def rig(kafka: str, tmp_path: Path) -> Iterator[JudgeRig]:
+    provider = StandInServer("--latency", str(LATENCY_S))
+    try:
+        with judge_rig(kafka, tmp_path, provider.base_url, concurrency=CONCURRENCY, cache_ttl_s=0) as rig:
+            yield rig
+    finally:
+        provider.close()
+
+
+class Stream:
+    """Sends events of two kinds and notes when their results are there to be read."""
+
+    def __init__(self, rig: JudgeRig) -> None:
+        self.rig = rig
+        self.sent: dict[str, float] = {}
+        self.arrived: dict[str, float] = {}
+        self.results = 0
+
+    def send(self, kind: str) -> str:
+        uuid = str(uuid4())
+        properties = {"$ai_input": f"Question {uuid}?", "$ai_output": "It left on Monday.", "kind": kind}
+        row = {
+            "uuid": uuid,
+            "event": "$ai_generation",
+            "properties": json.dumps(properties),
+            "team_id": TEAM,
+            "distinct_id": "d",
+            "timestamp": "2026-03-02 12:00:00.000000",
+        }
+        self.sent[uuid] = time.monotonic()
+        self.rig.producer.produce(self.rig.topics.events, json.dumps(row), key=uuid)
+        self.rig.producer.poll(0)
+        return uuid
+
+    def look(self) -> None:
+        for record in self.rig.records(self.rig.topics.results)[self.results :]:
+            self.results += 1
+            event = json.loads(json.loads(record["value"])["properties"])["$ai_target_event_id"]
+            assert event not in self.arrived, "judged twice"
+            self.arrived[event] = time.monotonic()
+
+    def trickle(self, count: int) -> list[str]:
+        sent = []
+        for _ in range(count):
+            sent.append(self.send("quiet"))
+            end = time.monotonic() + 0.15
+            while time.monotonic() < end:
+                self.look()
+        return sent
+
+    def wait(self, limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        while len(self.arrived) < len(self.sent):
+            assert time.monotonic() < deadline, f"{len(self.arrived)} of {len(self.sent)} results"
+            self.look()
+
+    def p95(self, events: list[str]) -> float:
+        took = sorted(self.arrived[event] - self.sent[event] for event in events)
+        return took[int(0.95 * len(took))]
+
+
+def only(kind: str) -> list[dict[str, Any]]:
+    wanted = {"key": "kind", "value": kind, "operator": "exact", "type": "event"}
+    return [{"id": kind, "rollout_percentage": 100, "properties": [wanted]}]
+
+
+def test_a_flood_in_the_backlog_does_not_double_the_latency_of_a_trickle(rig: JudgeRig) -> None:
+    rig.add_key()
+    rig.add_evaluation(name="busy", conditions=only("flood"))
+    rig.add_evaluation(name="quiet", conditions=only("quiet"))
+    rig.start()
+    stream = Stream(rig)
+    stream.trickle(20)  # connections, limits and groups are there
+    stream.wait(60)
+    without = stream.trickle(40)
+    stream.wait(60)
+    for _ in range(FLOOD):
+        stream.send("flood")
+    within = stream.trickle(60)
+    left = len(stream.sent) - len(stream.arrived)
+    assert left > FLOOD / 10, "the flood was over before it could be in the way"
+    stream.wait(180)
+    rig.stop()
+    stream.look()
+    quiet, flooded = stream.p95(without), stream.p95(within)
+    assert flooded <= 2 * quiet + COMMITS_S, f"p95 {flooded:.2f} s with a flood, {quiet:.2f} s without"
+    assert set(stream.arrived) == set(stream.sent)
+    parked = rig.records(rig.topics.parked)
+    runs = [record["headers"]["gavel.task.run_key"] for record in parked]
+    assert len(runs) == len(set(runs)) <= FLOOD, "a run stands in line once"
+    assert {record["headers"]["gavel.task.parked_cause"] for record in parked} == {"overflow"}
+    assert not any("gavel.task.attempt" in record["headers"] for record in parked)
