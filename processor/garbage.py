@@ -11,8 +11,8 @@ def tune_collector() -> None:
     """Make the cyclic collector rare, and keep it away from what lives until the end. Called once, before work starts.
 
     Records and rows hold no cycles and are freed by reference counting. By default the collector starts after every
-    700 new containers and walks whatever a batch has in flight, again and again, for nothing: up to a third of the
-    sink's time. Real cycles are still found, only later.
+    700 new containers and walks whatever a batch has in flight, again and again, for nothing. Real cycles are still
+    found, only later.
     """
     gc.collect()
     gc.freeze()

@@ -34,6 +34,8 @@ class HealthServer:
         port: 0 takes a free one; `port` then says which.
         live: false when the process should be restarted.
         ready: false when it should get no work; what `/readyz` shows says why.
+
+    OSError from the constructor if the port cannot be had.
     """
 
     def __init__(
@@ -41,7 +43,10 @@ class HealthServer:
     ) -> None:
         self._checks = {"/livez": live, "/readyz": ready}
         self._metrics = make_wsgi_app(registry)
-        self._server = make_server(host, port, self._serve, server_class=_Server, handler_class=_QuietHandler)
+        try:
+            self._server = make_server(host, port, self._serve, server_class=_Server, handler_class=_QuietHandler)
+        except OSError as error:
+            raise OSError(f"metrics cannot be served on {host}:{port} ({error.strerror}); set http.port") from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 

@@ -29,6 +29,7 @@ from config.settings import load_settings
 from config.store.api_keys import ApiKeys
 from config.store.engine import Database, open_database
 from processor.events.task import Task
+from tests import secret_watch
 from tests.services.ports import free_ports
 from tests.services.postgres import fresh_database
 from tests.services.process import GuardedProcess
@@ -137,7 +138,7 @@ class Api:
 
     def as_key(self, secret: str) -> TestClient:
         """Return a client with that key."""
-        return TestClient(self.app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
+        return _client(self.app, secret)
 
     def hog(self, source: str = "return true", **fields: Any) -> dict[str, Any]:
         """Make a Hog evaluation over the API."""
@@ -183,6 +184,13 @@ class Api:
         return connect(self.clickhouse_dsn)
 
 
+def _client(app: FastAPI, secret: str) -> TestClient:
+    """Return a client whose every response is searched for secrets."""
+    client = TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
+    client.event_hooks = {"response": [secret_watch.check_response]}
+    return client
+
+
 def _overrides(clickhouse_dsn: str, folder: Path) -> dict[str, Any]:
     return {
         "data_dir": str(folder),
@@ -210,7 +218,7 @@ def _enter(app: FastAPI, services: Services, clickhouse_dsn: str) -> Api:
     _, secret = ApiKeys(services.database).create(
         team_id=team, label="Ann Lee", email="ann@example.com", scopes=["*"], now=datetime.now(UTC)
     )
-    http = TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
+    http = _client(app, secret)
     tasks: Any = services.tasks
     tasks.sent.clear()
     tasks.failure = None
