@@ -1,0 +1,367 @@
+"""The mistakes seen in other systems (delivery.md), one test each, in the order of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+import orjson
+import pytest
+from confluent_kafka import KafkaError
+from prometheus_client import CollectorRegistry
+
+import processor.replay
+import processor.replay_plan
+import processor.roles
+from conditions import Target, compile_matcher, decode_row, explain, parse_conditions
+from config.definitions import Evaluation, parse_draft
+from config.snapshot import Snapshot, SnapshotPoller, compile_team
+from config.store.changes import TeamDefinitions
+from config.store.engine import StoreUnavailable
+from evaluators.hog import compile_expression
+from evaluators.llm_judge import Judged, Parked, Patience
+from evaluators.llm_judge.breaker import Breaker
+from evaluators.llm_judge.client import Timeouts
+from evaluators.llm_judge.failures import ProviderFailure
+from evaluators.verdict import Skip
+from processor import committer
+from processor.committer import AtLeastOnceCommitter, CommitFailed
+from processor.dead_letters import RatioGuard
+from processor.deadline import Deadline
+from processor.events.identity import run_key
+from processor.events.result import ResultTemplate, build_result
+from processor.events.task import Task, read_task
+from processor.hog_status import HogFailures
+from processor.ledger import Frontier, Output, Span
+from processor.matcher import JUDGE_MARK, EventMatcher, MatcherWorker
+from processor.metrics import Metrics
+from processor.parked import Delays, Parking
+from processor.stage import Stage, StageLimits
+from processor.worker import Worker
+from tests.services.records import Record, generation_row
+from tests.unit.llm_judge.bench_of_judges import Bench
+from tests.virtual_time import run
+
+CHECKOUT = Path(__file__).parents[3]
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+HOG = {"name": "short", "evaluation_type": "hog", "evaluation_config": {"source": "return length(output) < 100"}}
+
+
+def snapshot_of(*drafts: dict[str, Any]) -> Snapshot:
+    evaluations = []
+    for number, fields in enumerate(drafts):
+        raw = {"enabled": True, **HOG, "name": f"evaluation {number}", **fields}
+        draft = parse_draft(raw)
+        identity = {
+            "id": str(uuid5(NAMESPACE_URL, str(number))),
+            "team_id": 1,
+            "version": 1,
+            "revision": 1,
+            "fingerprint": "f",
+            "status": "active",
+            "created_at": NOW,
+            "updated_at": NOW,
+        }
+        evaluations.append(Evaluation.model_validate({**draft.model_dump(), **identity}))
+    team, broken = compile_team(1, TeamDefinitions(tuple(evaluations), {}))
+    assert not broken
+    return Snapshot(1, {1: team})
+
+
+def event_matcher() -> EventMatcher:
+    return EventMatcher(
+        role="matcher",
+        results_topic="results",
+        tasks_topic="tasks",
+        dead_letters_topic="dead",
+        hog_time_limit_s=5.0,
+        max_message_bytes=1 << 20,
+        metrics=Metrics(CollectorRegistry()),
+        failures=HogFailures(lambda *_: None),
+        now=lambda: NOW,
+    )
+
+
+def outputs_of(snapshot: Snapshot, *rows: bytes) -> list[Output]:
+    found: list[Output] = []
+    for row in rows:
+        event_matcher().take(Record(row), snapshot, found)
+    return found
+
+
+def test_a_terminal_status_written_before_the_retry() -> None:
+    """A run has one outcome, after its last attempt: a failure in between is neither a result nor a skip."""
+
+    async def main() -> None:
+        bench = Bench(patience=Patience(attempts=3))
+        bench.script({"action": "server_error", "times": 2})
+        assert isinstance(await bench.run(), Judged)
+        bench.script({"action": "server_error", "times": 3})
+        assert isinstance(await bench.run("Another answer."), Parked), "it is not over: it is tried again later"
+        await bench.caller.close()
+
+    run(main())
+
+
+class FailingProducer:
+    """Takes records and loses them, or has no room for them."""
+
+    def __init__(self, *, full: bool) -> None:
+        self._full = full
+        self._reports: list[Callable[..., None]] = []
+
+    def produce(self, *_: Any, on_delivery: Callable[..., None], **__: Any) -> None:
+        if self._full:
+            raise BufferError
+        self._reports.append(on_delivery)
+
+    def poll(self, _: float) -> None:
+        pass
+
+    def flush(self, _: float) -> int:
+        for report in self._reports:
+            report(KafkaError(KafkaError._MSG_TIMED_OUT), None)
+        return 0
+
+
+class NoCommits:
+    def commit(self, **_: Any) -> None:
+        raise AssertionError("the offset was committed")
+
+
+FRONTIER = Frontier([Output("results", b"k", b"v", [])], {("events", 0): 1}, 1)
+
+
+def test_an_offset_committed_although_the_work_was_not_persisted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer, "Producer", lambda _: FailingProducer(full=False))
+    with pytest.raises(CommitFailed):
+        AtLeastOnceCommitter({}).commit(NoCommits(), FRONTIER, Deadline(1.0))
+
+
+def test_a_failed_definition_load_read_as_no_evaluations() -> None:
+    """Without a first load the matcher is not ready; after one, a failure keeps what there is."""
+
+    def fail(_: object) -> None:
+        raise StoreUnavailable("away")
+
+    poller = SnapshotPoller(fail)
+    poller.poll()
+    worker = MatcherWorker(
+        poller, event_matcher(), dead_letters_topic="dead", max_message_bytes=1 << 20, guard=RatioGuard(0.5, 1000)
+    )
+    assert poller.current is None
+    assert not worker.ready()
+
+
+def test_an_enqueue_error_that_is_only_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer that takes nothing ends the process before the commit, and the record is read again."""
+    monkeypatch.setattr(committer, "Producer", lambda _: FailingProducer(full=True))
+    with pytest.raises(CommitFailed, match="queue stayed full"):
+        AtLeastOnceCommitter({}).commit(NoCommits(), FRONTIER, Deadline(0.05))
+
+
+def test_a_new_random_draw_on_redelivery() -> None:
+    """The same events give the same sample and the same bytes, in another matcher and from another snapshot too."""
+    draft = {"conditions": [{"id": "half", "rollout_percentage": 50, "properties": []}]}
+    rows = [generation_row(number) for number in range(200)]
+    first, again = outputs_of(snapshot_of(draft), *rows), outputs_of(snapshot_of(draft), *rows)
+    assert first == again
+    assert 60 < len(first) < 140
+
+
+class Holding(Worker):
+    """Finishes nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.finish = False
+
+    def submit(self, spans: list[Span]) -> None:
+        self.spans += spans
+
+    def collect(self) -> list[tuple[Span, list[Output]]]:
+        if not self.finish:
+            return []
+        done, self.spans = self.spans, []
+        return [(span, [Output("results", None, m.body, []) for m in span.messages]) for span in done]
+
+
+class Source:
+    """A consumer of one partition that obeys pauses, and a committer that remembers."""
+
+    def __init__(self, count: int) -> None:
+        self.records = [Record(str(n).encode(), at=n, in_topic="events") for n in range(count)]
+        self.position, self.is_paused, self.most_taken = 0, False, 0
+        self.written: list[bytes | None] = []
+        self.assign: Callable[..., None] | None = None
+
+    def subscribe(self, _: list[str], *, on_assign: Callable[..., None], **__: Any) -> None:
+        self.assign = on_assign
+
+    def consume(self, limit: int, _: float) -> list[Record]:
+        if self.is_paused:
+            return []
+        taken = self.records[self.position : self.position + limit]
+        self.position += len(taken)
+        return taken
+
+    def pause(self, _: object) -> None:
+        self.is_paused = True
+
+    def resume(self, _: object) -> None:
+        self.is_paused = False
+
+    def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        return 0, len(self.records)
+
+    def commit(self, _: object, frontier: Frontier, __: Deadline) -> None:
+        self.written += [output.value for output in frontier.outputs]
+
+
+def test_a_cap_that_evicts_silently() -> None:
+    """At the bound of what is in flight the partition is paused; nothing that was read is given up for new records."""
+    source, worker = Source(200), Holding()
+    limits = StageLimits(batch_records=10, commit_interval_s=0.0, max_records=40)
+    stage = Stage("matcher", ["events"], source, source, worker, limits, Metrics(CollectorRegistry()))
+    stage._ledger.assign([("events", 0)])
+    stage._flow.assign([("events", 0)])
+    for _ in range(30):
+        stage._step()
+    assert (source.is_paused, stage.records_in_flight, source.written) == (True, 40, [])
+    worker.finish = True
+    for _ in range(60):
+        stage._step()
+    assert source.written == [record.body for record in source.records]
+
+
+def test_a_parse_failure_read_as_a_verdict_a_skip_as_a_fail_or_a_pass() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.script({"action": "not_json"})
+        outcome = await bench.run()
+        assert isinstance(outcome, Judged)
+        assert isinstance(outcome.outcome, Skip), "an answer that cannot be read is no verdict"
+        await bench.caller.close()
+
+    run(main())
+    template = ResultTemplate("e", "n", "llm_judge", "boolean", allows_na=True, version=1, fingerprint="f")
+    row = decode_row(generation_row())
+    task = Task(1, "e", row.uuid, run_key("llm_judge", "e", row.uuid), "c", NOW.isoformat())
+    generation = processor.matcher.to_generation(row)
+    value = build_result(template, task, row, generation, Skip("parse_error", "no JSON")).value
+    properties = orjson.loads(orjson.loads(value)["properties"])
+    assert properties["$ai_evaluation_skipped"] is True
+    assert not properties.keys() & {"$ai_evaluation_result", "$ai_evaluation_applicable"}
+
+
+def parking(delays: Delays) -> Parking:
+    class Never:
+        def released_ms(self, _: str) -> int:
+            return 0
+
+    return Parking("parked", delays, limit_s=86_400, now_ms=lambda: 1_000_000, releases=Never())
+
+
+def test_a_retry_that_emits_under_a_new_id() -> None:
+    """However often a run is parked, it keeps its key, from which its result's id follows."""
+    task = Task(1, "e", "u", run_key("llm_judge", "e", "u"), "c", NOW.isoformat())
+    kept = task
+    for _ in range(5):
+        output = parking(Delays(30, 900, 8)).park(kept, Record(b"{}"), cause="unavailable", wait_s=None, counts=True)
+        kept = read_task(output.headers)
+    assert kept.attempt == 5
+    assert (kept.run_key, kept.started_at) == (task.run_key, task.started_at)
+
+
+def test_a_provider_call_without_a_total_deadline_that_stalls_a_partition() -> None:
+    """A provider that sends a byte now and then, or none, is given up at the deadline of the call and of the run."""
+
+    async def main() -> None:
+        bench = Bench(timeouts=Timeouts(call_s=20.0), patience=Patience(run_s=45.0))
+        bench.script({"action": "hang"})
+        assert isinstance(await bench.run(), Parked)
+        assert bench.loop.time() < 46.0
+        await bench.caller.close()
+
+    run(main())
+
+
+def bundled() -> Iterator[bytes]:
+    for file in sorted((CHECKOUT / "examples" / "generations").glob("*.jsonl")):
+        yield from file.read_bytes().splitlines()
+
+
+def test_preview_and_live_with_different_matchers() -> None:
+    """One matcher runs live and in replays, and what `explain` shows of real generations is what it decides."""
+    assert processor.roles.EventMatcher is processor.replay.EventMatcher is processor.replay_plan.EventMatcher
+    sets = [
+        [{"id": "some", "rollout_percentage": 40, "properties": [{"key": "$ai_model", "operator": "is_set"}]}],
+        [{"id": "openai", "properties": [{"key": "$ai_provider", "value": ["openai"], "operator": "exact"}]}],
+        [{"id": "slow", "properties": [{"key": "$ai_latency", "value": 1, "operator": "gt"}]}],
+    ]
+    targets = [Target(f"e{number}", parse_conditions(raw)) for number, raw in enumerate(sets)]
+    matcher = compile_matcher(targets, compile_expression=compile_expression)
+    for line in bundled():
+        row = decode_row(line)
+        live = {index for index, _ in matcher.match(row).matched}
+        assert {n for n, target in enumerate(targets) if explain(target, row).outcome == "matched"} == live
+
+
+def test_an_evaluator_that_judges_its_own_calls() -> None:
+    own = generation_row(1, **{JUDGE_MARK: True})
+    snapshot = snapshot_of({})
+    assert len(outputs_of(snapshot, generation_row(1))) == 1
+    assert outputs_of(snapshot, own) == []
+
+
+def test_a_hot_requeue_without_delay() -> None:
+    """A parked run that is read at once is not run: its partition is left alone until the first run is due."""
+    waits: list[float] = []
+
+    class Control:
+        def defer(self, _: object, __: int, *, wait_s: float) -> None:
+            waits.append(wait_s)
+
+    made = parking(Delays(30, 900, 8))
+    task = Task(1, "e", "u", "key", "c", NOW.isoformat())
+    output = made.park(task, Record(b"{}"), cause="unavailable", wait_s=None, counts=True)
+    message = Record(b"{}", head=output.headers, in_topic="parked", in_partition=output.partition)
+    assert made.admit(("parked", output.partition), [message], Control()) == []
+    assert waits == [30.0]
+
+
+def test_editing_one_evaluations_rate_changing_anothers_sample() -> None:
+    def taken(rate: int) -> set[int]:
+        raw = [[{"id": "s", "rollout_percentage": rate, "properties": []}], [{"id": "s", "rollout_percentage": 30}]]
+        targets = [Target(f"e{number}", parse_conditions(sets)) for number, sets in enumerate(raw)]
+        matcher = compile_matcher(targets)
+        rows = (msgspec.structs.replace(decode_row(generation_row(n)), uuid=f"event-{n}") for n in range(500))
+        return {n for n, row in enumerate(rows) if any(index == 1 for index, _ in matcher.match(row).matched)}
+
+    assert taken(0) == taken(5) == taken(80) == taken(100)
+    assert taken(5)
+
+
+def test_a_flat_cool_down_after_which_everyone_retries_at_once() -> None:
+    """One probe goes through when the time is over, each failed one makes the next wait longer, no two are alike."""
+    clock = [0.0]
+
+    def waits(number: float) -> list[float]:
+        clock[0] = 0.0
+        breaker = Breaker(failures=1, probe_s=15.0, clock=lambda: clock[0], random=lambda: number)
+        found = []
+        for _ in range(4):
+            breaker.failed(ProviderFailure("unavailable", "down"))
+            found.append(breaker.wait_s())
+            assert not breaker.allows()
+            clock[0] += breaker.wait_s()
+            assert [breaker.allows() for _ in range(3)] == [True, False, False]
+        return found
+
+    early, late = waits(0.1), waits(0.9)
+    assert early == sorted(set(early))
+    assert early != late
