@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evaluators.hog import operations
+from evaluators.hog import access, operations
 from evaluators.hog.checker import Checked
 from evaluators.hog.emit import STORE, Emitter, UnsafeCodeError, assert_safe
 from evaluators.hog.errors import HogThrow
@@ -169,7 +169,7 @@ class Compiler(ExpressionCompiler):
             value = self.expression(node.value)
             return [self.set_variable(node.at, node.target.symbol, value, declare=False)]
         if isinstance(node.target, Get):
-            put = self.helper("h_put", operations.put)
+            put = self.helper("h_put", access.put)
             parts = self.operands(node.target.object, node.target.key, node.value)
             return [self.emit.do(node.at, self.emit.call(node.at, put, self.ctx(node.at), *parts))]
         raise UnsafeCodeError("The checker let an assignment to something else pass")
@@ -220,9 +220,9 @@ class Compiler(ExpressionCompiler):
         e, at, targets, first = self.emit, node.at, [], []
         collection = self.expression(node.collection)
         if node.key_symbol is not None:
-            collection = e.call(at, self.helper("h_entries", operations.entries), self.ctx(at), collection)
+            collection = e.call(at, self.helper("h_entries", access.entries), self.ctx(at), collection)
         elif self.mutates or self.types.of(node.collection) not in ("array", "strings"):
-            collection = e.call(at, self.helper("h_elements", operations.elements), self.ctx(at), collection)
+            collection = e.call(at, self.helper("h_elements", access.elements), self.ctx(at), collection)
         for symbol in (node.key_symbol, node.value_symbol):
             if symbol is None:
                 continue

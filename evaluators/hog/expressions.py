@@ -10,11 +10,12 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evaluators.hog import operations
+from evaluators.hog import access, operations
 from evaluators.hog.emit import Emitter
 from evaluators.hog.errors import HogRegexError
 from evaluators.hog.functions import Function
 from evaluators.hog.infer import NUMBERS, Types
+from evaluators.hog.operators import BINARY, HEAVY_OPERATORS, INLINE, MIRRORED, WITHOUT_CONTEXT
 from evaluators.hog.regex import MAX_PATTERN, compiled, searcher
 from evaluators.hog.syntax import (
     Array,
@@ -34,6 +35,7 @@ from evaluators.hog.syntax import (
     Symbol,
     Template,
     Unary,
+    parts_of,
 )
 from evaluators.hog.values import HogFunction
 
@@ -43,57 +45,8 @@ HEAVY = 32
 _CALLS_BACK = "array"
 """Beginning of the names of library functions that call functions."""
 
-_INLINE = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
-_MIRRORED = {"<": ast.Gt(), "<=": ast.GtE(), ">": ast.Lt(), ">=": ast.LtE()}
-_WITHOUT_CONTEXT = frozenset({"-", "*", "/", "%"})
-_BINARY: dict[tuple[str, bool], tuple[str, Callable[..., Any]]] = {
-    ("-", False): ("h_subtract", operations.subtract),
-    ("*", False): ("h_multiply", operations.multiply),
-    ("/", False): ("h_divide", operations.divide),
-    ("%", False): ("h_modulo", operations.modulo),
-    ("==", False): ("h_equals", operations.equals),
-    ("==", True): ("h_differs", operations.differs),
-    ("<", False): ("h_less", operations.less),
-    ("<=", False): ("h_less_or_equal", operations.less_or_equal),
-    (">", False): ("h_greater", operations.greater),
-    (">=", False): ("h_greater_or_equal", operations.greater_or_equal),
-    ("in", False): ("h_within", operations.within),
-    ("in", True): ("h_not_within", operations.not_within),
-    ("like", False): ("h_like", operations.like),
-    ("ilike", False): ("h_ilike", operations.ilike),
-    ("=~", False): ("h_regex", operations.regex),
-    ("=~", True): ("h_not_regex", operations.not_regex),
-    ("=~*", False): ("h_iregex", operations.iregex),
-    ("=~*", True): ("h_not_iregex", operations.not_iregex),
-}
-_HEAVY_OPERATORS = frozenset({"in", "like", "ilike", "=~", "=~*"})
-
-
 _SMALL = frozenset({"small", "number", "boolean"})
 """Types whose values are not large."""
-
-
-def _parts(node: Expr) -> list[Expr]:
-    """Return the expressions that an expression is made of; none for a lambda, which evaluates nothing."""
-    if isinstance(node, Get):
-        return [node.object, node.key]
-    if isinstance(node, Binary):
-        return [node.left, node.right]
-    if isinstance(node, (Unary, IsNull)):
-        return [node.operand]
-    if isinstance(node, Logic):
-        return node.operands
-    if isinstance(node, Between):
-        return [node.operand, node.low, node.high]
-    if isinstance(node, Array):
-        return node.items
-    if isinstance(node, Object):
-        return [part for pair in node.pairs for part in pair]
-    if isinstance(node, Choice):
-        return [node.otherwise, *(part for arm in node.arms for part in arm)]
-    if isinstance(node, Match):
-        return [node.subject, node.otherwise, *(part for arm in node.arms for part in arm)]
-    return []
 
 
 class ExpressionCompiler:
@@ -173,7 +126,7 @@ class ExpressionCompiler:
             return not cheap or any(map(self.makes, node.args))
         if isinstance(node, Binary) and node.op == "+" and self.types.of(node) not in _SMALL:
             return True
-        return any(map(self.makes, _parts(node)))
+        return any(map(self.makes, parts_of(node)))
 
     # -------------------------------------------------------------------------------------- expressions
 
@@ -201,16 +154,16 @@ class ExpressionCompiler:
         key = e.constant(at, node.name)
         if node.name in self.functions or node.name == "print":
             function = e.name(at, self.constant(self.library_value(node.name)))
-            read = self.helper("h_global_or_function", operations.global_or_function)
+            read = self.helper("h_global_or_function", access.global_or_function)
             return e.call(at, read, e.name(at, "g"), key, function)
-        read = self.helper("h_global", operations.read_global)
+        read = self.helper("h_global", access.read_global)
         return self.copied(at, e.call(at, read, e.name(at, "g"), key))
 
     def copied(self, at: int, value: ast.expr) -> ast.expr:
         """Copy a global's value if anything in the program could change it."""
         if not self.mutates:
             return value
-        return self.emit.call(at, self.helper("h_copied", operations.copied), self.ctx(at), value)
+        return self.emit.call(at, self.helper("h_copied", access.copied), self.ctx(at), value)
 
     def is_plain_function(self, symbol: Symbol) -> bool:
         """Whether the emitted variable is the host's function itself, so that it can be called directly."""
@@ -260,9 +213,9 @@ class ExpressionCompiler:
             root = root.object
         if isinstance(root, Name) and root.symbol is None and root.name not in self.string_globals and keys:
             path = [self.expression(key) for key in reversed(keys)]
-            read, at = self.helper("h_path", operations.path_of_global), root.at
+            read, at = self.helper("h_path", access.path_of_global), root.at
             return self.copied(at, e.call(at, read, e.name(at, "g"), e.constant(at, root.name), *path))
-        read = self.helper("h_get", operations.get)
+        read = self.helper("h_get", access.get)
         return e.call(at, read, *self.operands(node.object, node.key))
 
     def unary(self, node: Unary) -> ast.expr:
@@ -277,7 +230,7 @@ class ExpressionCompiler:
         e, at, op = self.emit, node.at, node.op
         if op == "??":
             return self.if_null(at, node.left, node.right)
-        if op in _HEAVY_OPERATORS:
+        if op in HEAVY_OPERATORS:
             self.weight += HEAVY
         inline = self.inline(node)
         if inline is not None:
@@ -285,11 +238,11 @@ class ExpressionCompiler:
         right, left = self.operands(node.right, node.left)
         if op == "+":
             return e.call(at, self.helper("h_add", operations.add), self.ctx(at), right, left)
-        operands = [right, left] if op in _WITHOUT_CONTEXT else [self.ctx(at), right, left]
-        found = _BINARY.get((op, node.negated))
+        operands = [right, left] if op in WITHOUT_CONTEXT else [self.ctx(at), right, left]
+        found = BINARY.get((op, node.negated))
         if found is not None:
             return e.call(at, self.helper(*found), *operands)
-        return e.negate(at, e.call(at, self.helper(*_BINARY[op, False]), *operands))
+        return e.negate(at, e.call(at, self.helper(*BINARY[op, False]), *operands))
 
     def inline(self, node: Binary) -> ast.expr | None:
         """Emit the host's own operator if the types of the operands make it the same; else None."""
@@ -300,11 +253,11 @@ class ExpressionCompiler:
         numbers = left in NUMBERS and right in NUMBERS
         # Two long texts take long to compare, which nothing here would charge; a constant is not long.
         texts = left == right == "string" and (isinstance(node.left, Const) or isinstance(node.right, Const))
-        if op in ("==", *_INLINE) and (numbers or texts):
+        if op in ("==", *INLINE) and (numbers or texts):
             second, first = self.expression(node.right), self.expression(node.left)
             if op == "==":
                 return e.compare(at, second, ast.NotEq() if node.negated else ast.Eq(), first)
-            return e.compare(at, second, _MIRRORED[op], first)
+            return e.compare(at, second, MIRRORED[op], first)
         if op in ("+", "-") and numbers and self.quiet(node.left) and self.quiet(node.right):
             first, second = self.expression(node.left), self.expression(node.right)
             return e.binary(at, first, ast.Add() if op == "+" else ast.Sub(), second)
@@ -414,7 +367,7 @@ class ExpressionCompiler:
             keys: list[ast.expr | None] = [self.expression(key) for key, _ in node.pairs]
             return ast.Dict(keys, list(self.operands(*(value for _, value in node.pairs))), **e.place(at))
         parts = self.operands(*(part for pair in node.pairs for part in pair))
-        return e.call(at, self.helper("h_object", operations.object_of), *parts)
+        return e.call(at, self.helper("h_object", access.object_of), *parts)
 
     def lambda_(self, node: Lambda) -> ast.expr:
         """Emit a lambda: its function goes before the statement."""

@@ -317,3 +317,26 @@ class Do(Node):
 
 
 Stmt: TypeAlias = Let | Assign | If | While | For | ForIn | Fun | Return | Throw | Try | Block | Do
+
+
+def parts_of(node: Expr) -> list[Expr]:
+    """Return the expressions that an expression is made of; none for a lambda, which evaluates nothing."""
+    if isinstance(node, Get):
+        return [node.object, node.key]
+    if isinstance(node, Binary):
+        return [node.left, node.right]
+    if isinstance(node, (Unary, IsNull)):
+        return [node.operand]
+    if isinstance(node, Logic):
+        return node.operands
+    if isinstance(node, Between):
+        return [node.operand, node.low, node.high]
+    if isinstance(node, Array):
+        return node.items
+    if isinstance(node, Object):
+        return [part for pair in node.pairs for part in pair]
+    if isinstance(node, Choice):
+        return [node.otherwise, *(part for arm in node.arms for part in arm)]
+    if isinstance(node, Match):
+        return [node.subject, node.otherwise, *(part for arm in node.arms for part in arm)]
+    return []

@@ -138,7 +138,9 @@ def test_a_batch_answers_every_line_in_order(hog: Any) -> None:
     assert result.exit_code == 0
     answers = [json.loads(line) for line in result.output.splitlines()]
     assert [a["result"] for a in answers] == [value for _, value, _ in BATCH]
-    assert [a["error"] and a["error"]["kind"] for a in answers] == [kind for _, _, kind in BATCH]
+    kinds = [a["error"] and a["error"]["kind"] for a in answers]
+    # Which of the two ends the endless loop first depends on the machine.
+    assert [kind if kind != "steps_exceeded" else "time_exceeded" for kind in kinds] == [kind for _, _, kind in BATCH]
     assert all(set(a) == {"result", "reasoning", "error"} for a in answers)
     assert all(set(a["error"]) == {"kind", "message", "line"} for a in answers if a["error"])
 

@@ -365,3 +365,17 @@ def test_a_flat_cool_down_after_which_everyone_retries_at_once() -> None:
     early, late = waits(0.1), waits(0.9)
     assert early == sorted(set(early))
     assert early != late
+
+
+def test_the_globals_of_an_event_built_once_for_each_of_its_evaluators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of an event are made when the first evaluator asks for them, and the others share them."""
+    built: list[object] = []
+
+    def counted(value: object) -> str:
+        built.append(value)
+        return "text"
+
+    monkeypatch.setattr("evaluators.hog.evaluator.message_string", counted)
+    outputs = outputs_of(snapshot_of({}, {}, {}), generation_row())
+    assert len(outputs) == 3
+    assert len(built) == 1
