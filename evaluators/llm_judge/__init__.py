@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from evaluators.llm_judge.check import ModelCheck, check_model
 from evaluators.llm_judge.judge import Judge, Patience
 from evaluators.llm_judge.outcome import Judged, JudgeRequest, NotRun, Parked, RunOutcome
 from evaluators.llm_judge.output import OutputContract
@@ -18,11 +19,13 @@ __all__ = [
     "Judge",
     "JudgeRequest",
     "Judged",
+    "ModelCheck",
     "NotRun",
     "OutputContract",
     "Parked",
     "Patience",
     "RunOutcome",
+    "check_model",
     "make_endpoint",
     "transcribe",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -110,7 +110,7 @@ class World:
         self.parked: list[deque[Message]] = [deque() for _ in range(PARTITIONS)]
         self.parkings = 0
         self.sent: dict[str, list[str]] = {}
-        self.missed = 0
+        self.missed: Counter[str] = Counter()
         self.keys_at_the_end: dict[int, tuple[ProviderKey, ...]] = {}
         self._until: dict[int, float] = {}
         self._offset = 0
@@ -174,7 +174,7 @@ class World:
         snapshot = self.snapshots.current
         found = snapshot.find(team, evaluation) if snapshot else None
         if found is None or not found.definition.enabled:
-            self.missed += 1
+            self.missed[evaluation] += 1
             return False
         uuid = f"00000000-0000-4000-8000-{team:04x}{number:08x}"
         now = self.sources.now()

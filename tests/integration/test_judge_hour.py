@@ -17,8 +17,16 @@ from tests.virtual_time import run
 MINUTE = 60.0
 
 
-async def script_of_the_hour(world: World, first: str, second: str) -> None:
-    """What happens, and when: an outage, a 429 storm, a key revoked and replaced, a model withdrawn, a budget."""
+PATIENCE_S = 25 * MINUTE
+"""How long a run may be parked in this hour, so that one that nobody helps expires within it."""
+GONE_FOR_GOOD = {"match": {"api_key": "sk-third-00000000"}, "action": "unauthorized"}
+
+
+async def script_of_the_hour(world: World, first: str, second: str, third: str) -> None:
+    """What happens, and when: an outage, a 429 storm, a key revoked and replaced, a model withdrawn, a budget.
+
+    The third team's key is revoked too, and nobody replaces it.
+    """
 
     async def at(minute: float) -> None:
         await asyncio.sleep(minute * MINUTE - world.loop.time())
@@ -33,15 +41,16 @@ async def script_of_the_hour(world: World, first: str, second: str) -> None:
     await at(18)
     world.script()
     await at(22)
-    world.script({"match": {"api_key": "sk-first-00000000"}, "action": "unauthorized"})
+    world.script({"match": {"api_key": "sk-first-00000000"}, "action": "unauthorized"}, GONE_FOR_GOOD)
     await at(26)
     assert world.status(1, first) == ("error", "provider_key_invalid")
     assert world.keys.get(1, key.id).state == "invalid"
     assert world.status(2, second) == ("active", None)
+    assert world.status(3, third) == ("error", "provider_key_invalid")
     world.keys.update(1, key.id, {"state": "ok"}, api_key=SecretStr("sk-next-000000000"), now=world.sources.now())
     await at(32)
     assert world.status(1, first) == ("active", None)
-    world.script({"match": {"model": "m2"}, "action": "model_not_found"})
+    world.script({"match": {"model": "m2"}, "action": "model_not_found"}, GONE_FOR_GOOD)
     await at(36)
     assert world.status(2, second) == ("error", "model_not_found")
     world.change(2, second, model_configuration={"provider": "custom", "model": "m3"})
@@ -59,18 +68,21 @@ def of(world: World, evaluation: str) -> list[dict[str, Any]]:
 
 
 async def hour(folder: Path) -> World:
-    world = World(folder)
+    world = World(folder, park_limit_s=PATIENCE_S)
     world.add_key(1, "sk-first-00000000")
     world.add_key(2, "sk-second-0000000")
+    world.add_key(3, "sk-third-00000000")
     first = world.add_evaluation(1, "m1")
     second = world.add_evaluation(2, "m2", budget={"tokens": 10_000_000, "period": "day"})
+    third = world.add_evaluation(3, "m1")
     await asyncio.sleep(2)
-    events = asyncio.create_task(script_of_the_hour(world, first, second))
+    events = asyncio.create_task(script_of_the_hour(world, first, second, third))
     number = 0
     while not events.done():
         number += 1
         world.send(1, first, number)
         world.send(2, second, number)
+        world.send(3, third, number)
         await asyncio.sleep(2.0)
     await events
     await world.until(world.idle, 2 * 3600)
@@ -81,10 +93,21 @@ async def hour(folder: Path) -> World:
 
 def test_every_task_of_the_hour_is_judged_once_or_counted_and_nothing_stays_off(tmp_path: Path) -> None:
     world = run(hour(tmp_path))
-    first, second = world.sent
+    first, second, third = world.sent
     results = Counter(each["uuid"] for each in world.results)
     assert max(results.values()) == 1
-    assert world.dead == []
+    # Team 3: every task has its verdict, or expired after its time; its evaluation is off, for it cannot run.
+    letters = [dict(letter.headers) for letter in world.dead]
+    assert {letter["gavel.error.class"] for letter in letters} == {b"expired"}
+    expired = Counter(key.decode() for letter in letters if isinstance(key := letter["gavel.task.run_key"], bytes))
+    assert max(expired.values()) == 1
+    judged_of_third = {each["uuid"] for each in of(world, third)}
+    assert {key for key in world.sent[third] if result_uuid(key) not in judged_of_third} == set(expired)
+    assert world.counted("gavel_dead_letters", role="judge", reason="expired") == len(letters) > 0
+    for letter in letters:
+        parked_ms = int(letter["gavel.task.parked_since_ms"] or 0)
+        assert parked_ms / 1000 - START.timestamp() > 22 * MINUTE - 5, "no run expired that the outage had delayed"
+    assert world.status(3, third) == ("error", "provider_key_invalid")
     # Team 1: every task that was handed over has its verdict.
     assert {result_uuid(key) for key in world.sent[first]} == {each["uuid"] for each in of(world, first)}
     # Team 2: every one has its verdict, or was counted as over budget and lies in the range to be filled.
@@ -101,7 +124,7 @@ def test_every_task_of_the_hour_is_judged_once_or_counted_and_nothing_stays_off(
     assert world.status(1, first) == world.status(2, second) == ("active", None)
     assert world.parkings > 200
     assert all(key.last_used_at is not None for team in (1, 2) for key in world.keys_at_the_end[team])
-    assert world.missed < 500, "events were missed only while an evaluation was off"
+    assert world.missed[first] + world.missed[second] < 500, "events were missed only while an evaluation was off"
 
 
 def test_the_hour_is_quick_and_calls_are_few_while_nothing_answers(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
 from config.definitions import Evaluation, EvaluationDraft, patch_draft
 from config.store.judging import Budgets
+from processor.redrive import DeadLetterTopic, Redriver, Selection
 from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
 from tests.stand_in.client import StandInServer
 
@@ -63,8 +65,12 @@ def test_a_revoked_key_stops_the_evaluation_and_a_replaced_one_starts_it_again(
     key = rig.add_key()
     evaluation = rig.add_evaluation()
     stand_in.script({"match": {"api_key": "sk-good-0123456789"}, "action": "unauthorized"})
-    rig.start()
+    # The matcher first: of an evaluation that is off already, the last of the events would rightly not match.
+    rig.start(("matcher",))
     sent = {rig.send(f"Answer {number}.") for number in range(4)}
+    rig.wait(lambda: len(rig.records(rig.topics.tasks)) == 4, "the tasks")
+    rig.stop()
+    rig.start(("judge",))
     rig.wait(lambda: rig.status(evaluation) == ("error", "provider_key_invalid"), "the status")
     assert rig.keys.get(TEAM, key.id).state == "invalid"
     assert rig.results() == []
@@ -72,6 +78,37 @@ def test_a_revoked_key_stops_the_evaluation_and_a_replaced_one_starts_it_again(
     results = rig.wait_for_results(4)
     assert {each["$ai_target_event_id"] for each in results} == sent
     rig.wait(lambda: rig.status(evaluation) == ("active", None), "the evaluation to be on again")
+
+
+def test_a_run_that_expired_has_all_its_time_again_when_it_is_redriven(
+    kafka: str, tmp_path: Path, stand_in: StandInServer
+) -> None:
+    with judge_rig(kafka, tmp_path, stand_in.base_url, park_limit_s=6.0) as rig:
+        evaluation = rig.add_evaluation()
+        rig.start()
+        sent = rig.send("Answer.")
+        rig.wait(lambda: len(rig.records(rig.topics.dead_letters)) == 1, "the run to expire")
+        assert rig.status(evaluation) == ("error", "provider_key_required")
+        connection = {"bootstrap.servers": kafka}
+        letters = DeadLetterTopic(connection, rig.topics.dead_letters)
+        (letter,) = letters.open_letters(Selection(reason="expired"))
+        options = {**connection, "transactional.id": uuid4().hex}
+        redriver = Redriver(options, letters, rig.topics.dead_letters, max_attempts=5)
+        redriven_ms = int(time.time() * 1000)
+        assert redriver.redrive([letter]).sent == 1
+
+        def parked_afresh() -> list[str]:
+            parked = [record["headers"] for record in rig.records(rig.topics.parked)]
+            fresh = [each for each in parked if int(each["gavel.task.parked_since_ms"]) >= redriven_ms]
+            return [each["gavel.task.attempt"] for each in fresh]
+
+        rig.wait(lambda: "1" in parked_afresh(), "the run to be parked as for the first time")
+        rig.add_key()
+        assert [each["$ai_target_event_id"] for each in rig.wait_for_results(1)] == [sent]
+        rig.wait(lambda: rig.status(evaluation) == ("active", None), "the evaluation to be on again")
+        rig.stop()
+        assert len(rig.results()) == 1
+        assert len([each for each in rig.records(rig.topics.dead_letters) if each["value"] is not None]) == 1
 
 
 def test_a_team_without_a_key_waits_and_runs_once_it_has_one(rig: JudgeRig) -> None:

@@ -8,10 +8,21 @@ from typing import Any
 
 import pytest
 
-from evaluators.llm_judge import Judged, JudgeRequest, NotRun, OutputContract, Parked, Patience, make_endpoint
+from evaluators.llm_judge import (
+    Judged,
+    JudgeRequest,
+    ModelCheck,
+    NotRun,
+    OutputContract,
+    Parked,
+    Patience,
+    check_model,
+    make_endpoint,
+)
 from evaluators.llm_judge.budget import BudgetScope
 from evaluators.llm_judge.client import Timeouts
 from evaluators.llm_judge.gates import GateLimits
+from evaluators.llm_judge.ladder import Rung
 from evaluators.verdict import Skip, Verdict
 from tests.unit.llm_judge.bench_of_judges import Bench
 from tests.virtual_time import run
@@ -524,5 +535,34 @@ def test_requests_carry_the_judges_header_and_system_mark() -> None:
         await bench.run()
         assert seen[0]["x-gavel-judge"] == "e1"
         assert bench.calls[0].body["messages"][0]["content"].startswith("[gavel-judge]")
+
+    judging(work)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "mode"),
+    [
+        ((), "json_schema"),
+        (("refuse_json_schema",), "tool_call"),
+        (("refuse_json_schema", "refuse_tools"), "json_mode"),
+        (("refuse_json_schema", "refuse_tools", "refuse_json_mode"), "instruction"),
+    ],
+)
+def test_a_check_names_the_form_that_a_model_answers_in(refusals: tuple[str, ...], mode: Rung) -> None:
+    async def work(bench: Bench) -> None:
+        bench.script(*({"action": action} for action in refusals))
+        endpoint = bench.request().endpoint
+        assert await check_model(bench.judge, endpoint, "m1", team_id=1) == ModelCheck(mode, True, None)
+
+    judging(work)
+
+
+@pytest.mark.parametrize("action", ["unauthorized", "model_not_found", "server_error", "not_json"])
+def test_a_check_of_what_does_not_work_says_why_and_names_no_form(action: str) -> None:
+    async def work(bench: Bench) -> None:
+        bench.script({"action": action})
+        found = await check_model(bench.judge, bench.request().endpoint, "m1", team_id=1)
+        assert found.mode is None
+        assert found.problem
 
     judging(work)
