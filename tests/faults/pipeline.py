@@ -76,6 +76,8 @@ class Seen:
     def __init__(self, kafka: str, topic: str) -> None:
         self.ids: Counter[str] = Counter()
         self.records: list[tuple[dict[str, str], bytes | None]] = []
+        self.places: dict[str, str] = {}
+        """Where each id stands, for whoever looks for a lost one."""
         self._consumer = Consumer(
             {
                 "bootstrap.servers": kafka,
@@ -102,6 +104,7 @@ class Seen:
                 headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
                 if "result_id" in headers:
                     self.ids[headers["result_id"]] += 1
+                    self.places[headers["result_id"]] = f"[{message.partition()}]@{message.offset()}"
                 if keep:
                     self.records.append((headers, message.value()))
         return found

@@ -280,7 +280,11 @@ class Soak:
         self.ledger.problems = problems
         SHOWN.print(f"[{'red' if problems else 'green'}]counted[/] {entry}")
         if problems:
-            SHOWN.print({name: getattr(count, name, [])[:5] for name in problems}, self._gavel.story())
+            places = self._gavel.results.places
+            for name in problems:
+                wrong = getattr(count, name, [])
+                SHOWN.print(name, sorted(places.get(uuid, uuid) for uuid in wrong)[:100])
+            SHOWN.print(self._gavel.story())
 
 
 def show(ledger: Ledger) -> None:
