@@ -14,6 +14,7 @@ a transaction produced if and only if its offsets are committed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from time import sleep
 from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -125,8 +126,7 @@ class TransactionalCommitter:
         raise CommitFailed(f"{step}: {reason.str()}") from error
 
     def close(self, deadline: Deadline) -> None:
-        """Nothing is buffered between transactions; flushes for form."""
-        self._producer.flush(deadline.left_s())
+        """Nothing is buffered between transactions; flushing a fenced producer would raise, and hide why it ended."""
 
 
 class AtLeastOnceCommitter:
@@ -170,6 +170,18 @@ _STALE_MEMBER = frozenset(
 )
 
 
+_OUTAGE = frozenset(
+    {
+        KafkaError._WAIT_COORD,  # noqa: SLF001  # the names librdkafka exports them by
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    }
+)
+"""A broker that is away or comes back. librdkafka does not call all of them retriable; committing again is harmless."""
+_RETRY_S = 0.2
+
+
 def commit_offsets(consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
     """Commit the frontier's offsets alone, synchronously.
 
@@ -184,7 +196,8 @@ def commit_offsets(consumer: Consumer, frontier: Frontier, deadline: Deadline) -
             reason: KafkaError = error.args[0]
             if reason.code() in _STALE_MEMBER:
                 raise CommitAborted(f"commit: {reason.str()}") from error
-            if reason.retriable() and not deadline.over():
+            if (reason.retriable() or reason.code() in _OUTAGE) and not deadline.over():
+                sleep(min(_RETRY_S, deadline.left_s()))
                 continue
             raise CommitFailed(f"commit: {reason.str()}") from error
         for partition in committed or ():
