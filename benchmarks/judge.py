@@ -3,8 +3,9 @@
     python -m benchmarks.judge [--seconds 15] [--parked 10000]
 
 Three runs with 200 calls at a time and 1 s of latency: the bare `openai` client, the judge alone, and the whole judge
-role on a real Kafka. Then parked tasks wait, and the CPU and memory that this takes are read. Process CPU times
-are ratios of one run on one machine; compare them, not runs.
+role on a real Kafka, with a backlog of one evaluation, so that every task stands in line once. Then parked tasks
+wait, and the CPU and memory that this takes are read. Process CPU times are ratios of one run on one machine; compare
+them, not runs.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from evaluators.llm_judge.ladder import Ladder
 from processor.events.identity import run_key
 from processor.events.task import Task
 from processor.judge_role import Sources
+from processor.parked import OVERFLOW
 from tests.integration.judge_rig import TEAM, JudgeRig
 from tests.services.kafka import KafkaServer
 from tests.stand_in.client import StandInServer
@@ -221,7 +223,7 @@ def _parked(rig: JudgeRig) -> float:
         sample.value
         for family in rig.metrics.registry.collect()
         for sample in family.samples
-        if sample.name == "gavel_judge_parked_total"
+        if sample.name == "gavel_judge_parked_total" and sample.labels["cause"] != OVERFLOW
     )
 
 
@@ -240,12 +242,12 @@ def main() -> None:
         with KafkaServer() as kafka:
             found.append(whole_role(kafka.bootstrap_servers, stand_in, given.seconds))
             base = found[0].cpu_ms
-            print(f"{'':<12} {'per s':>8} {'CPU ms each':>12} {'of a core at 180/s beyond the bare client':>44}")
+            print("| | per s | CPU ms each | of a core at 180/s beyond the bare client |\n|---|---:|---:|---:|")
             for name, per_s, cpu_ms in found:
-                print(f"{name:<12} {per_s:>8.1f} {cpu_ms:>12.2f} {(cpu_ms - base) * WANTED_PER_S / 10:>42.1f} %")
+                print(f"| {name} | {per_s:.1f} | {cpu_ms:.2f} | {(cpu_ms - base) * WANTED_PER_S / 10:.1f} % |")
             if given.parked:
                 share, megabytes = waiting(kafka.bootstrap_servers, stand_in, given.parked, given.seconds)
-                print(f"{given.parked} parked tasks: {share:.2%} of a core and {megabytes:+.1f} MB more than none")
+                print(f"\n{given.parked} parked tasks: {share:.2%} of a core and {megabytes:+.1f} MB more than none")
     finally:
         stand_in.close()
 

@@ -133,7 +133,7 @@ class Turns:
         """
         share = self._share(task)
         if share == inf:
-            return True
+            return self._total < self._max
         count = self.in_hand(task.evaluation_id)
         lined_up = task.evaluation_id in self._lined_up
         if lined_up and count < share / 2:

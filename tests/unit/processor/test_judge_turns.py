@@ -167,6 +167,9 @@ def test_runs_that_end_at_an_open_breaker_need_no_slot_and_no_line() -> None:
     bench.slots["flood"] = ("gate", inf)
     assert len(bench.batch(flood(500))[0]) == 500
     assert bench.overflowed == 0
+    small = Bench(most=20)
+    small.slots["flood"] = ("gate", inf)
+    assert len(small.batch(flood(50))[0]) == 20, "what is in hand is bounded all the same"
 
 
 def test_a_topic_without_lanes_takes_everything() -> None:
