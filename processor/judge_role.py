@@ -45,7 +45,7 @@ _STORE_THREADS = 4
 _HOG_THREADS = 2
 _STEADY_QUEUE = 2
 """Runs in hand per slot: enough that no slot waits for the next poll."""
-_READ_AHEAD = 10
+_READ_AHEAD = 4
 """Tasks read per task in hand: what is only put in line is not in hand, but waits for the commit like all others."""
 
 
