@@ -78,6 +78,7 @@ class Seen:
         self.records: list[tuple[dict[str, str], bytes | None]] = []
         self.places: dict[str, str] = {}
         """Where each id stands, for whoever looks for a lost one."""
+        self._read: set[tuple[int | None, int | None]] = set()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": kafka,
@@ -100,11 +101,15 @@ class Seen:
                 if message.error() is not None:
                     assert message.error().retriable() or message.error().code() in _OUTAGE, message.error()
                     continue
+                place = (message.partition(), message.offset())
+                if place in self._read:
+                    continue  # a client may fetch again what it has when its broker died; the log holds it once
+                self._read.add(place)
                 found += 1
                 headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
                 if "result_id" in headers:
                     self.ids[headers["result_id"]] += 1
-                    self.places[headers["result_id"]] = f"[{message.partition()}]@{message.offset()}"
+                    self.places[headers["result_id"]] = f"[{place[0]}]@{place[1]}"
                 if keep:
                     self.records.append((headers, message.value()))
         return found
