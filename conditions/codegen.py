@@ -152,8 +152,10 @@ def _branches(n: str, field: FieldPlan, world: dict[str, Any]) -> str:
         world[f"points{n}"], world[f"masks{n}"] = field.numbers
         branches["number"] = (
             "kind is float",
-            "        standing &= masks{n}[bisect_right(points{n}, x)]\n"
-            "    elif kind is int:\n        standing &= masks{n}[bisect_right(points{n}, float(x))]\n",
+            (
+                "        standing &= masks{n}[bisect_right(points{n}, x)]\n"
+                "    elif kind is int:\n        standing &= masks{n}[bisect_right(points{n}, float(x))]\n"
+            ),
         )
     order = sorted(branches, key=lambda name: name != field.usual)
     chain = "el".join(f"if {branches[name][0]}:\n{branches[name][1]}    " for name in order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conditions.compiler import compile_matcher
 from conditions.interpreter import Decision, Fields, interpret
 from conditions.model import CompileExpression, Target
-from conditions.row import EventRow
+from conditions.row import EventRow, too_deep
 
 Explanation = Decision
 """Each set, each filter with its value and outcome, the rollout number, and the outcome."""
@@ -22,11 +22,14 @@ def explain(target: Target, row: EventRow, *, compile_expression: CompileExpress
     interpreter's, which must have come to the same.
 
     Raises:
-        RowError: the row's properties are no JSON object.
+        RowError: the row's properties are no JSON object, or nested too deeply.
         ConditionError: a hogql filter, and no `compile_expression`.
         Disagreement: the two differ.
     """
-    explanation = interpret(target, Fields(row), compile_expression=compile_expression)
+    try:
+        explanation = interpret(target, Fields(row), compile_expression=compile_expression)
+    except RecursionError as error:
+        raise too_deep() from error
     live = compile_matcher([target], compile_expression=compile_expression).match(row)
     if live.matched:
         seen: tuple[str, str | None] = ("matched", live.matched[0][1])

@@ -29,7 +29,7 @@ from conditions.plan import FieldPlan
 from conditions.predicates import Seen
 from conditions.projection import Reader
 from conditions.rollout import independent_key, rollout_number
-from conditions.row import EventRow
+from conditions.row import EventRow, too_deep
 from conditions.sampling import SharedSampling
 
 
@@ -169,16 +169,19 @@ class Matcher:
         """Match one event.
 
         Raises:
-            RowError: the row's properties are no JSON object.
+            RowError: the row's properties are no JSON object, or nested too deeply.
         """
         try:
-            standing, undecided, views = self._look_up(row)
-        except (RowError, OverflowError):
-            return self._match_broken(row)
-        if not standing:
-            return MatchResult([], NONE, [])
-        if standing & (undecided | self._own):
-            return self._match_slowly(standing, undecided, 0, Reading(row, self._readers, views))
+            try:
+                standing, undecided, views = self._look_up(row)
+            except (RowError, OverflowError):
+                return self._match_broken(row)
+            if not standing:
+                return MatchResult([], NONE, [])
+            if standing & (undecided | self._own):
+                return self._match_slowly(standing, undecided, 0, Reading(row, self._readers, views))
+        except RecursionError as error:  # a depth at which it can just be read, but not written as text
+            raise too_deep() from error
         won = standing & self._sampling.taken(row.uuid, standing)
         matched = self._winners.of(self._families.firsts(won)) if won else []
         if won == standing:

@@ -125,6 +125,11 @@ def decode_object(source: object, field: str) -> dict[str, Any]:
     raise RowError(f"bad_{field}", f"{field} holds {kind_of(decoded)}, not an object")
 
 
+def too_deep() -> RowError:
+    """Return the error of a row whose values are nested too deeply to be looked at."""
+    return RowError("bad_properties", "the row's properties are nested too deeply to be read")
+
+
 def kind_of(value: object) -> str:
     """Return what kind of JSON value this is, for a message."""
     kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}

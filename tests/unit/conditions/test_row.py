@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import partial
 from typing import Any
 
 import pytest
 
-from conditions import EventRow, RowError, Target, compile_matcher, decode_row, parse_conditions
+from conditions import EventRow, RowError, Target, compile_matcher, decode_row, explain, parse_conditions
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,26 @@ def test_hundreds_of_keys_with_few_in_the_event() -> None:
     ]
     result = compile_matcher(targets).match(EventRow("a", 1, properties='{"k7":1,"other":1}'))
     assert {targets[n].id for n, _ in result.matched} == {"7exact"} | {f"{n}is_not" for n in range(200) if n != 7}
+
+
+@pytest.mark.parametrize("room", [300, 3000])
+def test_no_depth_of_nesting_gets_past_the_matcher(room: int) -> None:
+    """Also where a value can just be read and not be written as text, the row is refused like any broken one."""
+    conditions = parse_conditions([{"id": "s", "properties": [{"key": "n", "operator": "icontains", "value": "x"}]}])
+    target = Target("e", conditions)
+    matcher = compile_matcher([target])
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(room)
+    try:
+        refused = 0
+        for depth in range(room - 150, room + 10):
+            row = EventRow("a", 1, properties='{"n":' + "[" * depth + "]" * depth + "}")
+            for decide in (matcher.match, partial(explain, target)):
+                try:
+                    decide(row)
+                except RowError as error:
+                    assert error.reason == "bad_properties"
+                    refused += 1
+        assert 0 < refused < 2 * 160
+    finally:
+        sys.setrecursionlimit(before)
