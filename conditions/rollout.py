@@ -25,8 +25,11 @@ def rollout_number(key: str) -> float:
 
 
 def rollout_takes(number: float, rollout_percentage: float) -> bool:
-    """Tell whether an event at `number` is in: exactly when it is below the percentage; 0 takes none."""
-    return rollout_percentage >= 100 or number < rollout_percentage
+    """Tell whether an event at `number` is in: exactly when it is below the percentage.
+
+    0 takes none; 100 takes all, since no number reaches it.
+    """
+    return number < rollout_percentage
 
 
 def independent_key(evaluation_id: str, uuid: str) -> str:

@@ -86,7 +86,7 @@ def equal(x: object, v: object) -> bool:
 def _truth_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if value in ("true", "false") and isinstance(value, str) else None
+    return value if isinstance(value, str) else None
 
 
 def same_json(a: object, b: object) -> bool:

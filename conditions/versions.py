@@ -32,16 +32,17 @@ def parse_version(value: object) -> Version | None:
     no version, as SemVer has it.
     """
     match = _match(value)
-    if match is None:
-        return None
-    major, minor, patch, pre_release = match.groups()
-    return int(major), int(minor or 0), int(patch or 0), _pre_release_key(pre_release)
+    return None if match is None else _version_of(match)
 
 
 def _match(value: object) -> re.Match[str] | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return _VERSION.fullmatch(text_of(value))
+    # A boolean is an int, but neither of its texts is a version.
+    return _VERSION.fullmatch(text_of(value)) if isinstance(value, str | int | float) else None
+
+
+def _version_of(match: re.Match[str]) -> Version:
+    major, minor, patch, pre_release = match.groups()
+    return int(major), int(minor or 0), int(patch or 0), _pre_release_key(pre_release)
 
 
 def _pre_release_key(pre_release: str | None) -> tuple[int, tuple[tuple[int, int, str], ...]]:
@@ -57,9 +58,10 @@ def _release(major: int, minor: int = 0, patch: int = 0) -> Version:
 
 def tilde_range(value: object) -> Range | None:
     """`1.2.3` → [1.2.3, 1.3.0), `1.2` → [1.2.0, 1.3.0), `1` → [1.0.0, 2.0.0); None if it is no version."""
-    match, low = _match(value), parse_version(value)
-    if match is None or low is None:
+    match = _match(value)
+    if match is None:
         return None
+    low = _version_of(match)
     return low, _release(low[0] + 1) if match[2] is None else _release(low[0], low[1] + 1)
 
 
@@ -68,9 +70,10 @@ def caret_range(value: object) -> Range | None:
 
     The first part that is not 0 is raised; if all that are given are 0, the last one given (`0.0` → 0.1.0).
     """
-    match, low = _match(value), parse_version(value)
-    if match is None or low is None:
+    match = _match(value)
+    if match is None:
         return None
+    low = _version_of(match)
     if low[0] or match[2] is None:
         return low, _release(low[0] + 1)
     if low[1] or match[3] is None:

@@ -11,7 +11,6 @@ from conditions import ConditionError, EventRow, Matcher, Target, compile_matche
 from conditions.interpreter import Fields, first_error, interpret
 from tests.unit.conditions.strategies import FIELD_VALUES, dump, expression, filters, rows, targets
 
-
 Outcomes = tuple[list[tuple[int, str]], list[int], list[tuple[int, str]]]
 
 
