@@ -160,9 +160,15 @@ def test_a_backfill_of_the_api_is_carried_out_and_survives_its_runner(pipeline: 
     backfills = Backfills(pipeline.database)
     now = datetime.now(UTC)
     made = backfills.create(
-        team_id=TEAM, evaluation_id=second, evaluation_version=1, window_start=now - timedelta(days=3650), window_end=now + timedelta(days=1),
-        rerun_existing=False, actor="test", now=now,
-    )  # fmt: skip
+        team_id=TEAM,
+        evaluation_id=second,
+        evaluation_version=1,
+        window_start=now - timedelta(days=3650),
+        window_end=now + timedelta(days=1),
+        rerun_existing=False,
+        actor="test",
+        now=now,
+    )
     # A runner that died: it holds a lease that has run out.
     assert backfills.claim("dead", now=now - timedelta(minutes=5), lease_s=1.0) is not None
     with pipeline.running():
