@@ -50,7 +50,15 @@ def test_loopback_is_refused_however_it_is_written(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://x.example/", "file:///etc/passwd", "https://", "https://user:pw@x.example/", "http://x:99999/", "http://[/"],
+    [
+        "",
+        "ftp://x.example/",
+        "file:///etc/passwd",
+        "https://",
+        "https://user:pw@x.example/",
+        "http://x:99999/",
+        "http://[/",
+    ],
 )
 def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
     with pytest.raises(ForbiddenAddress):
