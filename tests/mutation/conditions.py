@@ -42,10 +42,50 @@ STAGES = {
     "sampling": (("rollout",), ("operators", "row", "model", "matcher_equals_interpreter")),
 }
 """For a module, the tests that are tried first, and the rest; for others, `OTHER_STAGES`."""
-OTHER_STAGES = (("operators", "row", "model"), ("rollout", "matcher_equals_interpreter"))
+OTHER_STAGES = (
+    ("operators", "row", "model", "relative_dates", "broken_parts", "expressions"),
+    ("rollout", "matcher_equals_interpreter"),
+)
 TIME_LIMIT_S = 120
 """An endless loop is noticed too."""
 LOADED_ONCE = (hypothesis, msgspec, pytest, re2, yaml)
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "exact, is_not, in": (
+        "values.equal",
+        "values._truth",
+        "values.same",
+        "operators.exact",
+        "indexes.add",
+        "indexes._hits",
+        "indexes.indexable",
+    ),
+    "icontains, starts_with, ends_with, regex": (
+        "operators.icontains",
+        "operators.starts_with",
+        "operators.ends_with",
+        "operators.regex",
+        "values.text_of",
+        "predicates.",
+    ),
+    "gt, gte, lt, lte, between": (
+        "operators.gt",
+        "operators.lt",
+        "operators._bounds",
+        "values.order",
+        "values.number_of",
+        "values._number",
+        "compiler.gt",
+        "compiler.lt",
+        "indexes.orderable",
+        "indexes.is_gap",
+        "indexes.number_table",
+    ),
+    "is_date_…": ("dates.", "operators.is_date", "compiler.is_date", "indexes._make_day"),
+    "semver_…": ("versions.", "operators.semver", "compiler.semver"),
+    "rollout": ("rollout.", "sampling."),
+}
+"""What the names of changes begin with that concern one family of operators; others concern them all."""
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.Gt),
@@ -63,11 +103,29 @@ NAMES = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "eq": "ne", "startswith
 BOUNDS = {"gt": "gte", "gte": "gt", "lt": "lte", "lte": "lt", "ne": "lt"}
 
 _DEPENDS = "operator.startswith('is_date_') {} any((dates.is_relative(v) for v in alternatives(value)))"
+_LASTS = "region {} bisect_right(day.points, instant) == bisect_right(day.points, instant - DAY + 1)"
+_HASHED = "a hash is made that is not needed"
+_KEPT = "more or fewer values or days are remembered"
 BENIGN: dict[str, str] = {
     f"predicates.depends_on_time: {_DEPENDS.format('and')} → {_DEPENDS.format('or')}": (
         "a filter that needs no time is tested for each event and its answer is not remembered"
     ),
+    "indexes.orderable: isinstance(value, str) or number_of(value) is not None → "
+    "isinstance(value, str) and number_of(value) is not None": "numbers are tested one by one instead of indexed",
+    "indexes.number_table: abs(number) >= _EXACT_LIMIT → abs(number) > _EXACT_LIMIT": "2**52 itself is exact as well",
+    f"indexes.standing: {_LASTS.format('==')} → {_LASTS.format('!=')}": (
+        "never so, since the region lies between the other two: no value is remembered"
+    ),
+    "indexes.standing: len(x) <= _LONGEST_DATE → len(x) < _LONGEST_DATE": _KEPT,
+    "indexes.standing: len(x) <= _LONGEST_DATE → len(x) > _LONGEST_DATE": _KEPT,
+    "indexes.standing: len(day.known) < _MOST_DATES → len(day.known) <= _MOST_DATES": _KEPT,
+    "indexes.standing: len(day.known) < _MOST_DATES → len(day.known) > _MOST_DATES": _KEPT,
+    "indexes._make_day: len(self._days) >= _MOST_DAYS → len(self._days) > _MOST_DAYS": _KEPT,
+    "indexes._make_day: len(self._days) >= _MOST_DAYS → len(self._days) < _MOST_DAYS": _KEPT,
+    "sampling.__init__: percentage >= 100 → percentage > 100": _HASHED,
+    "sampling.__init__: percentage > 0 → percentage >= 0": _HASHED,
 }
+"""Changes that alter what is remembered, or how fast, but no answer: and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +143,13 @@ class Mutant:
     def name(self) -> str:
         """What identifies the change, whatever its line."""
         return f"{self.module}.{self.function}: {self.before} → {self.after}"
+
+    @property
+    def family(self) -> str:
+        """The family of operators that it concerns."""
+        return next(
+            (family for family, names in FAMILIES.items() if self.name.startswith(names)), "all: is_set, sets, groups"
+        )
 
 
 def mutants(module: str) -> Iterator[Mutant]:
@@ -157,7 +222,16 @@ def _function_at(tree: ast.AST, line: int) -> str:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
     ]
-    return inside[-1].name if inside else "table"
+    if inside:
+        return inside[-1].name
+    entries = [
+        (key.value, value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant)
+    ]
+    return next((str(key) for key, value in entries if value.lineno <= line <= (value.end_lineno or 0)), "table")
 
 
 def caught_by(mutant: Mutant) -> str | None:
@@ -247,10 +321,11 @@ def main() -> None:
             if options.json:
                 change = {"change": mutant.name, "line": mutant.line, "caught_by": test}
                 say(json.dumps(change, ensure_ascii=False))
-    made, killed = Counter(m.module for m in found), Counter(m.module for m, c in zip(found, caught, strict=True) if c)
     survivors = [mutant for mutant, test in zip(found, caught, strict=True) if test is None]
-    for module in made:
-        say(f"{module:12} {killed[module]:3} of {made[module]:3} changes noticed")
+    made, alive = Counter(mutant.family for mutant in found), Counter(mutant.family for mutant in survivors)
+    benign = Counter(mutant.family for mutant in survivors if mutant.name in BENIGN)
+    for family, count in made.items():
+        say(f"{family:42} {count:3} changes, {count - alive[family]:3} noticed, {benign[family]:2} benign")
     for mutant in survivors:
         say(f"survived: {mutant.name} (line {mutant.line}): {BENIGN.get(mutant.name, 'NO TEST NOTICES IT')}")
     sys.exit(any(mutant.name not in BENIGN for mutant in survivors))
