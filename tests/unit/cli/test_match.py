@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from processor.cli.main import build_app
@@ -42,3 +43,20 @@ def test_a_file_that_cannot_be_read_is_wrong_usage(tmp_path: Path) -> None:
     """Exit code 2 for a missing file and for a folder."""
     for path in (tmp_path / "missing", tmp_path):
         assert CliRunner().invoke(build_app(), ["match", "--batch", str(path)]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "length(arrayMap(x -> arrayMap(y -> x + y, range(1000)), range(1000))) > 0",
+        "length(range(100000000)) > 0",
+    ],
+)
+def test_an_endless_expression_is_an_error_of_its_evaluation(source: str) -> None:
+    """A condition may use 5 ms, 100 000 steps and 8 MiB; what passes one stops there and says so."""
+    conditions = [{"id": "h", "properties": [{"type": "hogql", "key": source}]}]
+    line = json.dumps({"conditions": conditions, "event": {"uuid": "a", "properties": {}}})
+    result = CliRunner().invoke(build_app(), ["match", "--batch", "-"], input=f"{line}\n")
+    answer = json.loads(result.stdout)
+    assert answer["outcome"] == "error"
+    assert "Exceeded" in answer["error"]
