@@ -6,11 +6,12 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -43,11 +44,13 @@ from evaluators.llm_judge import (
 )
 from evaluators.llm_judge.budget import MemoryBudgets
 from evaluators.llm_judge.cache import MemoryCache
+from evaluators.llm_judge.check import ModelCheck, check_model
 from evaluators.llm_judge.client import OpenAICaller, Timeouts
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.ladder import Ladder
 
+_T = TypeVar("_T")
 _TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, call_s=20.0)
 _PATIENCE = Patience(run_s=30.0, attempts=2, retry_max_s=2.0, queue_s=10.0)
 _INVALID = frozenset({"unauthorized", "forbidden"})
@@ -224,29 +227,35 @@ class JudgeAccess:
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[RunOutcome]:
         """Make runs to try something out: at the same time, no cache, no budget. Trial runs count."""
-        prices = load_prices(self._settings.judge.prices_path)
 
-        async def run_all() -> list[RunOutcome]:
-            caller = OpenAICaller(_TIMEOUTS, max_connections=16)
-            loop = asyncio.get_running_loop()
-            judge = Judge(
-                caller,
-                Gates(GateLimits(concurrency=len(requests) or 1), clock=loop.time, random=random.random),
-                Ladder(time.time),
-                budgets=MemoryBudgets(lambda: datetime.now(UTC)),
-                trial=_StoredTrial(self.keys),
-                cache=MemoryCache(1, 1.0, time.monotonic),
-                price=prices.cost,
-                patience=_PATIENCE,
-                random=random.random,
-                nonce=lambda: secrets.token_hex(16),
-            )
-            try:
-                return list(await asyncio.gather(*(judge.run(request) for request in requests)))
-            finally:
-                await caller.close()
+        async def run_all(judge: Judge) -> list[RunOutcome]:
+            return list(await asyncio.gather(*(judge.run(request) for request in requests)))
 
-        return asyncio.run(run_all())
+        return asyncio.run(self._with_judge(run_all, concurrency=len(requests) or 1))
+
+    def check_model(self, endpoint: Endpoint, model: str, *, team_id: int) -> ModelCheck:
+        """Judge a trivial answer by a model: one small call, which shows in which form the model answers."""
+        return asyncio.run(self._with_judge(lambda judge: check_model(judge, endpoint, model, team_id=team_id)))
+
+    async def _with_judge(self, use: Callable[[Judge], Awaitable[_T]], *, concurrency: int = 1) -> _T:
+        caller = OpenAICaller(_TIMEOUTS, max_connections=16)
+        loop = asyncio.get_running_loop()
+        judge = Judge(
+            caller,
+            Gates(GateLimits(concurrency=concurrency), clock=loop.time, random=random.random),
+            Ladder(time.time),
+            budgets=MemoryBudgets(lambda: datetime.now(UTC)),
+            trial=_StoredTrial(self.keys),
+            cache=MemoryCache(1, 1.0, time.monotonic),
+            price=load_prices(self._settings.judge.prices_path).cost,
+            patience=_PATIENCE,
+            random=random.random,
+            nonce=lambda: secrets.token_hex(16),
+        )
+        try:
+            return await use(judge)
+        finally:
+            await caller.close()
 
 
 def _with_key(current: Evaluation, *, key_id: str) -> EvaluationDraft:

@@ -151,13 +151,23 @@ def list_dependent_configs(object_id: IdPath, caller: Reader, services: Services
 
 @router.post("/provider_key_validations/")
 def validate_key(
-    body: bodies.ProviderKeyValidation,
-    caller: Writer,  # noqa: ARG001  # its scope is what is asked for
+    body: bodies.KeyToTry,
+    caller: Writer,
     services: ServicesParam,
 ) -> bodies.KeyValidated:
-    """Try a key without storing it."""
-    state, message = services.judging.validate(_endpoint(services, body.provider, body.api_key, body.given()))
-    return bodies.KeyValidated(state=state, error_message=message)
+    """Try a key without storing it, and a model with it if one is named."""
+    endpoint = _endpoint(services, body.provider, body.api_key, body.given())
+    state, message = services.judging.validate(endpoint)
+    if state != "ok" or body.model is None:
+        return bodies.KeyValidated(state=state, error_message=message)
+    tried = services.judging.check_model(endpoint, body.model, team_id=caller.team_id)
+    shown = bodies.ModelTried(
+        model=body.model,
+        structured_output=tried.mode,
+        takes_temperature=tried.temperature,
+        problem=tried.problem,
+    )
+    return bodies.KeyValidated(state=state, error_message=message, model=shown)
 
 
 @router.get("/models/")

@@ -61,6 +61,13 @@ class ProviderKeyValidation(_Connection):
     """The key itself."""
 
 
+class KeyToTry(ProviderKeyValidation):
+    """A key to be tried and, if a model is named, a model with it."""
+
+    model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] | None = None
+    """Ours: also ask this model for a verdict, one small call."""
+
+
 class ProviderKeyCreate(ProviderKeyValidation):
     """A key to be stored, if it works."""
 
@@ -103,11 +110,25 @@ class ProviderKey(ResponseBody):
     last_used_at: datetime | None
 
 
+class ModelTried(ResponseBody):
+    """How a model answered a judge.
+
+    `structured_output` is the form it answers in: `json_schema`, `tool_call`, `json_mode` or `instruction`; null if it
+    gave no verdict, and then `problem` says why.
+    """
+
+    model: str
+    structured_output: str | None
+    takes_temperature: bool
+    problem: str | None
+
+
 class KeyValidated(ResponseBody):
-    """Whether a key works."""
+    """Whether a key works, and how the model that was named answers."""
 
     state: State
     error_message: str | None
+    model: ModelTried | None = None
 
 
 class DependentEvaluation(ResponseBody):

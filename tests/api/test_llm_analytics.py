@@ -95,6 +95,17 @@ class TestKeys:
         assert found["error_message"]
         assert api.ok("GET", KEYS)["count"] == 0
 
+    def test_a_model_can_be_tried_with_the_key_and_shows_the_form_it_answers_in(
+        self, api: Api, stand_in: StandInServer
+    ) -> None:
+        given = {name: value for name, value in body(stand_in).items() if name != "name"}
+        path = "llm_analytics/provider_key_validations/"
+        tried = api.ok("POST", path, json={**given, "model": "m1"})["model"]
+        assert (tried["model"], tried["structured_output"], tried["problem"]) == ("m1", "json_schema", None)
+        stand_in.script({"match": {}, "action": "refuse_json_schema"})
+        tried = api.ok("POST", path, json={**given, "model": "m1"})["model"]
+        assert tried["structured_output"] in ("tool_call", "json_mode", "instruction")
+
     def test_without_a_secret_key_nothing_can_be_stored(
         self, make_api: Callable[..., Api], stand_in: StandInServer
     ) -> None:
