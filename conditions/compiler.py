@@ -238,7 +238,6 @@ _DATE_BOUNDS: dict[str, tuple[BoundKind, ...]] = {
 }
 _VERSION_BOUNDS: dict[str, tuple[BoundKind, ...]] = {
     "semver_eq": ("gte", "lte"),
-    "semver_neq": ("ne",),
     "semver_gt": ("gt",),
     "semver_gte": ("gte",),
     "semver_lt": ("lt",),
