@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer
 from prometheus_client import CollectorRegistry
@@ -32,6 +33,9 @@ from processor.metrics import Metrics
 from processor.replay import Replay, ReplayReport, ReplaySender, restrict
 from processor.replay_estimate import make_estimator
 from processor.replay_sources import ArchiveSource, ReplayError, ReplaySource, TopicSource, ranges_by_time
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,8 +128,26 @@ def open_replay(
     Raises:
         ReplayError: source, evaluations or teams are not there.
     """
-    consumer = replay_consumer(clients, settings, plan.id)
-    client = connect(settings.clickhouse.dsn.get_secret_value())
+    with ExitStack() as undo:  # what is opened is closed again if the rest cannot be
+        consumer = replay_consumer(clients, settings, plan.id)
+        undo.callback(consumer.close)
+        client = connect(settings.clickhouse.dsn.get_secret_value())
+        undo.callback(client.close)
+        opened = _open(plan, settings, database, clients, consumer, client, dry_run=dry_run)
+        undo.pop_all()
+    return opened
+
+
+def _open(
+    plan: ReplayPlan,
+    settings: Settings,
+    database: Database,
+    clients: KafkaClients,
+    consumer: Consumer,
+    client: Client,
+    *,
+    dry_run: bool,
+) -> tuple[Replay, ReplaySource]:
     source: ReplaySource
     if plan.source == "clickhouse":
         team = plan.teams[0] if len(plan.teams) == 1 else None
@@ -133,7 +155,7 @@ def open_replay(
         place_topic = settings.kafka.topics.results
         source = ArchiveSource(client, consumer, place_topic, after=after, before=before, team_id=team)
     else:
-        source = TopicSource(consumer, plan.topic, plan.ranges)
+        source = TopicSource(consumer, plan.topic, plan.ranges, client)
     snapshot = restrict(load_snapshot(database), teams=plan.teams, evaluations=plan.evaluations)
     sender = None
     if not dry_run:

@@ -56,10 +56,14 @@ class TopicSource:
     Args:
         consumer: with the replay's own group; committed offsets of an earlier part of the same replay count.
         ranges: partition to (first, behind the last) offset; see `ranges_by_time`.
+        client: of ClickHouse, closed with the source.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, ranges: dict[int, tuple[int, int]]) -> None:
+    def __init__(
+        self, consumer: Consumer, topic: str, ranges: dict[int, tuple[int, int]], client: Client | None = None
+    ) -> None:
         self._consumer = consumer
+        self._client = client
         self._topic = topic
         self._ends = {partition: end for partition, (_, end) in ranges.items()}
         self._next = {partition: start for partition, (start, _) in ranges.items()}
@@ -118,6 +122,8 @@ class TopicSource:
     def close(self) -> None:
         """See `ReplaySource.close`."""
         self._consumer.close()
+        if self._client is not None:
+            self._client.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,7 @@ class ArchiveSource:
         team_id: int | None = None,
         resume: str = "",
     ) -> None:
+        self._client = client
         self._consumer = consumer
         self._place_topic = place_topic
         cursor = self._committed() or resume
@@ -189,8 +196,9 @@ class ArchiveSource:
         return [TopicPartition(self._place_topic, 0, self.done, self.cursor)]
 
     def close(self) -> None:
-        """See `ReplaySource.close`."""
+        """See `ReplaySource.close`; the client is closed too."""
         self._consumer.close()
+        self._client.close()
 
 
 def _take(events: Iterator[Any], count: int) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,8 @@ def initialise(settings: Settings, clients: KafkaClients, database: Database) ->
         return f"applied {', '.join(applied)}" if applied else "up to date"
 
     def clickhouse() -> str:
-        client = connect_clickhouse(settings.clickhouse.dsn.get_secret_value())
-        applied = migrate_clickhouse(client)
+        with closing(connect_clickhouse(settings.clickhouse.dsn.get_secret_value())) as client:
+            applied = migrate_clickhouse(client)
         return f"applied {', '.join(f'{m.version:04}_{m.name}' for m in applied)}" if applied else "up to date"
 
     return [_attempt("kafka", topics), _attempt("store", store), _attempt("clickhouse", clickhouse)]
@@ -81,9 +82,9 @@ def inspect(settings: Settings, clients: KafkaClients, database: Database) -> li
         return f"connected ({database.dialect}); migrations are up to date"
 
     def clickhouse() -> str:
-        client = connect_clickhouse(settings.clickhouse.dsn.get_secret_value())
-        check_clickhouse(client)
-        return f"connected (ClickHouse {client.server_version}); migrations are up to date"
+        with closing(connect_clickhouse(settings.clickhouse.dsn.get_secret_value())) as client:
+            check_clickhouse(client)
+            return f"connected (ClickHouse {client.server_version}); migrations are up to date"
 
     return [_attempt("kafka", kafka), _attempt("store", store), _attempt("clickhouse", clickhouse)]
 

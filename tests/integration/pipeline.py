@@ -127,7 +127,11 @@ class Pipeline:
 
     def stored(self) -> Counter[str]:
         """Return how often each result id is in ClickHouse."""
-        return Counter(result_ids(connect(self.settings.clickhouse.dsn.get_secret_value())))
+        client = connect(self.settings.clickhouse.dsn.get_secret_value())
+        try:
+            return Counter(result_ids(client))
+        finally:
+            client.close()  # chdb opens one folder per process: the next test has another
 
     def await_stored(self, expected: Counter[str], limit_s: float = 40.0) -> None:
         """Wait until ClickHouse has `expected`, and say how far it came otherwise."""

@@ -20,7 +20,7 @@ from evaluators.hog.values import Allowance
 from evaluators.verdict import Skip
 from processor.cli.hog import _answer_line
 
-LIMIT_S = 0.2
+LIMIT_S = 0.5
 SHARED = """
 let a := [1, 'x'] let b := [1, 'x']
 for (let i := 0; i < 40; i := i + 1) { a := [a, a] b := [b, b] }
