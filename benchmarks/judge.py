@@ -37,6 +37,7 @@ from evaluators.llm_judge.ladder import Ladder
 from processor.events.identity import run_key
 from processor.events.task import Task
 from processor.judge_role import Sources
+from processor.logs import configure
 from processor.parked import OVERFLOW
 from tests.integration.judge_rig import TEAM, JudgeRig
 from tests.services.kafka import KafkaServer
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--parked", type=int, default=10_000)
     given = parser.parse_args()
+    configure("error", "json")
     stand_in = StandInServer("--latency", "1")
     try:
         found = [
