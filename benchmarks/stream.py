@@ -71,7 +71,9 @@ def bare_loop(kafka: str, topic: str, count: int) -> dict[str, Any]:
             "group.id": uuid4().hex,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
-            "queued.max.messages.kbytes": 32 * 1024,
+            # As the roles have it: with librdkafka's default of a second the loop would mostly wait.
+            "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.queue.backoff.ms": 20,
         }
     )
     consumer.subscribe([topic])

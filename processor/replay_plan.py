@@ -104,7 +104,8 @@ def replay_consumer(clients: KafkaClients, settings: Settings, replay_id: str) -
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 32 * 1024,
+            "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.queue.backoff.ms": 20,
         }
     )
 
