@@ -39,7 +39,7 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     # FastAPI's documented way to change the document.
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI lets an application replace it
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:

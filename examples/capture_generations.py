@@ -26,10 +26,10 @@ sys.path.insert(0, str(ROOT))  # run as a script, this file's folder is on the p
 
 from posthog import Posthog  # noqa: E402 - after the path
 
-from examples.conversations.corpus import Conversation, conversations, embedded_texts  # noqa: E402
-from examples.conversations.rows import NAMESPACE, Person, people, rows  # noqa: E402
-from examples.conversations.talk import Talker  # noqa: E402
-from tests.stand_in.client import StandInServer  # noqa: E402
+from examples.conversations.corpus import Conversation, conversations, embedded_texts  # noqa: E402  # after the path that finds it
+from examples.conversations.rows import NAMESPACE, Person, people, rows  # noqa: E402  # after the path that finds it
+from examples.conversations.talk import Talker  # noqa: E402  # after the path that finds it
+from tests.stand_in.client import StandInServer  # noqa: E402  # after the path that finds it
 
 SEED = 20260209
 INTO = ROOT / "examples" / "generations"

@@ -173,9 +173,9 @@ _STALE_MEMBER = frozenset(
 _OUTAGE = frozenset(
     {
         KafkaError._WAIT_COORD,  # noqa: SLF001  # the names librdkafka exports them by
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # the name librdkafka exports it by
+        KafkaError._TRANSPORT,  # noqa: SLF001  # the name librdkafka exports it by
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # the name librdkafka exports it by
     }
 )
 """A broker that is away or comes back. librdkafka does not call all of them retriable; committing again is harmless."""
