@@ -8,8 +8,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Faults that take minutes of waiting each: `make faults` runs them, with those of test_kill.py, which `make test` runs too.
+FAULTS_APART := $(foreach name,around broker membership stream,--ignore=tests/faults/test_$(name).py)
 # What `make test` hands to pytest. Two workers share one Kafka and one PostgreSQL.
-PYTEST_ARGS ?= -n 2 --dist loadfile --ignore=tests/faults
+PYTEST_ARGS ?= -n 2 --dist loadfile $(FAULTS_APART)
 # How long `make soak` mixes faults, and from which seed.
 MINUTES ?= 20
 SEED ?= 1
@@ -39,7 +41,7 @@ bench: $(VENV)/installed-dev ## Measure everything against its baseline, the str
 	@.ci/install-services
 	@$(BIN)/python -m benchmarks
 
-faults: $(VENV)/installed-dev ## Inject faults into the roles as processes, and count; not all of it holds yet (docs/delivery.md)
+faults: $(VENV)/installed-dev ## Inject every fault into the roles as processes, and count: outages, cuts, members, topics
 	@.ci/install-services
 	@$(BIN)/python -m pytest tests/faults
 

@@ -1,18 +1,17 @@
 """What a judge process costs, against the stand-in provider in a process of its own.
 
-    python -m benchmarks.judge [--seconds 15] [--parked 10000]
+    python -m benchmarks.judge [--seconds 15] [--parked 10000] [--waves 3]
 
 Three runs with 200 calls at a time and 1 s of latency: the bare `openai` client, the judge alone, and the whole judge
-role on a real Kafka, with a backlog of one evaluation, so that every task stands in line once. Then parked tasks
-wait, and the CPU and memory that this takes are read. Process CPU times are ratios of one run on one machine; compare
-them, not runs.
+role on a real Kafka, with a backlog of one evaluation, so that every task stands in line once. Then, in a process of
+its own, tasks are parked, wait and are judged, in waves, and the memory and CPU that this takes are read. Process CPU
+times are ratios of one run on one machine; compare them, not runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import itertools
 import json
 import secrets
@@ -24,9 +23,9 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import openai
-import psutil
 from confluent_kafka import Producer
 
+from benchmarks.judge_memory import measure
 from evaluators.llm_judge import Judge, Judged, JudgeRequest, OutputContract, Patience, make_endpoint, transcribe
 from evaluators.llm_judge.budget import MemoryBudgets, MemoryTrial
 from evaluators.llm_judge.cache import MemoryCache
@@ -38,7 +37,6 @@ from processor.events.identity import run_key
 from processor.events.task import Task
 from processor.judge_role import Sources
 from processor.logs import configure
-from processor.parked import OVERFLOW
 from tests.integration.judge_rig import TEAM, JudgeRig
 from tests.services.kafka import KafkaServer
 from tests.stand_in.client import StandInServer
@@ -194,45 +192,13 @@ def _verdicts(rig: JudgeRig) -> float:
     )
 
 
-def waiting(kafka: str, stand_in: StandInServer, parked: int, seconds: float) -> tuple[float, float]:
-    """Park tasks for an hour by a provider that is away; return CPU share and megabytes more than an idle role's."""
-    readings = []
-    for count in (0, parked):
-        stand_in.reset()
-        stand_in.script({"action": "server_error"})
-        with tempfile.TemporaryDirectory() as folder:
-            rig = JudgeRig(
-                kafka, Path(folder), stand_in.base_url, park_initial_s=3600.0, park_max_s=3600.0, breaker_probe_s=600.0
-            )
-            rig.add_key()
-            tasks(rig, rig.add_evaluation(), count)
-            rig.start(("judge",))
-            while _parked(rig) < count:
-                time.sleep(0.5)
-            time.sleep(5.0)
-            gc.collect()
-            cpu = time.process_time()
-            time.sleep(seconds)
-            readings.append(((time.process_time() - cpu) / seconds, psutil.Process().memory_info().rss / 2**20))
-            rig.close()
-    (idle_cpu, idle_mb), (cpu_share, mb) = readings
-    return cpu_share - idle_cpu, mb - idle_mb
-
-
-def _parked(rig: JudgeRig) -> float:
-    return sum(
-        sample.value
-        for family in rig.metrics.registry.collect()
-        for sample in family.samples
-        if sample.name == "gavel_judge_parked_total" and sample.labels["cause"] != OVERFLOW
-    )
-
-
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--parked", type=int, default=10_000)
+    parser.add_argument("--waves", type=int, default=3)
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds over which the CPU of waiting is read")
     given = parser.parse_args()
     configure("error", "json")
     stand_in = StandInServer("--latency", "1")
@@ -248,8 +214,7 @@ def main() -> None:
             for name, per_s, cpu_ms in found:
                 print(f"| {name} | {per_s:.1f} | {cpu_ms:.2f} | {(cpu_ms - base) * WANTED_PER_S / 10:.1f} % |")
             if given.parked:
-                share, megabytes = waiting(kafka.bootstrap_servers, stand_in, given.parked, given.seconds)
-                print(f"\n{given.parked} parked tasks: {share:.2%} of a core and {megabytes:+.1f} MB more than none")
+                measure(kafka.bootstrap_servers, stand_in, tasks, given.parked, given.waves, given.idle)
     finally:
         stand_in.close()
 

@@ -218,7 +218,10 @@ TITLES = {
 
 
 def child(name: str, kafka: str, topic: str, count: int) -> dict[str, Any]:
-    """Run one contestant in this process."""
+    """Run one contestant in this process, all with the collector as `gavel` sets it."""
+    from processor.garbage import tune_collector
+
+    tune_collector()
     if name == "bare loop":
         result = bare_loop(kafka, topic, count)
     elif name == "replay":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+
+class Generation(msgspec.Struct, frozen=True, gc=False):  # made for every event that matches; it refers to no other
     """A decoded generation event.
 
     Attributes:
@@ -25,7 +25,7 @@ class Generation:
     distinct_id: str
     timestamp: datetime
     properties: Mapping[str, Any]
-    person_properties: Mapping[str, Any] = field(default_factory=dict)
+    person_properties: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def input(self) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 SkipReason = Literal[
     "hog_input_error",
     "hog_error",
@@ -17,8 +19,7 @@ SkipReason = Literal[
 """Why a run that was made gave no verdict. Runs that were never made are counted, not skipped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):  # one for every run: a frozen dataclass costs ten times as much
     """A verdict of exactly one output type, or "not applicable".
 
     `result` (boolean), `score` (numeric) or `categories` (categorical) is set when `applicable`;

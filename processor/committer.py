@@ -13,7 +13,9 @@ a transaction produced if and only if its offsets are committed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import sleep
 from typing import Any, Protocol, TypeVar
 
@@ -33,11 +35,77 @@ class CommitFailed(RuntimeError):
     """Produced or committed state is unknown or lost: the process must end without another commit."""
 
 
-class Committer(Protocol):
-    """Makes a frontier durable. Called only by the thread that polls."""
+class PendingCommit:
+    """A commit whose outputs the client has, and for whose rest the broker is waited for.
 
-    def commit(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
-        """Produce the outputs and commit the offsets; blocks until it is durable or the deadline is over.
+    While the stage works on, the rest is done by a thread of this commit's own. It begins when all outputs are
+    delivered, which `ended` looks after: each delivery report takes the interpreter's lock, for which a second
+    thread would wait for milliseconds, and for as many times as there are outputs.
+
+    Args:
+        rest: what is left to do; blocks until the deadline that it is given, and raises as `Committer.begin`.
+        deadline: of all of it.
+    """
+
+    def __init__(self, producer: Producer, rest: Callable[[Deadline], None], deadline: Deadline) -> None:
+        self._producer = producer
+        self._rest = rest
+        self._deadline = deadline
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def ended(self) -> bool:
+        """Whether it is durable. Called by the thread that polls; never blocks.
+
+        Raises:
+            CommitAborted, CommitFailed: see `Committer.begin`.
+        """
+        if self._thread is None:
+            self._producer.poll(0)
+            if len(self._producer) == 0 or self._deadline.over():
+                self._thread = threading.Thread(target=self._run, name="gavel-commit", daemon=True)
+                self._thread.start()
+            return False
+        if self._thread.is_alive():
+            return False
+        self._raise()
+        return True
+
+    def wait(self, deadline: Deadline) -> None:
+        """Block until it is durable.
+
+        Raises:
+            CommitAborted, CommitFailed: see `Committer.begin`; or the deadline is over.
+        """
+        if self._thread is None:
+            self._rest(deadline)
+            return
+        self._thread.join(deadline.left_s())
+        if self._thread.is_alive():
+            raise CommitFailed("a commit did not end in time; is the broker reachable?")
+        self._raise()
+
+    def leave(self, deadline: Deadline) -> None:
+        """Let a commit that is on its way end, however it does, before the clients are closed; begin none."""
+        if self._thread is not None:
+            self._thread.join(deadline.left_s())
+
+    def _run(self) -> None:
+        try:
+            self._rest(self._deadline)
+        except BaseException as error:  # noqa: BLE001  # raised again in the thread that polls
+            self._error = error
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+class Committer(Protocol):
+    """Makes a frontier durable. Called only by the thread that polls, and for one frontier at a time."""
+
+    def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
+        """Produce the outputs, and begin to make them and the offsets durable.
 
         Raises:
             CommitAborted: nothing happened; the caller rewinds.
@@ -85,14 +153,18 @@ class TransactionalCommitter:
         deadline = Deadline(start_timeout_s)
         self._retry(lambda: self._producer.init_transactions(deadline.left_s()), deadline, "init_transactions")
 
-    def commit(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
-        """See `Committer`. Steps 1 to 3 happen inside begin and commit of one transaction."""
+    def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
+        """See `Committer`: outputs and offsets go into one transaction."""
         self._retry(self._producer.begin_transaction, deadline, "begin_transaction")
         try:
             _produce_all(self._producer, frontier.outputs, deadline)
         except KafkaException as error:
             self._classify(error, "produce", deadline)
-        offsets, group = _offsets(frontier), consumer.consumer_group_metadata()
+        # The generation that the work belongs to: a later one would let offsets pass that are not ours any more.
+        group = consumer.consumer_group_metadata()
+        return PendingCommit(self._producer, partial(self._end, _offsets(frontier), group), deadline)
+
+    def _end(self, offsets: list[TopicPartition], group: Any, deadline: Deadline) -> None:
         self._retry(
             lambda: self._producer.send_offsets_to_transaction(offsets, group, deadline.left_s()),
             deadline,
@@ -133,21 +205,24 @@ class AtLeastOnceCommitter:
     """At least once: every delivery confirmed first, offsets committed afterwards."""
 
     def __init__(self, configuration: dict[str, Any]) -> None:
-        self._producer = Producer(configuration)
+        self._producer = Producer({**configuration, "delivery.report.only.error": True})
         self._failed: KafkaError | None = None
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None and self._failed is None:
             self._failed = error
 
-    def commit(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
+    def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
         """See `Committer`. A delivery that fails ends the process; its offsets stay uncommitted."""
+        self._failed = None
+        try:
+            _produce_all(self._producer, frontier.outputs, deadline, on_delivery=self._on_delivery)
+        except KafkaException as error:
+            raise CommitFailed(f"produce: {error.args[0].str()}") from error
+        return PendingCommit(self._producer, partial(self._end, consumer, frontier), deadline)
+
+    def _end(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
         if frontier.outputs:
-            self._failed = None
-            try:
-                _produce_all(self._producer, frontier.outputs, deadline, on_delivery=self._on_delivery)
-            except KafkaException as error:
-                raise CommitFailed(f"produce: {error.args[0].str()}") from error
             left = self._producer.flush(deadline.left_s())
             if self._failed is not None:
                 raise CommitFailed(f"produce: {self._failed.str()}")
@@ -176,9 +251,15 @@ _OUTAGE = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001  # the name librdkafka exports it by
         KafkaError._TRANSPORT,  # noqa: SLF001  # the name librdkafka exports it by
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # the name librdkafka exports it by
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
     }
 )
-"""A broker that is away or comes back. librdkafka does not call all of them retriable; committing again is harmless."""
+"""A broker that is away, comes back, or hands its groups over. librdkafka does not call all of them retriable;
+committing again is harmless."""
 _RETRY_S = 0.2
 
 

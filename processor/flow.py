@@ -50,9 +50,9 @@ class Flow:
             self._new.discard(source)
 
     @property
-    def paused(self) -> int:
-        """How many partitions are paused now."""
-        return sum(1 for reasons in self._reasons.values() if reasons)
+    def paused_sources(self) -> list[TopicAndPartition]:
+        """The partitions that are paused now."""
+        return [source for source, reasons in self._reasons.items() if reasons]
 
     def pause(self, reason: str, sources: Iterable[TopicAndPartition] | None = None) -> None:
         """Pause `sources` (all if None) for `reason`."""

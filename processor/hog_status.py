@@ -34,13 +34,13 @@ class HogFailures:
 
     def note(self, definition: Evaluation, outcome: Verdict | Skip) -> None:
         """Note the outcome of one run. Never blocks."""
-        key = (definition.id, definition.version)
         if isinstance(outcome, Verdict):
             if self._in_a_row:
-                self._in_a_row.pop(key, None)
+                self._in_a_row.pop((definition.id, definition.version), None)
             return
         if outcome.reason != "hog_error":
             return
+        key = (definition.id, definition.version)
         failures = self._in_a_row.get(key, 0) + 1
         self._in_a_row[key] = failures
         # Every further fifth reports again, should the first report have failed.

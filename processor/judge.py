@@ -75,6 +75,16 @@ class JudgeWorker(Worker):
         self._thread.start()
         self._background = None if background is None else asyncio.run_coroutine_threadsafe(background(), self._loop)
 
+    @property
+    def taken(self) -> int:
+        """Records taken up so far. May be read from any thread."""
+        return self._submitted
+
+    @property
+    def in_hand(self) -> int:
+        """Records taken up and not collected yet. May be read from any thread."""
+        return self._submitted - self._collected
+
     def ready(self) -> bool:
         """See `Worker.ready`."""
         return self._is_ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
 import time
@@ -29,6 +30,7 @@ from processor.hog_status import HogFailures
 from processor.judge import JudgeWorker
 from processor.judge_addresses import GuardedCaller
 from processor.judge_keys import KeyDirectory
+from processor.judge_memory import Ebb
 from processor.judge_runs import HOG_RUN, ROLE, JudgeRuns
 from processor.judge_status import Snapshots, Statuses
 from processor.judge_store import JudgeStore, StoreBudgets, StoreTrial
@@ -264,11 +266,16 @@ def build_judge_stage(context: RoleContext) -> Stage:
         hog_executor=hog_executor,
         sources=sources,
     )
+
+    async def background() -> None:
+        ebb = Ebb(lambda: worker.taken, lambda: worker.in_hand)
+        await asyncio.gather(engine.statuses.run(), ebb.run(executor))
+
     worker = JudgeWorker(
         engine.runs.handle,
         ready=lambda: context.snapshots.current is not None,
         turns=build_turns(engine, limits, context.metrics),
-        background=engine.statuses.run,
+        background=background,
         shutdown=caller.close,
     )
     in_flight = max(limits.max_in_flight_records, _STEADY_QUEUE * limits.concurrency)

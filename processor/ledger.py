@@ -6,7 +6,7 @@ spans at the front may be committed, and its outputs leave in offset order. Ever
 
 Laws (held by a hypothesis state machine): the frontier never passes an unfinished span, never goes
 back, every span's outputs are released exactly once, and a span of an earlier assignment releases
-nothing.
+nothing. One frontier is on its way at a time, and its records count as in hand until it is settled.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Ledger:
         self._frontier: dict[TopicAndPartition, int] = {}
         self.records_in_flight = 0
         self.bytes_in_flight = 0
+        self.records_leaving = 0
+        self.bytes_leaving = 0
 
     def assign(self, sources: Iterable[TopicAndPartition]) -> None:
         """Begin a new assignment of `sources`: whatever was in flight of them before is forgotten."""
@@ -154,20 +156,33 @@ class Ledger:
         return True
 
     def advance(self) -> Frontier:
-        """Release the contiguous ended spans of every partition. What is returned is not held any more."""
-        outputs: list[Output] = []
+        """Release the contiguous ended spans of every partition. What is returned is not held any more.
+
+        Its records are counted as leaving, not as in flight, until `settle`; never as neither, so that other
+        threads may add the two up.
+
+        Raises:
+            LedgerError: what was released before is not settled.
+        """
+        if self.records_leaving:
+            raise LedgerError("the frontier that was released before is not settled")
+        released: list[Span] = []
         offsets: dict[TopicAndPartition, int] = {}
-        records = 0
         for source, spans in self._open.items():
             while spans and spans[0].ended:
                 span = spans.popleft()
-                outputs.extend(span.outputs)
+                released.append(span)
                 offsets[source] = span.next_offset
-                records += span.count
-                self.records_in_flight -= span.count
-                self.bytes_in_flight -= span.size_bytes
+        records, size_bytes = sum(span.count for span in released), sum(span.size_bytes for span in released)
+        self.records_leaving, self.bytes_leaving = records, size_bytes
+        self.records_in_flight -= records
+        self.bytes_in_flight -= size_bytes
         self._frontier.update(offsets)
-        return Frontier(outputs, offsets, records)
+        return Frontier([output for span in released for output in span.outputs], offsets, records)
+
+    def settle(self) -> None:
+        """Note that what `advance` released is durable, or was given up."""
+        self.records_leaving = self.bytes_leaving = 0
 
     def oldest(self) -> Span | None:
         """Return the unfinished span that has been open the longest, for the stall watchdog."""

@@ -9,18 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from conditions import EventRow, RowError, decode_row
-from config.snapshot import CompiledEvaluation, Snapshot
-from evaluators.hog import GenerationGlobals, HogTimeExceeded
+from config.snapshot import CompiledEvaluation, Snapshot, TeamSnapshot
+from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
 from processor.dead_letters import RatioGuard, Reason, dead_letter
 from processor.events.generation import GENERATION_EVENT, to_generation
-from processor.events.identity import Trigger, run_key
-from processor.events.result import ResultTemplate, build_result
+from processor.events.identity import Trigger, run_key_frame
+from processor.events.result import ResultTemplate, ResultWriter
 from processor.events.task import Task
 from processor.hog_status import HogFailures
 from processor.ledger import Output, Span, TopicAndPartition
@@ -76,6 +76,38 @@ def result_template(evaluation: CompiledEvaluation) -> ResultTemplate:
     )
 
 
+class KnownEvaluation:
+    """What all runs of one evaluation under one trigger have in common, worked out once.
+
+    Attributes:
+        hog: its compiled code; None for a judge.
+        key_head, key_tail: of the run key, around the event's uuid.
+    """
+
+    __slots__ = ("evaluation", "hog", "id", "key_head", "key_tail", "writer")
+
+    def __init__(
+        self, evaluation: CompiledEvaluation, trigger: Trigger, backfill_id: str | None, *, rerun: bool
+    ) -> None:
+        definition = evaluation.definition
+        self.evaluation = evaluation
+        self.id = str(definition.id)
+        self.hog = evaluation.hog
+        self.writer = ResultWriter(result_template(evaluation), trigger, backfill_id)
+        self.key_head, self.key_tail = run_key_frame(
+            definition.evaluation_type, self.id, backfill_id=backfill_id if rerun else None
+        )
+
+
+class Run(NamedTuple):
+    """One evaluation that is due for one event; `started_at` is ISO-8601."""
+
+    known: KnownEvaluation
+    key: str
+    condition_id: str
+    started_at: str
+
+
 class EventMatcher:
     """What happens to one event: shared by the live matcher and by replays.
 
@@ -116,8 +148,17 @@ class EventMatcher:
         self._trigger = trigger
         self._backfill_id = backfill_id
         self._rerun = rerun
-        self._templates: dict[int, tuple[CompiledEvaluation, ResultTemplate]] = {}
+        self._known: dict[int, KnownEvaluation] = {}
+        self._started_at = ""
+        self._hog_seconds: list[float] = []
         self.counts: Counter[tuple[str, str]] = Counter()
+
+    def begin_batch(self) -> None:
+        """Take the time at which the runs of the events that follow start; without it each event's is taken."""
+        self._started_at = self._moment()
+
+    def _moment(self) -> str:
+        return self._now().isoformat(timespec="microseconds")
 
     def take(self, message: Any, snapshot: Snapshot, outputs: list[Output]) -> None:
         """Work through one event message: skip, match, run or hand on.
@@ -154,14 +195,14 @@ class EventMatcher:
         for index, detail in result.errors:
             counts["outcome", "error"] += 1
             self._log_error(str(team.evaluations[index].definition.id), row.uuid, detail)
-        if result.sampled_out:
-            counts["outcome", "sampled_out"] += len(result.sampled_out)
+        sampled_out = result.sampled_out.count
+        if sampled_out:
+            counts["outcome", "sampled_out"] += sampled_out
         matched = result.matched
         if matched:
             counts["outcome", "matched"] += len(matched)
-            evaluations = team.evaluations
-            self._runs(row, message, [(evaluations[i], condition) for i, condition in matched], outputs)
-        counts["outcome", "filtered"] += team.enabled - len(matched) - len(result.sampled_out) - len(result.errors)
+            self._runs(row, message, team, matched, outputs)
+        counts["outcome", "filtered"] += team.enabled - len(matched) - sampled_out - len(result.errors)
 
     def _log_error(self, evaluation_id: str, event_uuid: str, detail: str) -> None:
         structlog.get_logger("gavel.matcher").warning(
@@ -169,9 +210,9 @@ class EventMatcher:
         )
 
     def _runs(
-        self, row: EventRow, message: Any, matched: list[tuple[CompiledEvaluation, str]], outputs: list[Output]
+        self, row: EventRow, message: Any, team: TeamSnapshot, matched: list[tuple[int, str]], outputs: list[Output]
     ) -> None:
-        """Make or hand on the runs of `matched` (evaluation, condition id) over one event.
+        """Make or hand on the runs of `matched` (index of the evaluation, condition id) over one event.
 
         Raises:
             RowError: the event's properties cannot be decoded.
@@ -180,64 +221,68 @@ class EventMatcher:
         if JUDGE_MARK in generation.properties:
             self.counts["not_made", "judge_call"] += len(matched)
             return
-        started_at = self._now().isoformat(timespec="microseconds")
+        started_at = self._started_at or self._moment()
         shared = GenerationGlobals(generation)
-        for evaluation, condition_id in matched:
-            definition = evaluation.definition
-            evaluation_id = str(definition.id)
-            key = run_key(
-                definition.evaluation_type,
-                evaluation_id,
-                row.uuid,
-                backfill_id=self._backfill_id if self._rerun else None,
-            )
-            task = Task(
-                row.team_id, evaluation_id, row.uuid, key, condition_id, started_at, self._trigger, self._backfill_id
-            )
-            if evaluation.hog is None:
-                self._hand_on(task, message, outputs)
+        for index, condition_id in matched:
+            evaluation = team.evaluations[index]
+            known = self._known.get(id(evaluation))
+            if known is None or known.evaluation is not evaluation:
+                known = self._learn(evaluation)
+            run = Run(known, f"{known.key_head}{row.uuid}{known.key_tail}", condition_id, started_at)
+            if known.hog is None:
+                self._hand_on(run, row, message, outputs)
             else:
-                self._run_hog(evaluation, task, row, shared, message, outputs)
+                self._run_hog(known.hog, run, row, shared, message, outputs)
 
-    def _hand_on(self, task: Task, message: Any, outputs: list[Output]) -> None:
-        runtime = "hog" if task.run_key.startswith("llma-hog") else "llm_judge"
-        self.counts["task", runtime] += 1
+    def _learn(self, evaluation: CompiledEvaluation) -> KnownEvaluation:
+        if len(self._known) > 100_000:
+            self._known.clear()  # of snapshots long gone
+        known = KnownEvaluation(evaluation, self._trigger, self._backfill_id, rerun=self._rerun)
+        self._known[id(evaluation)] = known
+        return known
+
+    def _task(self, run: Run, row: EventRow) -> Task:
+        return Task(
+            row.team_id,
+            run.known.id,
+            row.uuid,
+            run.key,
+            run.condition_id,
+            run.started_at,
+            self._trigger,
+            self._backfill_id,
+        )
+
+    def _hand_on(self, run: Run, row: EventRow, message: Any, outputs: list[Output]) -> None:
+        self.counts["task", "llm_judge" if run.known.hog is None else "hog"] += 1
+        task = self._task(run, row)
         outputs.append(Output(self._tasks_topic, task.key(), message.value(), task.headers()))
 
     def _run_hog(
         self,
-        evaluation: CompiledEvaluation,
-        task: Task,
+        hog: HogEvaluator,
+        run: Run,
         row: EventRow,
         shared: GenerationGlobals,
         message: Any,
         outputs: list[Output],
     ) -> None:
         """Run an evaluator in line. `shared`: the event's globals, one for all of its evaluators."""
-        generation = shared.generation
-        assert evaluation.hog is not None  # noqa: S101  # narrows the type; `runs` looked
+        generation, known = shared.generation, run.known
         started = perf_counter()
         try:
-            outcome = evaluation.hog.evaluate(generation, time_limit_s=self._hog_time_limit_s, shared=shared)
+            outcome = hog.evaluate(generation, time_limit_s=self._hog_time_limit_s, shared=shared)
         except HogTimeExceeded:
-            self._hand_on(task, message, outputs)
+            self._hand_on(run, row, message, outputs)
             return
         except Exception as error:  # noqa: BLE001  # a defect of ours: one run's dead letter, not the end of the stream
-            outputs.append(self._bug(task, message, error))
+            outputs.append(self._bug(self._task(run, row), message, error))
             return
-        self._metrics.observe("gavel_hog_seconds", perf_counter() - started, role=self._role)
-        self._failures.note(evaluation.definition, outcome)
-        result = build_result(self._template(evaluation), task, row, generation, outcome)
+        self._hog_seconds.append(perf_counter() - started)
+        self._failures.note(known.evaluation.definition, outcome)
+        _, key, value, headers = known.writer.write(run.key, run.condition_id, run.started_at, row, generation, outcome)
         self.counts["result", outcome_label(outcome)] += 1
-        outputs.append(Output(self._results_topic, result.key, result.value, result.headers))
-
-    def _template(self, evaluation: CompiledEvaluation) -> ResultTemplate:
-        known = self._templates.get(id(evaluation))
-        if known is None or known[0] is not evaluation:
-            if len(self._templates) > 100_000:
-                self._templates.clear()  # of snapshots long gone
-            known = self._templates[id(evaluation)] = (evaluation, result_template(evaluation))
-        return known[1]
+        outputs.append(Output(self._results_topic, key, value, headers))
 
     def _bug(self, task: Task, message: Any, error: Exception) -> Output:
         structlog.get_logger("gavel.matcher").error(
@@ -258,6 +303,8 @@ class EventMatcher:
 
     def flush_counts(self) -> None:
         """Add what was counted since the last call to the metrics."""
+        self._metrics.observe_all("gavel_hog_seconds", self._hog_seconds, role=self._role)
+        self._hog_seconds.clear()
         for (kind, label), amount in self.counts.items():
             if kind == "task":
                 self._metrics.count("gavel_tasks", amount, runtime=label, trigger=self._trigger)
@@ -307,6 +354,7 @@ class MatcherWorker(Worker):
         snapshot = self._snapshots.current
         if snapshot is None:
             raise RuntimeError("the matcher was started without definitions")
+        self._events.begin_batch()
         for span in spans:
             outputs: list[Output] = []
             failed = 0

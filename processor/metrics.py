@@ -6,6 +6,7 @@ catalogue. Labels are bounded: roles, topics of the configuration, and closed li
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Literal, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -98,7 +99,9 @@ CATALOGUE: dict[MetricName, MetricDefinition] = {
     "gavel_partitions_assigned": MetricDefinition("gauge", "Partitions assigned to this process", ("role",)),
     "gavel_partitions_paused": MetricDefinition("gauge", "Partitions paused, for whatever reason", ("role",)),
     "gavel_consumer_lag": MetricDefinition(
-        "gauge", "Records between the position and the end of a partition", ("role", "topic", "partition")
+        "gauge",
+        "Records between what the group has committed and the end of a partition",
+        ("role", "topic", "partition"),
     ),
     "gavel_stalls": MetricDefinition("counter", "Times that a partition stood still with work pending", ("role",)),
     "gavel_hog_seconds": MetricDefinition(
@@ -143,6 +146,21 @@ CATALOGUE: dict[MetricName, MetricDefinition] = {
 }
 
 
+class BatchHistogram(Histogram):
+    """A histogram that takes many observations at a time for little more than the price of one."""
+
+    def observe_all(self, amounts: list[float]) -> None:
+        """Add observations, and sort them in place."""
+        amounts.sort()
+        below = 0
+        for bucket, bound in zip(self._buckets, self._upper_bounds, strict=True):
+            behind = bisect_right(amounts, bound, below)
+            if behind > below:
+                bucket.inc(behind - below)
+            below = behind
+        self._sum.inc(sum(amounts))
+
+
 class Metrics:
     """The catalogue's metrics in one registry.
 
@@ -160,7 +178,7 @@ class Metrics:
             elif definition.kind == "gauge":
                 self._metrics[name] = Gauge(name, definition.help, definition.labels, registry=registry)
             else:
-                self._metrics[name] = Histogram(
+                self._metrics[name] = BatchHistogram(
                     name, definition.help, definition.labels, registry=registry, buckets=definition.buckets
                 )
 
@@ -175,6 +193,11 @@ class Metrics:
     def observe(self, name: MetricName, seconds: float, **labels: str) -> None:
         """Add one observation to a histogram."""
         self._child(name, labels).observe(seconds)  # type: ignore[union-attr]  # histograms only
+
+    def observe_all(self, name: MetricName, seconds: list[float], **labels: str) -> None:
+        """Add observations to a histogram, as `observe` does one by one. `seconds` is sorted in place."""
+        if seconds:
+            self._child(name, labels).observe_all(seconds)  # type: ignore[union-attr]  # histograms only
 
     def _child(self, name: MetricName, labels: dict[str, str]) -> Counter | Gauge | Histogram:
         """Return the series of these labels; looking it up here costs a third of the library's way."""

@@ -2,27 +2,31 @@
 
 Ids follow from event and definition, so a replay that asks for no rerun answers only what is missing: what
 ClickHouse already has is left out before anything is sent. Each batch is one Kafka transaction of outputs and
-the replay's place.
+the replay's place, with which its counters are kept: a replay that was killed counts nothing twice and loses
+no count.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import monotonic, sleep
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from conditions import RowError
 from config.snapshot import Snapshot, TeamSnapshot, compile_team
 from config.store.changes import TeamDefinitions
 from processor.events.identity import result_uuid
+from processor.events.result import RESULT_ID_HEADER
 from processor.ledger import Output
 from processor.matcher import EventMatcher, EventTooLarge
 from processor.replay_sources import ReplayError, ReplaySource
 
-BATCH_RECORDS = 1000
+BATCH_RECORDS = 5000
+"""At the most: a batch costs a query and a transaction, whatever is in it."""
 
 Existing = Callable[[Collection[str]], set[str]]
 """Takes result ids, returns those that exist already."""
@@ -59,6 +63,15 @@ class ReplayReport:
         """Return the figures by name."""
         return asdict(self)
 
+    def as_note(self) -> str:
+        """Return the figures as the text that is committed with a place."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_note(cls, note: str) -> ReplayReport | None:
+        """Return the figures of a note; None if it is empty."""
+        return cls(**json.loads(note)) if note else None
+
 
 def restrict(snapshot: Snapshot, *, teams: Collection[int] = (), evaluations: Collection[str] = ()) -> Snapshot:
     """Return `snapshot` with only these teams and evaluations; empty takes all.
@@ -93,6 +106,10 @@ def restrict(snapshot: Snapshot, *, teams: Collection[int] = (), evaluations: Co
 class ReplaySender:
     """Writes a batch's outputs and the replay's place in one transaction.
 
+    Make it before the source reads its place: it fences whoever had the replay before and ends the transaction
+    that a killed process left open. A place that is read earlier can be moved by that transaction, or cannot be
+    read until the broker gives the transaction up.
+
     Args:
         configuration: of a producer whose `transactional.id` is the replay's own: a second process with the
             same replay fences the first.
@@ -104,7 +121,7 @@ class ReplaySender:
         self._producer = Producer(configuration)
         self._call(self._producer.init_transactions, 60.0)
 
-    def send(self, outputs: list[Output], source: ReplaySource) -> None:
+    def send(self, outputs: list[Output], place: list[TopicPartition]) -> None:
         """Make `outputs` and the source's place durable together.
 
         Raises:
@@ -119,7 +136,7 @@ class ReplaySender:
                 except BufferError:
                     self._producer.poll(0.1)
         group = self._consumer.consumer_group_metadata()
-        self._call(self._producer.send_offsets_to_transaction, source.place(), group, 60.0)
+        self._call(self._producer.send_offsets_to_transaction, place, group, 60.0)
         self._call(self._producer.commit_transaction, 60.0)
 
     @staticmethod
@@ -165,8 +182,12 @@ class Replay:
         self._read_before = self.report.read
         self._seconds_before = self.report.seconds
 
-    def step(self) -> bool:
+    def step(self, pulse: Callable[[], None] | None = None) -> bool:
         """Work through one batch. Returns False when nothing is left.
+
+        Args:
+            pulse: called between events, which may take seconds each. What it raises ends the replay: the batch
+                is not sent, and a resumed replay makes it again.
 
         Raises:
             ReplayError: the batch is not durable; a resumed replay makes it again.
@@ -175,49 +196,55 @@ class Replay:
         messages = self._source.read(records)
         if not messages:
             return False
+        report = replace(self.report)  # takes the place of the other once the batch is durable
         outputs: list[Output] = []
+        self._events.begin_batch()
         for message in messages:
+            if pulse is not None:
+                pulse()
             try:
                 self._events.take(message, self._snapshot, outputs)
             except (RowError, EventTooLarge):
-                self.report.failed += 1  # the live run has made a dead letter of it
-        outputs = self._missing(outputs)
+                report.failed += 1  # the live run has made a dead letter of it
+        outputs = self._missing(outputs, report)
+        self._count(len(messages), outputs, report)
         if self._sender is not None:
-            self._sender.send(outputs, self._source)
-        self._count(len(messages), outputs)
+            self._sender.send(outputs, self._source.place(report.as_note()))
+        self.report = report
         self._hold_rate()
         return True
 
-    def _missing(self, outputs: list[Output]) -> list[Output]:
+    def _missing(self, outputs: list[Output], report: ReplayReport) -> list[Output]:
         """Return the outputs whose results do not exist yet, each id once."""
         identified = [(_result_id(output), output) for output in outputs]
         there = self._existing({identity for identity, _ in identified}) if self._existing and identified else set()
         fresh: dict[str, Output] = {}
         for identity, output in identified:
             if identity in there:
-                self.report.existing += 1
+                report.existing += 1
             else:
                 fresh.setdefault(identity, output)
         return list(fresh.values())
 
-    def _count(self, read: int, outputs: list[Output]) -> None:
-        report, counts = self.report, self._events.counts
+    def _count(self, read: int, outputs: list[Output], report: ReplayReport) -> None:
+        counts = self._events.counts
         report.read += read
         report.matched += counts["outcome", "matched"]
         report.sampled_out += counts["outcome", "sampled_out"]
         report.failed += counts["outcome", "error"] + counts["dead_letter", "evaluator_bug"]
         for output in outputs:
-            headers = dict(output.headers)
-            if "result_id" in headers:
+            if output.headers[0][0] == RESULT_ID_HEADER:
                 report.evaluated += 1
                 report.skipped += b"$ai_evaluation_skipped" in (output.value or b"")
-            elif "gavel.task.run_key" in headers and "gavel.error.class" not in headers:
+                continue
+            headers = dict(output.headers)
+            if "gavel.task.run_key" in headers and "gavel.error.class" not in headers:
                 report.handed_on += 1
                 if self._estimate is not None:
                     tokens, cost = self._estimate(output)
                     report.estimated_tokens += tokens
                     report.estimated_cost_usd += cost or 0.0
-        counts.clear()
+        self._events.flush_counts()
         report.seconds = self._seconds_before + monotonic() - self._started_s
 
     def _hold_rate(self) -> None:
@@ -230,9 +257,8 @@ class Replay:
 
 
 def _result_id(output: Output) -> str:
-    headers = dict(output.headers)
-    found = headers.get("result_id")
-    if isinstance(found, bytes):
-        return found.decode()
-    key = headers["gavel.task.run_key"]
+    name, value = output.headers[0]
+    if name == RESULT_ID_HEADER and isinstance(value, bytes):
+        return value.decode()
+    key = dict(output.headers)["gavel.task.run_key"]
     return result_uuid(key.decode() if isinstance(key, bytes) else str(key))

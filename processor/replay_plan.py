@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from confluent_kafka import Consumer
 from prometheus_client import CollectorRegistry
 
 from config.clickhouse import connect
-from config.clickhouse.results import existing_ids
 from config.model_resolution import TeamKeys
 from config.prices import load_prices
 from config.secrets import SecretBox
@@ -32,7 +30,14 @@ from processor.matcher import EventMatcher
 from processor.metrics import Metrics
 from processor.replay import Replay, ReplayReport, ReplaySender, restrict
 from processor.replay_estimate import make_estimator
-from processor.replay_sources import ArchiveSource, ReplayError, ReplaySource, TopicSource, ranges_by_time
+from processor.replay_sources import (
+    ArchiveSource,
+    ReplayError,
+    ReplaySource,
+    TopicSource,
+    existing_in,
+    ranges_by_time,
+)
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -110,6 +115,22 @@ def replay_consumer(clients: KafkaClients, settings: Settings, replay_id: str) -
     )
 
 
+def replay_sender(clients: KafkaClients, settings: Settings, consumer: Consumer, transactional_id: str) -> ReplaySender:
+    """Return what writes a replay's batches. Blocks until an earlier process with the same id is fenced.
+
+    Raises:
+        ReplayError: Kafka does not answer.
+    """
+    return ReplaySender(
+        {
+            **clients.producer_config(),
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(settings.kafka.transaction_timeout_s * 1000),
+        },
+        consumer,
+    )
+
+
 def time_ranges(
     clients: KafkaClients, settings: Settings, plan: ReplayPlan, after: datetime | None, before: datetime | None
 ) -> dict[int, tuple[int, int]]:
@@ -149,6 +170,11 @@ def _open(
     *,
     dry_run: bool,
 ) -> tuple[Replay, ReplaySource]:
+    snapshot = restrict(load_snapshot(database), teams=plan.teams, evaluations=plan.evaluations)
+    sender = None
+    if not dry_run:
+        transactional_id = f"{settings.kafka.group_prefix}-replay-{plan.id}"
+        sender = replay_sender(clients, settings, consumer, transactional_id)
     source: ReplaySource
     if plan.source == "clickhouse":
         team = plan.teams[0] if len(plan.teams) == 1 else None
@@ -157,19 +183,6 @@ def _open(
         source = ArchiveSource(client, consumer, place_topic, after=after, before=before, team_id=team)
     else:
         source = TopicSource(consumer, plan.topic, plan.ranges, client)
-    snapshot = restrict(load_snapshot(database), teams=plan.teams, evaluations=plan.evaluations)
-    sender = None
-    if not dry_run:
-        transactional_id = f"{settings.kafka.group_prefix}-replay-{plan.id}"
-        timeout_ms = int(settings.kafka.transaction_timeout_s * 1000)
-        sender = ReplaySender(
-            {
-                **clients.producer_config(),
-                "transactional.id": transactional_id,
-                "transaction.timeout.ms": timeout_ms,
-            },
-            consumer,
-        )
     replay = Replay(
         source,
         snapshot,
@@ -180,13 +193,13 @@ def _open(
             rerun=plan.rerun,
             to_topic=plan.to_topic,
         ),
-        existing=None if plan.rerun else partial(existing_ids, client),
+        existing=None if plan.rerun else existing_in(client),
         sender=sender,
         estimate=make_estimator(
             snapshot, _keys_of(settings, database), settings.judge, load_prices(settings.judge.prices_path)
         ),
         rate=plan.rate,
-        report=ReplayReport(**plan.report) if plan.report else None,
+        report=ReplayReport.from_note(source.note) or (ReplayReport(**plan.report) if plan.report else None),
     )
     return replay, source
 

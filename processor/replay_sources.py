@@ -2,20 +2,23 @@
 
 Both give batches of messages and know their place. The place is committed with the outputs of each batch, in
 the offsets of a consumer group of the replay's own that nothing ever joins, so a replay that was killed goes
-on exactly behind the last batch that is visible.
+on exactly behind the last batch that is visible. A note goes with the place: what the replay had counted there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.clickhouse.archive import ArchivePosition, count_archive, read_archive
+from config.clickhouse.results import existing_ids
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -36,6 +39,9 @@ class ReplaySource(Protocol):
     done: int
     """Of `total`, what was read."""
 
+    note: str
+    """What was committed with the place that this goes on from; empty at the beginning."""
+
     def read(self, records: int) -> list[Any]:
         """Return up to `records` messages; an empty list is the end.
 
@@ -43,8 +49,8 @@ class ReplaySource(Protocol):
             ReplayError: the source cannot be read.
         """
 
-    def place(self) -> list[TopicPartition]:
-        """Return the place behind all that was read, as offsets to commit."""
+    def place(self, note: str) -> list[TopicPartition]:
+        """Return the place behind all that was read, as offsets to commit, with a note of at most 2 KB."""
 
     def close(self) -> None:
         """Release the connection."""
@@ -68,9 +74,10 @@ class TopicSource:
         self._ends = {partition: end for partition, (_, end) in ranges.items()}
         self._next = {partition: start for partition, (start, _) in ranges.items()}
         self.total = sum(end - start for start, end in ranges.values())
-        committed = consumer.committed([TopicPartition(topic, p) for p in ranges], timeout=30)
-        for partition in committed:
+        self.note = ""
+        for partition in _committed(consumer, [TopicPartition(topic, p) for p in ranges]):
             if partition.offset >= 0:
+                self.note = partition.metadata or ""
                 self._next[partition.partition] = min(partition.offset, self._ends[partition.partition])
         self.done = self.total - sum(self._ends[p] - self._next[p] for p in ranges)
         self._pending = {p for p in ranges if self._next[p] < self._ends[p]}
@@ -115,9 +122,9 @@ class TopicSource:
             self._next[partition] = self._ends[partition]
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
-    def place(self) -> list[TopicPartition]:
+    def place(self, note: str) -> list[TopicPartition]:
         """See `ReplaySource.place`."""
-        return [TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
+        return [TopicPartition(self._topic, partition, offset, note) for partition, offset in self._next.items()]
 
     def close(self) -> None:
         """See `ReplaySource.close`."""
@@ -164,25 +171,25 @@ class ArchiveSource:
         self._client = client
         self._consumer = consumer
         self._place_topic = place_topic
-        cursor = self._committed() or resume
-        self._position = ArchivePosition(**json.loads(cursor)) if cursor else None
-        self.total = count_archive(client, after=after, before=before, team_id=team_id)
+        self.note = ""
+        position = json.loads(resume) if resume else None
+        (committed,) = _committed(consumer, [TopicPartition(place_topic, 0)])
+        if committed.offset >= 0 and committed.metadata:
+            kept = json.loads(committed.metadata)
+            position, self.note = kept["position"], kept["note"]
+        self._position = ArchivePosition(**position) if position else None
+        with _readable():
+            self.total = count_archive(client, after=after, before=before, team_id=team_id)
         self.done = 0
         self._events = read_archive(client, after=after, before=before, team_id=team_id, resume=self._position)
-
-    def _committed(self) -> str:
-        try:
-            (partition,) = self._consumer.committed([TopicPartition(self._place_topic, 0)], timeout=30)
-        except KafkaException as error:
-            raise ReplayError(f"the replay's place cannot be read: {error.args[0].str()}") from error
-        return partition.metadata or "" if partition.offset >= 0 else ""
 
     def read(self, records: int) -> list[Any]:
         """See `ReplaySource.read`."""
         found: list[Any] = []
-        for event in _take(self._events, records):
-            found.append(ArchivedMessage(event.value))
-            self._position = event.position
+        with _readable():
+            for event in _take(self._events, records):
+                found.append(ArchivedMessage(event.value))
+                self._position = event.position
         self.done += len(found)
         return found
 
@@ -191,14 +198,47 @@ class ArchiveSource:
         """The place as text, for a caller that keeps it in a store."""
         return "" if self._position is None else json.dumps(asdict(self._position))
 
-    def place(self) -> list[TopicPartition]:
+    def place(self, note: str) -> list[TopicPartition]:
         """See `ReplaySource.place`."""
-        return [TopicPartition(self._place_topic, 0, self.done, self.cursor)]
+        position = None if self._position is None else asdict(self._position)
+        return [TopicPartition(self._place_topic, 0, self.done, json.dumps({"position": position, "note": note}))]
 
     def close(self) -> None:
         """See `ReplaySource.close`; the client is closed too."""
         self._consumer.close()
         self._client.close()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Say of a query that failed that the replay can go on later."""
+    try:
+        yield
+    except ClickHouseError as error:
+        # The driver's text may hold what was asked for; the class says enough to look further.
+        raise ReplayError(
+            f"ClickHouse refused a query ({type(error).__name__}); resume the replay when it answers"
+        ) from error
+
+
+def existing_in(client: Client) -> Callable[[Collection[str]], set[str]]:
+    """Return a function that says which of some result ids ClickHouse has.
+
+    It raises `ReplayError` if ClickHouse does not answer.
+    """
+
+    def existing(ids: Collection[str]) -> set[str]:
+        with _readable():
+            return existing_ids(client, ids)
+
+    return existing
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    try:
+        return consumer.committed(partitions, timeout=30)
+    except KafkaException as error:
+        raise ReplayError(f"the replay's place cannot be read: {error.args[0].str()}") from error
 
 
 def _take(events: Iterator[Any], count: int) -> Iterator[Any]:

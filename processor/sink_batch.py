@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from processor.ledger import Output, Span, TopicAndPartition
-from processor.sink_rows import Row, TableFormat
+from processor.sink_rows import TableFormat
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +19,7 @@ class Part:
 
     Attributes:
         first_offset, last_offset: of the span; with topic and partition they name the batch.
-        columns, messages: what is inserted, and the record that each row came from.
+        blocks, messages: what is inserted, and the record that each row came from.
         outputs: dead letters of the span so far.
         dropped: the span was given back meanwhile; it is not reported.
     """
@@ -27,17 +27,10 @@ class Part:
     span: Span
     first_offset: int
     last_offset: int
-    columns: list[list[Any]] = field(default_factory=list)
+    blocks: list[bytes] = field(default_factory=list)
     messages: list[Any] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     dropped: bool = False
-
-    def add_rows(self, rows: list[Row]) -> None:
-        """Turn rows into columns and add them."""
-        if not self.columns:
-            self.columns = [[] for _ in rows[0]]
-        for column, values in zip(self.columns, zip(*rows, strict=True), strict=True):
-            column.extend(values)
 
 
 class Batch:
@@ -76,12 +69,17 @@ class Batch:
         ranges = sorted(f"{p.span.source[0]}[{p.span.source[1]}]:{p.first_offset}-{p.last_offset}" for p in self.parts)
         return sha256("\n".join([self.table.table, *ranges]).encode()).hexdigest()
 
-    def columns(self) -> list[list[Any]]:
-        """All rows, as columns, in the order of the parts."""
-        return [list(chain.from_iterable(pieces)) for pieces in zip(*(p.columns for p in self.parts), strict=True)]
+    def body(self) -> bytes:
+        """All rows, as they are sent, in the order of the parts."""
+        return b"".join(chain.from_iterable(part.blocks for part in self.parts))
+
+    def excerpt(self, start: int, end: int) -> bytes:
+        """The rows from `start` to before `end`, as they are sent: decoded anew, as only a refused batch needs it."""
+        messages = islice(chain.from_iterable(part.messages for part in self.parts), start, end)
+        return self.table.encode([self.table.decode(message) for message in messages])
 
     def locate(self, index: int) -> tuple[Part, Any]:
-        """Return the part and the message of the row at `index` of `columns`."""
+        """Return the part and the message of the row at `index`, counted through the parts."""
         for part in self.parts:
             if index < len(part.messages):
                 return part, part.messages[index]

@@ -8,6 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from clickhouse_connect.driver.compression import get_compressor
 
 from config.clickhouse import ClickHouseProblem, check
 from processor.metrics import Metrics
@@ -17,8 +18,6 @@ from processor.sink_rows import TableFormat
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-Columns = list[list[Any]]
 
 INSERT_SETTINGS = {
     # A batch is acknowledged when it is stored, not when it is queued.
@@ -63,7 +62,7 @@ class Refused:
     """A row that ClickHouse does not take.
 
     Attributes:
-        index: in `Batch.columns`.
+        index: of the row in its batch, as `Batch.locate` takes it.
         detail: the error's name; its text may repeat values of the row.
     """
 
@@ -127,13 +126,13 @@ class Inserter:
             Abandoned: the batch was given back, or the sink is closing.
         """
         refused: list[Refused] = []
-        self._insert_range(batch, batch.columns(), 0, batch.rows, refused)
+        self._insert_range(batch, 0, batch.rows, refused)
         return refused
 
-    def _insert_range(self, batch: Batch, columns: Columns, start: int, end: int, refused: list[Refused]) -> None:
+    def _insert_range(self, batch: Batch, start: int, end: int, refused: list[Refused]) -> None:
         whole = start == 0 and end == batch.rows
         token = batch.token if whole else f"{batch.token}:{start}-{end}"
-        error = self._try_until_settled(batch, [column[start:end] for column in columns], token)
+        error = self._try_until_settled(batch, batch.body() if whole else batch.excerpt(start, end), token)
         if error is None:
             return
         if end - start == 1:
@@ -142,10 +141,10 @@ class Inserter:
         if whole:
             self._log.warning("batch_refused", table=batch.table.table, rows=batch.rows, error=label(error))
         middle = (start + end) // 2
-        self._insert_range(batch, columns, start, middle, refused)
-        self._insert_range(batch, columns, middle, end, refused)
+        self._insert_range(batch, start, middle, refused)
+        self._insert_range(batch, middle, end, refused)
 
-    def _try_until_settled(self, batch: Batch, columns: Columns, token: str) -> Exception | None:
+    def _try_until_settled(self, batch: Batch, body: bytes, token: str) -> Exception | None:
         """Return None when the rows are in, or the error by which they are refused."""
         attempt = 0
         while True:
@@ -154,7 +153,7 @@ class Inserter:
             attempt += 1
             try:
                 self.prepare()
-                self._send(batch.table, columns, token)
+                self._send(batch.table, body, token)
             except Exception as error:
                 fault = classify(error, attempt)
                 if fault is None:
@@ -166,22 +165,17 @@ class Inserter:
                 self._on_blocked(False)
                 return None
 
-    def _send(self, table: TableFormat, columns: Columns, token: str) -> None:
+    def _send(self, table: TableFormat, body: bytes, token: str) -> None:
         if self._client is None:
             raise RuntimeError("the inserter was not prepared")
-        # What no row of the batch has is left to the table's defaults: a fifth of the columns, mostly.
-        sent = [
-            n
-            for n, default in enumerate(table.defaults)
-            if columns[n][0] != default or columns[n].count(default) < len(columns[n])
-        ]
-        self._client.insert(
+        compression = self._client.write_compression  # as the DSN says; none for chdb
+        self._client.raw_insert(
             table.table,
-            [columns[n] for n in sent],
-            column_names=[table.columns[n] for n in sent],
-            column_type_names=[table.types[n] for n in sent],
-            column_oriented=True,
+            column_names=table.columns,
+            insert_block=_packed(body, compression),
             settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+            fmt="Native",
+            compression=compression,
         )
 
     def _wait(self, error: Exception, attempt: int, given_up: Event) -> None:
@@ -206,3 +200,11 @@ class Inserter:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _packed(body: bytes, compression: str | None) -> bytes:
+    """Return `body` as one compressed frame: the driver sends a raw body as it is given."""
+    if compression is None:
+        return body
+    compressor: Any = get_compressor(compression)
+    return bytes(compressor.compress_block(body)) + (compressor.flush() or b"")

@@ -8,7 +8,7 @@ lone surrogates, nulls) and refuses the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from processor.sink_columns import (
     Integer,
     Kind,
 )
+from processor.sink_native import NativeBlocks
 
 Row = tuple[Any, ...]
 
@@ -53,8 +54,8 @@ class TableFormat:
     Attributes:
         types: what is sent, one per column. Texts are sent plain and become LowCardinality in the server,
             which is quicker than building dictionaries here.
-        defaults: what each column holds where nothing is sent; `...` for columns that are always sent.
         decode: a message to a row; raises `BadRow`, or `Passed`.
+        encode: rows to a block of ClickHouse's Native format. Any number of blocks makes the body of an insert.
         keeps_bad_rows: whether a bad row is this table's to keep as a dead letter. False for the archive:
             the matcher reads the same records and answers for them.
     """
@@ -62,8 +63,8 @@ class TableFormat:
     table: str
     columns: tuple[str, ...]
     types: tuple[str, ...]
-    defaults: tuple[object, ...]
     decode: Callable[[Any], Row]
+    encode: Callable[[Sequence[Row]], bytes]
     keeps_bad_rows: bool
 
 
@@ -310,7 +311,8 @@ def _format(
     columns = (*(name for name, _ in outer), *(column for column, _, _ in fields))
     types = (*(sent for _, sent in outer), *(SENT[kind] for _, _, kind in fields))
     defaults = (*(... for _ in outer), *(DEFAULTS[kind] for _, _, kind in fields))
-    return TableFormat(table, columns, types, defaults, decode, keeps_bad_rows)
+    encode = NativeBlocks(table, columns, types, defaults).encode
+    return TableFormat(table, columns, types, decode, encode, keeps_bad_rows)
 
 
 RESULTS = _format(RESULTS_TABLE, SHARED, RESULT_FIELDS, decode_result, keeps_bad_rows=True)

@@ -13,11 +13,12 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from processor.committer import CommitAborted, Committer
+from processor.committer import CommitAborted, Committer, PendingCommit
 from processor.deadline import Deadline
 from processor.flow import Flow
+from processor.lag import ConsumerLag
 from processor.ledger import Frontier, Ledger, TopicAndPartition
 from processor.metrics import Metrics
 from processor.worker import Worker
@@ -38,7 +39,7 @@ class StageLimits:
     Attributes:
         batch_records: records per poll at the most.
         poll_s: how long a poll waits for a full batch; the latency of a quiet topic.
-        commit_interval_s: between commits, at the least; what a crash does over.
+        commit_interval_s: between commits, at the least; what a crash does over, besides a commit on its way.
         max_records, max_bytes: taken up and not committed; at the bound the partitions are paused until
             half of it is left.
         commit_timeout_s: for one commit with all its retries.
@@ -81,10 +82,13 @@ class Stage:
         self._metrics = metrics
         self._ledger = Ledger()
         self._flow = Flow(consumer)
+        self._lag = ConsumerLag(role, consumer, metrics)
         self._first_read: dict[TopicAndPartition, int] = {}
         self._stop = threading.Event()
         self._failed = False
         self._closing = False
+        self._pending: PendingCommit | None = None
+        self._leaving: Frontier | None = None
         self._last_commit_s = monotonic()
         self._log = structlog.get_logger("gavel.stage").bind(role=role)
         self.heartbeat_s = monotonic()
@@ -120,6 +124,8 @@ class Stage:
             self.subscribed = False
             self._closing = True
             self._worker.drop()
+            if self._pending is not None:
+                self._pending.leave(Deadline(5.0))
             self._consumer.close()
             self._committer.close(Deadline(5.0))
             self._worker.close()
@@ -140,7 +146,11 @@ class Stage:
     @property
     def records_in_flight(self) -> int:
         """Records taken up and not committed. May be read from any thread."""
-        return self._ledger.records_in_flight
+        return self._ledger.records_in_flight + self._ledger.records_leaving
+
+    @property
+    def _bytes_in_flight(self) -> int:
+        return self._ledger.bytes_in_flight + self._ledger.bytes_leaving
 
     # -- the loop -------------------------------------------------------------------------------------
 
@@ -157,18 +167,22 @@ class Stage:
             self._metrics.observe("gavel_batch_seconds", monotonic() - started, role=self.role)
         else:
             self._collect()
-        now = monotonic()
-        due = now - self._last_commit_s >= self._limits.commit_interval_s
-        if due or self._ledger.bytes_in_flight > self._limits.max_bytes // 2:
-            self._commit(Deadline(self._limits.commit_timeout_s))
-        if self._ledger.oldest() is None or self._worker.blocked():
-            self.progress_s = now
+        # While batches come in full, a commit is on its way as the next is worked through. Else there is nothing
+        # better to do than to wait for it, and what was decided is seen sooner.
+        wait = None if len(messages) == self._limits.batch_records else Deadline(self._limits.commit_timeout_s)
+        self._settle(wait)
+        due = monotonic() - self._last_commit_s >= self._limits.commit_interval_s
+        if self._pending is None and (due or self._ledger.bytes_in_flight > self._limits.max_bytes // 2):
+            self._begin_commit(Deadline(self._limits.commit_timeout_s))
+            self._settle(wait)
+        if (self._ledger.oldest() is None and self._pending is None) or self._worker.blocked():
+            self.progress_s = monotonic()
 
     def _set_pauses(self) -> None:
-        ledger, limits = self._ledger, self._limits
-        if ledger.records_in_flight >= limits.max_records or ledger.bytes_in_flight >= limits.max_bytes:
+        records, size_bytes, limits = self.records_in_flight, self._bytes_in_flight, self._limits
+        if records >= limits.max_records or size_bytes >= limits.max_bytes:
             self._flow.pause(_IN_FLIGHT)
-        elif ledger.records_in_flight <= limits.max_records // 2 and ledger.bytes_in_flight <= limits.max_bytes // 2:
+        elif records <= limits.max_records // 2 and size_bytes <= limits.max_bytes // 2:
             self._flow.resume(_IN_FLIGHT)
         if self._worker.blocked():
             self._flow.pause(_BLOCKED)
@@ -212,6 +226,7 @@ class Stage:
             self._worker.drop([source])
             self._ledger.assign([source])
             self._first_read[source] = offset
+            self._disown(source)
         self._first_read.setdefault(source, offset)
 
     def _on_message_error(self, error: KafkaError) -> None:
@@ -228,29 +243,54 @@ class Stage:
         for span, outputs in self._worker.collect():
             self._ledger.end(span, outputs)
 
-    def _commit(self, deadline: Deadline) -> None:
-        """Commit the frontier if it has moved; on an aborted transaction rewind."""
+    def _begin_commit(self, deadline: Deadline) -> None:
+        """Begin to commit the frontier if it has moved; on an aborted transaction rewind."""
         self._last_commit_s = monotonic()
         frontier = self._ledger.advance()
+        self._leaving = frontier._replace(offsets=dict(frontier.offsets))
         self._export_state()
         if not frontier.offsets:
             return
         try:
-            self._committer.commit(self._consumer, frontier, deadline)
+            self._pending = self._committer.begin(self._consumer, frontier, deadline)
         except CommitAborted as error:
-            self._metrics.count("gavel_transactions_aborted", role=self.role)
-            self._log.warning("commit_aborted", error=str(error))
-            self._rewind()
+            self._aborted(error)
+
+    def _settle(self, deadline: Deadline | None) -> None:
+        """Note how the commit that is on its way has ended, if it has; with a deadline wait for it."""
+        pending, frontier = self._pending, self._leaving
+        if pending is None or frontier is None:
             return
+        try:
+            if deadline is not None:
+                pending.wait(deadline)
+            elif not pending.ended():
+                return
+        except CommitAborted as error:
+            self._aborted(error)
+            return
+        self._pending = self._leaving = None
+        self._ledger.settle()
         took_s = monotonic() - self._last_commit_s
         self.progress_s = self._last_commit_s = monotonic()
         self._metrics.observe("gavel_commit_seconds", took_s, role=self.role)
         self._metrics.count("gavel_commits", role=self.role)
-        for source, offset in frontier.offsets.items():
-            self._first_read[source] = offset
+        self._first_read.update(frontier.offsets)
         self._log.debug(
             "batch_committed", records=frontier.records, outputs=len(frontier.outputs), took_ms=round(took_s * 1000, 1)
         )
+
+    def _aborted(self, error: CommitAborted) -> None:
+        self._pending = self._leaving = None
+        self._ledger.settle()
+        self._metrics.count("gavel_transactions_aborted", role=self.role)
+        self._log.warning("commit_aborted", error=str(error))
+        self._rewind()
+
+    def _disown(self, source: TopicAndPartition) -> None:
+        """Whatever becomes of the commit on its way, it says no more of where `source` is to be read from."""
+        if self._leaving is not None:
+            self._leaving.offsets.pop(source, None)
 
     def _rewind(self) -> None:
         """Drop all that is in flight and read again from what is committed."""
@@ -270,7 +310,9 @@ class Stage:
         """Finish and commit what can be. Work that hangs must not take the time that the commit needs."""
         self._worker.drain(Deadline(deadline.left_s() * _DRAIN_SHARE))
         self._collect()
-        self._commit(deadline)
+        self._settle(deadline)
+        self._begin_commit(deadline)
+        self._settle(deadline)
 
     # -- what a worker may ask ------------------------------------------------------------------------
 
@@ -304,7 +346,8 @@ class Stage:
         self._release(sources, "revoked")
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Somebody else may own them already: nothing of them may be committed.
+        # Somebody else may own them already: nothing of them may be committed. What is on its way names the
+        # generation that it belongs to, and the broker refuses it if that is over.
         self._release([(p.topic, p.partition) for p in partitions], "lost")
 
     def _release(self, sources: Iterable[TopicAndPartition], kind: str) -> None:
@@ -314,7 +357,8 @@ class Stage:
         self._flow.revoke(sources)
         for topic, partition in sources:
             self._first_read.pop((topic, partition), None)
-            self._metrics.remove("gavel_consumer_lag", role=self.role, topic=topic, partition=str(partition))
+            self._disown((topic, partition))
+            self._lag.forget((topic, partition))
         self._metrics.count("gavel_rebalances", role=self.role, kind=kind)
         self._log.info(f"partitions_{kind}", partitions=[f"{t}[{p}]" for t, p in sources])
 
@@ -322,20 +366,12 @@ class Stage:
 
     def _export_state(self) -> None:
         sources = self._ledger.sources
-        self._metrics.set("gavel_records_in_flight", self._ledger.records_in_flight, role=self.role)
-        self._metrics.set("gavel_bytes_in_flight", self._ledger.bytes_in_flight, role=self.role)
+        self._metrics.set("gavel_records_in_flight", self.records_in_flight, role=self.role)
+        self._metrics.set("gavel_bytes_in_flight", self._bytes_in_flight, role=self.role)
         self._metrics.set("gavel_partitions_assigned", len(sources), role=self.role)
-        self._metrics.set("gavel_partitions_paused", self._flow.paused, role=self.role)
-        for topic, partition in sources:
-            try:
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            except KafkaException:
-                continue  # not fetched from it yet; the lag is unknown, not zero
-            position = self._ledger.floor((topic, partition))
-            if end >= 0 and position:
-                self._metrics.set(
-                    "gavel_consumer_lag", max(0, end - position), role=self.role, topic=topic, partition=str(partition)
-                )
+        self._metrics.set("gavel_partitions_paused", len(self._flow.paused_sources), role=self.role)
+        unread = [source for source in sources if source not in self._first_read]
+        self._lag.export(self._first_read, {*self._flow.paused_sources, *unread})
 
 
 __all__ = ["Frontier", "Stage", "StageError", "StageLimits"]

@@ -72,6 +72,8 @@ class Matcher(Section):
     """Events read and not yet committed at which reading pauses. What a crash may do over."""
     max_in_flight_bytes: Count = 134_217_728
     """Bytes read and not yet committed at which reading pauses."""
+    backfill_rate: Count | None = None
+    """Most events a second that a backfill reads; none if not set. Backfills share the process with the matcher."""
 
 
 class Judge(Section):

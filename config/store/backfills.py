@@ -13,11 +13,14 @@ The contract between the API, which asks, and a runner, which does it:
 - A runner calls `claim(owner, ...)`: it gets the oldest pending backfill, or a running one whose lease ran out
   because its runner died, and goes on from `cursor` (a text of the runner's own; empty at the start).
 - It calls `report(...)` every few seconds, at least twice per lease: stores counters and cursor, extends the lease, and
-  returns the state. Anything but `running` means stop: `paused` and `cancelled` were asked for over the API;
-  None means that the lease was lost to another runner, which goes on from the last cursor that was stored.
+  returns the state. Anything but `running` means stop: `paused` and `cancelled` were asked for over the API, and
+  the lease is given up with the answer; None means that the lease was lost to another runner, which goes on
+  from the last cursor that was stored.
 - Counters are totals since the start, so storing them twice does no harm. Results are idempotent (their ids
   follow from the definition and the event), so the events between the stored cursor and a crash may be run again.
-- `finish(...)` ends it. `resume` makes a paused one `pending` again, with its cursor.
+- `give_back(...)` makes a running one `pending` again: its runner ends in order. `finish(...)` ends it. `resume`
+  makes a paused one `pending` again, with its cursor.
+- A backfill whose evaluation is deleted is cancelled with it (`cancel_open`): no one could reach it any more.
 """
 
 from __future__ import annotations
@@ -219,23 +222,59 @@ class Backfills:
         return None if row is None else _read(row)
 
     def report(
-        self, backfill_id: str, owner: str, progress: Progress, *, cursor: str, now: datetime, lease_s: float
+        self,
+        backfill_id: str,
+        owner: str,
+        progress: Progress,
+        *,
+        cursor: str,
+        now: datetime,
+        lease_s: float,
+        error: str = "",
     ) -> State | None:
         """Store how far the runner is and extend its lease. Return the state: anything but `running` means stop.
 
         None: the lease belongs to another runner, and nothing was stored. After a pause or a cancellation
-        progress and cursor are still stored, so that the last counts are right and a resumed one goes on there.
+        progress and cursor are still stored, so that the last counts are right and a resumed one goes on there,
+        and the lease is given up.
+
+        Args:
+            error: why the backfill does not advance; gone with the next report without one.
         """
+        running = backfills.c.state == "running"
+        return self._store_place(
+            backfill_id,
+            owner,
+            **dataclasses.asdict(progress),
+            cursor=cursor,
+            error=error,
+            lease_owner=sa.case((running, owner), else_=None),
+            lease_expires_at=sa.case((running, now + timedelta(seconds=lease_s)), else_=None),
+            updated_at=now,
+        )
+
+    def give_back(
+        self, backfill_id: str, owner: str, progress: Progress, *, cursor: str, now: datetime
+    ) -> State | None:
+        """Store how far the runner came and let another go on at once. Return the state; None as `report` does."""
+        state = backfills.c.state
+        return self._store_place(
+            backfill_id,
+            owner,
+            **dataclasses.asdict(progress),
+            cursor=cursor,
+            state=sa.case((state == "running", "pending"), else_=state),
+            lease_owner=None,
+            lease_expires_at=None,
+            updated_at=now,
+        )
+
+    def _store_place(self, backfill_id: str, owner: str, **values: Any) -> State | None:
         column = backfills.c
         change = (
             sa.update(backfills)
             .where(column.id == backfill_id, column.lease_owner == owner)
-            .values(
-                **dataclasses.asdict(progress),
-                cursor=cursor,
-                lease_expires_at=now + timedelta(seconds=lease_s),
-                updated_at=now,
-            )
+            .values(**values)
             .returning(column.state)
         )
         with self._database.write() as connection:
@@ -280,7 +319,19 @@ class Backfills:
         return backfill
 
 
-def _audit(connection: Connection, backfill: Backfill, actor: str, action: str, now: datetime) -> None:
+def cancel_open(connection: Connection, evaluation_id: str, *, actor: str | None, now: datetime) -> None:
+    """Cancel the evaluation's backfill that is not finished, if there is one."""
+    change = (
+        sa.update(backfills)
+        .where(backfills.c.evaluation_id == evaluation_id, backfills.c.state.in_(OPEN_STATES))
+        .values(state="cancelled", finished_at=now, updated_at=now)
+        .returning(backfills)
+    )
+    for row in connection.execute(change).mappings().all():
+        _audit(connection, _read(row), actor, "cancelled", now)
+
+
+def _audit(connection: Connection, backfill: Backfill, actor: str | None, action: str, now: datetime) -> None:
     changes: dict[str, list[Any]] = {"state": [None, backfill.state]}
     if action == "created":
         changes["window_start"] = [None, backfill.window_start.isoformat()]

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from config.definitions import Evaluation, EvaluationDraft, Status, StatusReason, load_stored, to_raw
 from config.storable import is_storable
 from config.store.audit import AuditEntry, difference, read_audit, record
+from config.store.backfills import cancel_open
 from config.store.engine import Database, StoreError
 from config.store.revision import bump, lock_definitions
 from config.store.tables import evaluation_versions, evaluations
@@ -297,6 +298,8 @@ def replace_evaluation(
     evaluation = _store_changes(connection, current, after, changes, action=action, actor=actor, now=now)
     if evaluation.version != current.version:
         _store_version(connection, evaluation, actor)
+    if action == "deleted":
+        cancel_open(connection, evaluation.id, actor=actor, now=now)
     return evaluation
 
 

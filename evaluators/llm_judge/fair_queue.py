@@ -14,6 +14,8 @@ from itertools import count
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_REMEMBERED = 64
+"""Idle flows whose passes are kept without looking whether they are over."""
 
 
 class _Level(Generic[T]):
@@ -28,7 +30,7 @@ class _Level(Generic[T]):
 
     def activate(self, name: Hashable, flow: T) -> None:
         self.flows[name] = flow
-        start = max(self._now, self._passes.get(name, 0.0))
+        start = max(self._now, self._passes.pop(name, 0.0))
         heapq.heappush(self._heap, (start, next(self._order), name))
 
     def next(self) -> tuple[Hashable, T]:
@@ -39,11 +41,15 @@ class _Level(Generic[T]):
         """Charge the flow that `next` named; `idle` if it has nothing more."""
         start, _, name = heapq.heappop(self._heap)
         self._now = start
-        self._passes[name] = start + 1.0 / weight
+        due = start + 1.0 / weight
         if not idle:
-            heapq.heappush(self._heap, (self._passes[name], next(self._order), name))
+            heapq.heappush(self._heap, (due, next(self._order), name))
             return
         del self.flows[name]
+        self._passes[name] = due
+        if len(self._passes) > 2 * len(self.flows) + _REMEMBERED:
+            # A pass that is over changes nothing: whoever comes back starts now.
+            self._passes = {name: due for name, due in self._passes.items() if due > start}
         if not self._heap:
             # Nothing waits: the next to come starts afresh, and nobody's past needs to be remembered.
             self._passes.clear()

@@ -100,7 +100,15 @@ class _Turn(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    future: asyncio.Future[None]
+    """One that waits for a slot.
+
+    Attributes:
+        future: whether it has one; False if it is turned away. Not an exception: the traceback of one that is kept in
+            a future leads back to the future, and what the run holds, its judged text above all, would stay in
+            memory until the cyclic collector comes by.
+    """
+
+    future: asyncio.Future[bool]
     tokens: int
 
 
@@ -255,9 +263,9 @@ class Gates:
         self._admit()
         try:
             async with asyncio.timeout(patience_s):
-                await waiter.future
+                admitted = await waiter.future
         except BaseException as error:
-            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
+            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.result():
                 # The slot was given at the moment of giving up: it goes to the next.
                 gate.in_flight -= 1
                 self._in_flight -= 1
@@ -267,6 +275,8 @@ class Gates:
             if isinstance(error, TimeoutError):
                 raise Congested(f"no slot within {patience_s:g} s") from error
             raise
+        if not admitted:
+            raise self._refusal(gate)
 
     def _take(self, gate: Gate, tokens: int) -> None:
         gate.in_flight += 1
@@ -301,7 +311,7 @@ class Gates:
                     continue
                 gate.head = None
                 self._take(gate, waiter.tokens)
-                waiter.future.set_result(None)
+                waiter.future.set_result(True)
                 served = True
         if soonest is not None:
             self._wake_in(soonest)
@@ -339,7 +349,7 @@ class Gates:
     def _turn_away(self, gate: Gate) -> None:
         while (waiter := gate.next_waiter()) is not None:
             gate.head = None
-            waiter.future.set_exception(self._refusal(gate))
+            waiter.future.set_result(False)
 
     def spent(self, gate: Gate, *, estimated: int, actual: int) -> None:
         """Correct the tokens ceiling by what a call really used."""

@@ -290,10 +290,8 @@ class Judge:
             meter.pending = False
             outcome = "answered"
         except TimeoutError as error:
-            failure = ProviderFailure("unavailable", f"the run's deadline of {self._patience.run_s:g} s passed")
-            meter.pending, outcome = False, failure.kind
-            self.gates.failed(gate, failure, started_s=started)
-            raise failure from error
+            meter.pending, outcome = False, "unavailable"
+            raise self._too_late(gate, started) from error
         except ProviderFailure as failure:
             meter.pending, outcome = False, failure.kind
             self._note_failure(talk, gate, failure, started)
@@ -308,6 +306,16 @@ class Judge:
         self.gates.spent(gate, estimated=estimated_tokens, actual=completion.input_tokens + completion.output_tokens)
         self.gates.succeeded(gate)
         return completion
+
+    def _too_late(self, gate: Gate, started_s: float) -> ProviderFailure:
+        """Note that a run's deadline passed in mid-call.
+
+        The failure must not be a local of `_call`: its traceback would lead back to it, and the run's text would stay
+        in memory until the cyclic collector comes by.
+        """
+        failure = ProviderFailure("unavailable", f"the run's deadline of {self._patience.run_s:g} s passed")
+        self.gates.failed(gate, failure, started_s=started_s)
+        return failure
 
     def _note_failure(self, talk: Conversation, gate: Gate, failure: ProviderFailure, started_s: float) -> None:
         if failure.kind in _ANSWERED:
@@ -346,7 +354,7 @@ class Judge:
                 except TimeoutError:
                     failure = ProviderFailure("unavailable", "no answer to the probe")
                 except ProviderFailure as error:
-                    failure = error
+                    failure = error.with_traceback(None)  # which would lead back to it, by this very name
                 else:
                     self.gates.succeeded(gate)
                     return None

@@ -132,11 +132,13 @@ def _verdict(attempt: Attempt) -> Any:
 def _as_json(attempt: Attempt) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from msgspec.structs import asdict as fields
+
     from evaluators.llm_judge import Judged
 
     outcome = attempt.outcome
     verdict = _verdict(attempt)
-    found: dict[str, Any] = {"verdict": None if verdict is None else asdict(verdict), "skip": None, "failure": None}
+    found: dict[str, Any] = {"verdict": None if verdict is None else fields(verdict), "skip": None, "failure": None}
     if isinstance(outcome, Judged):
         if verdict is None:
             found["skip"] = asdict(outcome.outcome)

@@ -123,6 +123,9 @@ def _work(plan: ReplayPlan, running: Replay, source: ReplaySource, settings: Set
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from processor.garbage import tune_collector
+
+    tune_collector()
     stopping: list[int] = []
     previous = signal.signal(signal.SIGINT, lambda number, _frame: stopping.append(number))
     columns = (

@@ -8,6 +8,7 @@ from conditions import EventRow, RowError, decode_object
 from evaluators.generation import Generation
 
 GENERATION_EVENT = "$ai_generation"
+_USUAL_LENGTH = len("2026-03-01 10:00:00.000000")
 
 
 def parse_timestamp(text: str | None) -> datetime:
@@ -18,6 +19,12 @@ def parse_timestamp(text: str | None) -> datetime:
     """
     if not text:
         raise RowError("bad_timestamp", "the row has no timestamp; send ISO-8601 or YYYY-MM-DD HH:MM:SS.ffffff in UTC")
+    if len(text) == _USUAL_LENGTH and text[19] == ".":
+        # As ingestion writes it, without an offset. To add one is several times as fast as to replace the zone.
+        try:
+            return datetime.fromisoformat(text + "+00:00")
+        except ValueError:
+            pass  # such as an offset in hours behind three digits of the second: the long way knows
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -32,12 +32,16 @@ def run_key(
         manual_at_ms: epoch milliseconds of a manual request; each request is a run of its own.
         backfill_id: of a rerun. A replay that asks for no rerun has the key of the live run.
     """
-    base = f"{_PREFIX[runtime]}-{evaluation_id}-{event_uuid}"
+    head, tail = run_key_frame(runtime, evaluation_id, backfill_id=backfill_id)
     if manual_at_ms is not None:
-        return f"{base}-manual-{manual_at_ms}"
-    if backfill_id is not None:
-        return f"{base}-ingestion-backfill-{backfill_id}"
-    return f"{base}-ingestion"
+        tail = f"-manual-{manual_at_ms}"
+    return f"{head}{event_uuid}{tail}"
+
+
+def run_key_frame(runtime: str, evaluation_id: str, *, backfill_id: str | None = None) -> tuple[str, str]:
+    """Return what stands before and behind the event's uuid in the keys of an evaluation's runs; see `run_key`."""
+    tail = "-ingestion" if backfill_id is None else f"-ingestion-backfill-{backfill_id}"
+    return f"{_PREFIX[runtime]}-{evaluation_id}-", tail
 
 
 def result_uuid(key: str) -> str:

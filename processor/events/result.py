@@ -11,10 +11,12 @@ import orjson
 from evaluators.generation import Generation
 from evaluators.verdict import JudgeUsage, Skip, Verdict
 from processor.events.generation import GENERATION_EVENT, parse_timestamp
-from processor.events.identity import result_uuid
-from processor.events.task import Headers, Task
+from processor.events.identity import Trigger, result_uuid
+from processor.events.task import Headers, Task, event_key
 
 RESULT_EVENT = "$ai_evaluation"
+RESULT_ID_HEADER = "result_id"
+"""The first header of a result, so that it need not be looked for."""
 
 _ISO_LENGTH = len("2026-01-01T00:00:00.000000+00:00")
 
@@ -74,6 +76,83 @@ class ResultTemplate:
         }
 
 
+class ResultWriter:
+    """Writes the results of one version of an evaluation under one trigger; what they have in common is encoded once.
+
+    Args:
+        backfill_id: of a backfill or replay, else None.
+    """
+
+    def __init__(self, template: ResultTemplate, trigger: Trigger, backfill_id: str | None = None) -> None:
+        constant = template.constant_properties()
+        constant["$ai_evaluation_trigger"] = trigger
+        if backfill_id is not None:
+            constant["$ai_evaluation_backfill_id"] = backfill_id
+        self._template = template
+        self._head = _encode(constant).decode()[:-1] + ","
+        self._later = trigger in ("backfill", "replay")
+        self._evaluation_header = ("evaluation_id", template.evaluation_id.encode())
+        self._trigger_header = ("trigger", trigger.encode())
+
+    def write(
+        self,
+        key: str,
+        condition_id: str,
+        started_at: str,
+        row: SourceRow,
+        generation: Generation,
+        outcome: Verdict | Skip,
+        usage: JudgeUsage | None = None,
+    ) -> ResultMessage:
+        """Return the result event of `outcome`.
+
+        Its id follows from the run `key` alone and its times from `started_at`, ISO-8601 (a backfill or a
+        replay: the generation's own time), so a run that is repeated gives the same message identity.
+        """
+        event_uuid = generation.uuid
+        properties: dict[str, Any] = {
+            "$ai_evaluation_start_time": started_at,
+            "$ai_evaluation_condition_id": condition_id,
+            "$ai_target_event_id": event_uuid,
+            "$ai_target_id": event_uuid,
+        }
+        source = generation.properties
+        for name in _COPIED:
+            value = source.get(name)
+            if value is not None:
+                properties[name] = value
+        _add_outcome(properties, self._template, outcome)
+        if usage is not None:
+            _add_usage(properties, usage)
+
+        identity = result_uuid(key)
+        started = stamp = _clickhouse_time(started_at)
+        if self._later:
+            stamp = _clickhouse_time(generation.timestamp.isoformat(timespec="microseconds"))
+        value = _encode(
+            {
+                "uuid": identity,
+                "event": RESULT_EVENT,
+                "properties": self._head + _encode(properties).decode()[1:],
+                "team_id": generation.team_id,
+                "project_id": row.project_id,
+                "distinct_id": generation.distinct_id,
+                "timestamp": stamp,
+                "elements_chain": "",
+                "created_at": started,
+                "person_mode": row.person_mode or "propertyless",
+            }
+        )
+        team = str(generation.team_id)
+        headers: Headers = [
+            (RESULT_ID_HEADER, identity.encode()),
+            self._evaluation_header,
+            ("team_id", team.encode()),
+            self._trigger_header,
+        ]
+        return ResultMessage(identity, event_key(team, event_uuid), value, headers)
+
+
 def build_result(
     template: ResultTemplate,
     task: Task,
@@ -82,52 +161,9 @@ def build_result(
     outcome: Verdict | Skip,
     usage: JudgeUsage | None = None,
 ) -> ResultMessage:
-    """Return the result event of `outcome`.
-
-    Its id follows from `task.run_key` alone and its times from `task.started_at` (a backfill or a
-    replay: the generation's own time), so a run that is repeated gives the same message identity.
-    """
-    properties = template.constant_properties()
-    properties["$ai_evaluation_start_time"] = task.started_at
-    properties["$ai_evaluation_trigger"] = task.trigger
-    properties["$ai_evaluation_condition_id"] = task.condition_id
-    properties["$ai_target_event_id"] = properties["$ai_target_id"] = generation.uuid
-    if task.backfill_id is not None:
-        properties["$ai_evaluation_backfill_id"] = task.backfill_id
-    source = generation.properties
-    for name in _COPIED:
-        value = source.get(name)
-        if value is not None:
-            properties[name] = value
-    _add_outcome(properties, template, outcome)
-    if usage is not None:
-        _add_usage(properties, usage)
-
-    identity = result_uuid(task.run_key)
-    started = _clickhouse_time(task.started_at)
-    later = task.trigger in ("backfill", "replay")
-    stamp = _clickhouse_time(generation.timestamp.isoformat(timespec="microseconds")) if later else started
-    value = _encode(
-        {
-            "uuid": identity,
-            "event": RESULT_EVENT,
-            "properties": _encode(properties).decode(),
-            "team_id": generation.team_id,
-            "project_id": row.project_id,
-            "distinct_id": generation.distinct_id,
-            "timestamp": stamp,
-            "elements_chain": "",
-            "created_at": started,
-            "person_mode": row.person_mode or "propertyless",
-        }
-    )
-    headers: Headers = [
-        ("result_id", identity.encode()),
-        ("evaluation_id", template.evaluation_id.encode()),
-        ("team_id", str(generation.team_id).encode()),
-        ("trigger", task.trigger.encode()),
-    ]
-    return ResultMessage(identity, task.key(), value, headers)
+    """Return the result event of `outcome` for a task's run; see `ResultWriter.write`."""
+    writer = ResultWriter(template, task.trigger, task.backfill_id)
+    return writer.write(task.run_key, task.condition_id, task.started_at, row, generation, outcome, usage)
 
 
 def _add_outcome(properties: dict[str, Any], template: ResultTemplate, outcome: Verdict | Skip) -> None:

@@ -20,6 +20,11 @@ class TaskError(ValueError):
     """A message on the task topic whose headers make no task."""
 
 
+def event_key(team_id: int | str, event_uuid: str) -> bytes:
+    """Return the Kafka key of tasks and results: team and event, so that what concerns one event stays in order."""
+    return f"{team_id}:{event_uuid}".encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One run to be made.
@@ -50,8 +55,8 @@ class Task:
     parked_cause: str = ""
 
     def key(self) -> bytes:
-        """Return the Kafka key: team and event, so that what concerns one event stays in order."""
-        return f"{self.team_id}:{self.event_uuid}".encode()
+        """Return the Kafka key; see `event_key`."""
+        return event_key(self.team_id, self.event_uuid)
 
     def headers(self) -> Headers:
         """Return the headers that `read_task` reads back; fields at their defaults are left out."""

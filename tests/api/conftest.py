@@ -29,7 +29,6 @@ from config.settings import load_settings
 from config.store.api_keys import ApiKeys
 from config.store.engine import Database, open_database
 from processor.events.task import Task
-from tests import secret_watch
 from tests.services.ports import free_ports
 from tests.services.postgres import fresh_database
 from tests.services.process import GuardedProcess
@@ -185,10 +184,7 @@ class Api:
 
 
 def _client(app: FastAPI, secret: str) -> TestClient:
-    """Return a client whose every response is searched for secrets."""
-    client = TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
-    client.event_hooks = {"response": [secret_watch.check_response]}
-    return client
+    return TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
 
 
 def _overrides(clickhouse_dsn: str, folder: Path) -> dict[str, Any]:

@@ -80,6 +80,39 @@ def test_a_pause_reaches_the_runner_with_its_next_report_and_resumes_there(store
     assert again.cursor == "3"
 
 
+def test_a_paused_one_is_let_go_and_one_whose_runner_stops_is_given_back(store: Backfills) -> None:
+    made = ask(store)
+    store.claim("a", now=NOW, lease_s=LEASE_S)
+    half = Progress(total=9, read=4)
+    assert store.give_back(made.id, "b", half, cursor="4", now=NOW) is None, "another runner's"
+    assert store.give_back(made.id, "a", half, cursor="4", now=NOW) == "pending"
+    heir = store.claim("b", now=NOW, lease_s=LEASE_S)
+    assert heir is not None
+    assert (heir.id, heir.cursor, heir.progress) == (made.id, "4", half)
+    store.pause(TEAM, made.id, actor="key:1", now=NOW)
+    assert store.give_back(made.id, "b", Progress(total=9, read=5), cursor="5", now=NOW) == "paused"
+    let_go = store.get(TEAM, made.id)
+    assert let_go is not None
+    assert (let_go.lease_owner, let_go.cursor) == (None, "5")
+    assert store.report(made.id, "b", half, cursor="4", now=NOW, lease_s=LEASE_S) is None
+
+
+def test_why_one_does_not_advance_is_shown_until_it_does(store: Backfills) -> None:
+    made = ask(store)
+    store.claim("a", now=NOW, lease_s=LEASE_S)
+    store.report(made.id, "a", Progress(), cursor="", now=NOW, lease_s=10.0, error="ClickHouse is away")
+    shown = store.get(TEAM, made.id)
+    assert shown is not None
+    assert (shown.state, shown.error) == ("running", "ClickHouse is away")
+    again = store.claim("b", now=NOW + timedelta(seconds=10), lease_s=LEASE_S)
+    assert again is not None
+    assert again.id == made.id
+    store.report(made.id, "b", Progress(read=1), cursor="1", now=NOW, lease_s=LEASE_S)
+    advanced = store.get(TEAM, made.id)
+    assert advanced is not None
+    assert advanced.error == ""
+
+
 def test_a_cancelled_one_is_not_finished_by_its_runner(store: Backfills) -> None:
     made = ask(store)
     store.claim("a", now=NOW, lease_s=LEASE_S)

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from prometheus_client import CollectorRegistry
 
-from processor.committer import AtLeastOnceCommitter, CommitAborted, Committer, TransactionalCommitter
+from processor.committer import AtLeastOnceCommitter, CommitAborted, Committer, PendingCommit, TransactionalCommitter
 from processor.deadline import Deadline
 from processor.ledger import Frontier, Output, Span, TopicAndPartition
 from processor.metrics import Metrics
@@ -256,11 +256,11 @@ def test_an_aborted_commit_is_done_again(broker: Broker) -> None:
             self.inner = transactional(broker)
             self.calls = 0
 
-        def commit(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
+        def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
             self.calls += 1
             if self.calls % 3 == 1:
                 raise CommitAborted("injected")
-            self.inner.commit(consumer, frontier, deadline)
+            return self.inner.begin(consumer, frontier, deadline)
 
         def close(self, deadline: Deadline) -> None:
             self.inner.close(deadline)

@@ -6,6 +6,7 @@ knows of this; the methods are replaced here. `STEPS` says what each step is.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -145,6 +146,7 @@ if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]
     role = arguments[arguments.index("--role") + 1]
     install(role, Doom(Path(folder) / role))
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it stands, for the story of a failed test
     sys.argv = ["gavel", *arguments]
     for name in [name for name in os.environ if name.startswith(("GAVEL_TEST_", "GAVEL_CACHE"))]:
         del os.environ[name]  # of the tests; Gavel refuses settings that it does not know

@@ -90,8 +90,17 @@ class Seen:
                 "log_level": 0,
             }
         )
-        metadata = self._consumer.list_topics(topic, timeout=30).topics[topic]
-        self._consumer.assign([TopicPartition(topic, number, 0) for number in metadata.partitions])
+        self._consumer.assign([TopicPartition(topic, number, 0) for number in self._partitions(topic)])
+
+    def _partitions(self, topic: str) -> list[int]:
+        """Return the topic's partitions; of one that was just made, brokers may not know them at once."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            metadata = self._consumer.list_topics(topic, timeout=30).topics[topic]
+            if metadata.error is None and metadata.partitions:
+                return list(metadata.partitions)
+            time.sleep(0.1)
+        raise AssertionError(f"the broker does not know topic {topic}")
 
     def read(self, *, keep: bool = False) -> int:
         """Take up what is new; returns how much. With `keep` headers and values too."""
@@ -319,7 +328,8 @@ class Pipeline:
         return next(self._events)
 
     def _producer(self) -> Producer:
-        options = {"linger.ms": 5, "log_level": 0, "message.max.bytes": 16 * 1024 * 1024}
+        # Idempotent: an event that the load writes twice when its broker dies would rightly be judged twice.
+        options = {"enable.idempotence": True, "linger.ms": 5, "log_level": 0, "message.max.bytes": 16 * 1024 * 1024}
         return Producer({"bootstrap.servers": self.kafka, **options})
 
     def refresh_producer(self) -> None:

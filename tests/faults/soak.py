@@ -78,7 +78,6 @@ class Soak:
             self._sigterm_a_role,
             self._freeze_a_role,
             self._kill_the_broker,
-            self._restart_the_broker,
             self._freeze_the_broker,
             self._cut_kafka,
             self._stall_kafka,
@@ -132,10 +131,6 @@ class Soak:
         seconds = self._pause(1.0, 15.0)
         self._broker.start()
         return f"kill -9 the broker, down for {seconds:.0f} s"
-
-    def _restart_the_broker(self) -> str:
-        self._broker.restart()
-        return "restart the broker"
 
     def _freeze_the_broker(self) -> str:
         self._broker.freeze()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,9 @@ from tests.services.cache import CHECKOUT
 from tests.services.process import GuardedProcess
 
 BACKOFF_S = 0.3
+_TELLING = re.compile(
+    r"gavel_(records_in|partitions_|consumer_lag|commits_|transactions_|judge_parked|sink_)(?!.*_bucket)"
+)
 
 
 class Exit(NamedTuple):
@@ -93,5 +98,15 @@ class Supervised:
         self._process.kill()
 
     def tail(self, lines: int = 15) -> str:
-        """Return the end of what it logged."""
-        return self._process.log_tail(lines)
+        """Return the end of what it logged, its metrics of records and partitions, and where its threads stand."""
+        told = self._process.log_tail(lines)
+        address = re.findall(r'"metrics": "(http://[^"]+)"', self.log.read_text(errors="replace"))
+        try:
+            with urllib.request.urlopen(address[-1], timeout=3) as answer:
+                metrics = answer.read().decode().splitlines()
+        except (OSError, IndexError):
+            return f"{told}\n(no metrics)"
+        self._process.send(signal.SIGUSR1)
+        time.sleep(0.5)
+        stacks = self.log.read_text(errors="replace").rpartition("Current thread")[2]
+        return "\n".join([told, *(line for line in metrics if _TELLING.match(line)), stacks])

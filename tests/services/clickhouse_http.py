@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import json
 import re
 import socket
@@ -175,6 +176,27 @@ class _Server(ThreadingHTTPServer):
         """Clients that go away are part of the tests."""
 
 
+def _decompressed(data: bytes, encoding: str) -> bytes:
+    """Return what a body of any number of compressed frames holds; the driver sends one for each block of rows.
+
+    Raises:
+        Exception: a frame is cut or broken.
+    """
+    if encoding == "lz4":
+        with lz4.frame.open(io.BytesIO(data)) as frames:
+            return bytes(frames.read())
+    if encoding == "zstd":
+        parts = []
+        while data:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            parts.append(frame.decompress(data))
+            if not frame.eof:
+                raise EOFError("a compressed frame is cut")
+            data = frame.unused_data
+        return b"".join(parts)
+    return gzip.decompress(data) if encoding == "gzip" else data
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -231,13 +253,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
             data = b"".join(chunks)
         else:
-            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        encoding = self.headers.get("Content-Encoding", "")
-        if encoding == "lz4":
-            return lz4.frame.decompress(data)
-        if encoding == "zstd":
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-        return gzip.decompress(data) if encoding == "gzip" else data
+            length = int(self.headers.get("Content-Length", 0))
+            data = self.rfile.read(length)
+            if len(data) < length:
+                raise EOFError("the body is cut")
+        return _decompressed(data, self.headers.get("Content-Encoding", ""))
 
     def _form(self, body: bytes) -> dict[str, str]:
         """Return the fields of a form: large parameters travel that way."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests.secret_watch import WATCH
+
 WARDEN = """
 import os, shutil, signal, sys
 sys.stdin.buffer.read()
@@ -32,6 +34,8 @@ class ServiceError(RuntimeError):
 class GuardedProcess:
     """A server process in a session of its own, with its output in a file.
 
+    What it printed is searched for secrets when it ends.
+
     Ctrl-C on the terminal does not reach it; it ends by `terminate` or `kill`, and by its warden as soon as
     the process that started it is gone. The warden then also removes `scratch`.
     """
@@ -47,6 +51,8 @@ class GuardedProcess:
     ) -> None:
         self.argv = [str(part) for part in argv]
         self.log = log
+        WATCH.watch_environment(env or {})
+        WATCH.follow(log)
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 self.argv,
@@ -110,7 +116,9 @@ class GuardedProcess:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):  # it ended by itself, and has no children left
                 os.killpg(self.pid, signal.SIGKILL)
-        return self._process.wait()
+        code = self._process.wait()
+        WATCH.settle(self.log)
+        return code
 
     def _dismiss_warden(self) -> None:
         """End the warden first: it must never signal a process id that may already belong to another."""

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -98,10 +99,14 @@ def keep(kind: str) -> None:
             os._exit(0)  # the child shares the lock
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         needed = os.open(folder / "needed", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        with KINDS[kind]() as address:
-            _publish(folder / "address", address)
-            fcntl.flock(needed, fcntl.LOCK_EX)  # blocks while somebody needs the server, and then keeps newcomers out
-            (folder / "address").unlink()
+        try:
+            with KINDS[kind]() as address:
+                _publish(folder / "address", address)
+                fcntl.flock(needed, fcntl.LOCK_EX)  # blocks while somebody needs the server, and keeps newcomers out
+                (folder / "address").unlink()
+        except Exception:
+            traceback.print_exc()  # all of it while `kept` is held: whoever sees that released reads the log at once
+            sys.exit(1)
         # `needed` is held until the process ends, after the server stopped and `kept` was released
 
 

@@ -165,12 +165,11 @@ def test_all_decoded_rows_are_what_the_engine_takes(client: Client) -> None:
         result_row(3, row={"project_id": None, "person_mode": None, "distinct_id": ""}),
     ]
     rows = [RESULTS.decode(Record(body)) for body in bodies]
-    client.insert(
+    client.raw_insert(
         RESULTS.table,
-        list(zip(*rows, strict=True)),
         column_names=RESULTS.columns,
-        column_type_names=RESULTS.types,
-        column_oriented=True,
+        insert_block=RESULTS.encode(rows[:1]) + RESULTS.encode(rows[1:]),
+        fmt="Native",
     )
     found = client.query(
         "SELECT reasoning, input_tokens, cost_usd, categorical_result, project_id, outcome "

@@ -389,3 +389,20 @@ def test_rows_of_two_hundred_months_are_one_batch(dsn: str, client: Client) -> N
         worker.submit(spans := [span_of(records)])
         assert finish(worker, spans) == {0: []}
     assert count_copies(client).visible == 200
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", "false"])
+def test_a_batch_that_the_driver_sends_in_several_blocks_goes_in_whole(
+    front: ClickHouseFront, compression: str
+) -> None:
+    """Blocks of about 2 MB, each compressed by itself: all are there, and a repeat with the same token adds none."""
+    dsn = f"{front.dsn}?compress={compression}"
+    migrate(client := connect(dsn))
+    rows = [result_row(n, evaluation_reasoning="because " * 400) for n in range(2000)]
+    for _ in range(2):
+        with sink(dsn) as worker:
+            until(worker.ready)
+            worker.submit(spans := [span_of([Record(row, at=n) for n, row in enumerate(rows)])])
+            assert finish(worker, spans) == {0: []}
+        assert count_copies(client) == Copies(2000, 2000, 2000)
+    client.close()

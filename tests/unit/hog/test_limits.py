@@ -120,6 +120,8 @@ def test_garbage_of_an_expression_does_not_add_up() -> None:
 # ---------------------------------------------------------------------------------------------------- time
 
 TIME_S = 0.05
+MARGIN_S = 0.2
+"""What may begin is reckoned in steps, and a slow machine takes longer for the same steps."""
 LARGE = ("ab c" * 1_000_000, "😀b c" * 1_000_000, "[" + "1," * 2_000_000 + "1]", "'" * 4_000_000)
 ENDS = ("time_exceeded", "type_error", "input_error", "bad_json", "bad_regex", "print_exceeded")
 BULK = [
@@ -146,7 +148,7 @@ def test_a_single_call_on_megabytes_of_text_ends_within_twice_the_time_limit(cal
             program.run({"t": text}, limits=Limits(memory_bytes=1 << 28, time_s=TIME_S))
         except HogRuntimeError as failure:
             assert failure.kind in ENDS
-        assert time.thread_time() - started < 2 * TIME_S + 0.05  # a slower machine takes longer for the same steps
+        assert time.thread_time() - started < 2 * TIME_S + MARGIN_S
 
 
 @pytest.mark.parametrize("pattern", ["[01]*1[01]{200}x", "(?:[01]*1[01]{999})x", "(?:.?){500}(?:.?){400}x"])
@@ -157,7 +159,7 @@ def test_a_pattern_for_which_re2_gives_up_its_automaton_does_not_begin_on_a_long
     with pytest.raises(HogRuntimeError) as caught:
         compile_program(use.format(pattern)).run({"t": text, "output": text}, time_limit_s=TIME_S)
     assert caught.value.kind == "time_exceeded"
-    assert time.thread_time() - started < 2 * TIME_S + 0.05
+    assert time.thread_time() - started < 2 * TIME_S + MARGIN_S
 
 
 def test_an_ordinary_pattern_is_searched_in_a_long_text_within_the_inline_limit() -> None:

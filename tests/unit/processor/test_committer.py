@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from processor import committer
-from processor.committer import CommitAborted, CommitFailed, TransactionalCommitter, commit_offsets
+from processor.committer import CommitAborted, CommitFailed, PendingCommit, TransactionalCommitter, commit_offsets
 from processor.deadline import Deadline
 from processor.ledger import Frontier
 
@@ -28,7 +29,15 @@ class Consumer:
 
 
 @pytest.mark.parametrize(
-    "code", [KafkaError._WAIT_COORD, KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN]
+    "code",
+    [
+        KafkaError._WAIT_COORD,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+    ],
 )
 def test_offsets_are_committed_when_the_broker_is_back(code: int) -> None:
     """A broker that restarts must not end the sink: what it inserted would be inserted again for nothing."""
@@ -58,3 +67,62 @@ def test_closing_a_fenced_producer_does_not_hide_why_it_ended(monkeypatch: pytes
 
     monkeypatch.setattr(committer, "Producer", lambda _: Fenced())
     TransactionalCommitter({"transactional.id": "t"}).close(Deadline(1.0))
+
+
+class Deliveries:
+    """A producer with records on their way; each poll delivers one."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def poll(self, _: float) -> None:
+        self.left = max(0, self.left - 1)
+
+    def __len__(self) -> int:
+        return self.left
+
+
+def ended(pending: PendingCommit) -> bool:
+    """Ask until the thread has been given its turn."""
+    while not pending.ended():
+        if pending._thread is not None:
+            pending._thread.join()
+    return True
+
+
+def test_the_rest_of_a_commit_begins_when_its_outputs_are_delivered() -> None:
+    deliveries, began = Deliveries(3), threading.Event()
+    pending = PendingCommit(deliveries, lambda _: began.set(), Deadline(10.0))
+    for _ in range(2):
+        assert not pending.ended()
+        assert not began.is_set()
+    assert ended(pending)
+    assert (deliveries.left, began.is_set()) == (0, True)
+
+
+def test_a_commit_is_not_called_done_while_the_broker_has_not_answered() -> None:
+    answer = threading.Event()
+    pending = PendingCommit(Deliveries(0), lambda _: answer.wait() and None, Deadline(10.0))
+    assert not any(pending.ended() for _ in range(100))
+    with pytest.raises(CommitFailed, match="in time"):
+        pending.wait(Deadline(0.0))
+    answer.set()
+    pending.wait(Deadline(10.0))
+    assert pending.ended()
+
+
+@pytest.mark.parametrize("failure", [CommitAborted("aborted"), CommitFailed("failed")])
+@pytest.mark.parametrize("how", [ended, lambda pending: pending.wait(Deadline(10.0))])
+def test_how_a_commit_ended_is_raised_in_the_thread_that_polls(how: Any, failure: Exception) -> None:
+    def rest(_: Deadline) -> None:
+        raise failure
+
+    with pytest.raises(type(failure)):
+        how(PendingCommit(Deliveries(0), rest, Deadline(10.0)))
+
+
+def test_outputs_that_are_never_delivered_end_with_the_deadline() -> None:
+    """The rest then finds out what went wrong; waiting for delivery alone would never end."""
+    times: list[float] = []
+    assert ended(PendingCommit(Deliveries(1_000_000), lambda deadline: times.append(deadline.left_s()), Deadline(0.0)))
+    assert times == [0.0]

@@ -90,6 +90,11 @@ class LedgerMachine(RuleBasedStateMachine):
             if not span.ended:
                 unfinished.setdefault(span.source, span.next_offset - 1)
         frontier = self.ledger.advance()
+        assert self.ledger.records_leaving == frontier.records
+        if frontier.records:
+            with pytest.raises(LedgerError):
+                self.ledger.advance()
+        self.ledger.settle()
         for source, offset in frontier.offsets.items():
             assert offset > self.committed[source], "the frontier went back"
             if source in unfinished:

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 import orjson
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 from prometheus_client import CollectorRegistry
 
 import processor.replay
@@ -139,7 +139,7 @@ FRONTIER = Frontier([Output("results", b"k", b"v", [])], {("events", 0): 1}, 1)
 def test_an_offset_committed_although_the_work_was_not_persisted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committer, "Producer", lambda _: FailingProducer(full=False))
     with pytest.raises(CommitFailed):
-        AtLeastOnceCommitter({}).commit(NoCommits(), FRONTIER, Deadline(1.0))
+        AtLeastOnceCommitter({}).begin(NoCommits(), FRONTIER, Deadline(1.0)).wait(Deadline(1.0))
 
 
 def test_a_failed_definition_load_read_as_no_evaluations() -> None:
@@ -161,7 +161,7 @@ def test_an_enqueue_error_that_is_only_logged(monkeypatch: pytest.MonkeyPatch) -
     """A producer that takes nothing ends the process before the commit, and the record is read again."""
     monkeypatch.setattr(committer, "Producer", lambda _: FailingProducer(full=True))
     with pytest.raises(CommitFailed, match="queue stayed full"):
-        AtLeastOnceCommitter({}).commit(NoCommits(), FRONTIER, Deadline(0.05))
+        AtLeastOnceCommitter({}).begin(NoCommits(), FRONTIER, Deadline(0.05))
 
 
 def test_a_new_random_draw_on_redelivery() -> None:
@@ -215,11 +215,21 @@ class Source:
     def resume(self, _: object) -> None:
         self.is_paused = False
 
+    def committed(self, partitions: list[TopicPartition], **__: object) -> list[TopicPartition]:
+        return partitions
+
     def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
         return 0, len(self.records)
 
-    def commit(self, _: object, frontier: Frontier, __: Deadline) -> None:
+    def begin(self, _: object, frontier: Frontier, __: Deadline) -> Source:
         self.written += [output.value for output in frontier.outputs]
+        return self
+
+    def ended(self) -> bool:
+        return True
+
+    def wait(self, _: Deadline) -> None:
+        pass
 
 
 def test_a_cap_that_evicts_silently() -> None:

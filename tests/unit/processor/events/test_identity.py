@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.events.identity import result_uuid, run_key
+from processor.events.identity import result_uuid, run_key, run_key_frame
 
 EVALUATION, EVENT = "0190a000-0000-7000-8000-000000000001", "018f4b1e-7c3a-7000-8000-000000000001"
 
@@ -29,3 +29,9 @@ def test_run_keys_are_as_the_specification_writes_them() -> None:
 def test_an_unknown_runtime_is_a_defect_not_a_new_identity() -> None:
     with pytest.raises(KeyError):
         run_key("python", EVALUATION, EVENT)
+
+
+@pytest.mark.parametrize("backfill_id", [None, "b1"])
+def test_a_frame_around_the_event_gives_the_key(backfill_id: str | None) -> None:
+    head, tail = run_key_frame("hog", "eval-1", backfill_id=backfill_id)
+    assert f"{head}event-1{tail}" == run_key("hog", "eval-1", "event-1", backfill_id=backfill_id)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from conditions import EventRow
 from evaluators.generation import Generation
@@ -140,6 +141,6 @@ def test_the_same_run_gives_the_same_bytes() -> None:
 
 
 def test_values_that_json_of_machines_cannot_hold_are_still_written() -> None:
-    generation = replace(GENERATION, properties={"$ai_trace_id": 10**30})
+    generation = structs.replace(GENERATION, properties={"$ai_trace_id": 10**30})
     message = build_result(TEMPLATE, TASK, ROW, generation, Verdict(result=True, reasoning="half \ud83d pair"))
     assert properties(message)["$ai_trace_id"] == 10**30

@@ -1,0 +1,216 @@
+"""Commits that are on their way while the next batch is worked through: each record answered once, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import TopicPartition
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from processor.committer import CommitAborted
+from processor.deadline import Deadline
+from processor.ledger import Frontier, Output, Span, TopicAndPartition
+from processor.metrics import Metrics
+from processor.stage import Stage, StageLimits
+from processor.worker import Worker
+
+TOPIC, PARTITIONS, EACH = "events", 3, 60
+ENDINGS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["done", "aborted", "refused"])), max_size=25)
+"""Of each commit: after how many looks it ends, and how; `refused` is an abort before anything is on its way."""
+
+
+@dataclass(frozen=True)
+class Record:
+    source: TopicAndPartition
+    at: int
+
+    def topic(self) -> str:
+        return self.source[0]
+
+    def partition(self) -> int:
+        return self.source[1]
+
+    def offset(self) -> int:
+        return self.at
+
+    def error(self) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Topic:
+    """A consumer of some partitions, read by turns."""
+
+    def __init__(self) -> None:
+        self.position = {(TOPIC, n): 0 for n in range(PARTITIONS)}
+        self.paused: set[TopicAndPartition] = set()
+
+    def consume(self, limit: int, _: float) -> list[Record]:
+        taken: list[Record] = []
+        for source in self.position:
+            while source not in self.paused and self.position[source] < EACH and len(taken) < limit:
+                taken.append(Record(source, self.position[source]))
+                self.position[source] += 1
+        return taken
+
+    def seek(self, partition: TopicPartition) -> None:
+        self.position[partition.topic, partition.partition] = partition.offset
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {(each.topic, each.partition) for each in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {(each.topic, each.partition) for each in partitions}
+
+    def committed(self, partitions: list[TopicPartition], **__: object) -> list[TopicPartition]:
+        return partitions
+
+    def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        return 0, EACH
+
+
+class Echo(Worker):
+    def __init__(self) -> None:
+        self.held: list[Span] = []
+
+    def submit(self, spans: list[Span]) -> None:
+        self.held += spans
+
+    def collect(self) -> list[tuple[Span, list[Output]]]:
+        done, self.held = self.held, []
+        return [(s, [Output("results", None, str(m.at).encode(), [], s.source[1]) for m in s.messages]) for s in done]
+
+    def drop(self, sources: Iterable[TopicAndPartition] | None = None) -> None:
+        self.held.clear()
+
+
+class Book:
+    """A committer, and the commits of it: what is durable, written down when a commit ends well."""
+
+    def __init__(self, endings: list[tuple[int, str]]) -> None:
+        self.endings = endings
+        self.answered: dict[TopicAndPartition, list[int]] = {(TOPIC, n): [] for n in range(PARTITIONS)}
+        self.on_its_way: Frontier | None = None
+        self.looks, self.ending = 0, "done"
+
+    def begin(self, _: object, frontier: Frontier, __: Deadline) -> Book:
+        assert self.on_its_way is None, "two transactions of one producer at a time"
+        self.looks, self.ending = self.endings.pop() if self.endings else (0, "done")
+        if self.ending == "refused":
+            raise CommitAborted("refused")
+        self.on_its_way = frontier
+        return self
+
+    def ended(self) -> bool:
+        self.looks -= 1
+        if self.looks >= 0:
+            return False
+        self.wait()
+        return True
+
+    def wait(self, _: Deadline | None = None) -> None:
+        frontier, self.on_its_way = self.on_its_way, None
+        assert frontier is not None
+        if self.ending == "aborted":
+            raise CommitAborted("aborted")
+        for output in frontier.outputs:
+            self.answered[TOPIC, output.partition].append(int(output.value or b""))
+        for source, offset in frontier.offsets.items():
+            assert offset == len(self.answered[source]), "the offset and the results are not of the same records"
+
+
+def running(book: Book, **limits: Any) -> tuple[Stage, Topic]:
+    topic = Topic()
+    stage = Stage(
+        "matcher",
+        [TOPIC],
+        topic,
+        book,
+        Echo(),
+        StageLimits(commit_interval_s=0.0, **limits),
+        Metrics(CollectorRegistry()),
+    )
+    stage._on_assign(topic, [TopicPartition(*source) for source in topic.position])
+    return stage, topic
+
+
+@settings(deadline=None)
+@given(ENDINGS, st.integers(1, 40), st.integers(0, 60))
+def test_whatever_becomes_of_commits_each_record_is_answered_once_in_order(
+    endings: list[tuple[int, str]], batch: int, steps: int
+) -> None:
+    book = Book(endings)
+    stage, topic = running(book, batch_records=batch, max_records=50)
+    for _ in range(steps):
+        stage._step()
+        assert stage.records_in_flight == sum(topic.position.values()) - sum(map(len, book.answered.values()))
+        assert stage.records_in_flight < 50 + batch, "more was taken up than the bound allows"
+    stage._finish(Deadline(10.0))
+    for source, answered in book.answered.items():
+        assert answered == list(range(topic.position[source])), "lost, repeated or out of order"
+
+
+def test_the_next_batch_is_worked_through_while_a_commit_is_on_its_way() -> None:
+    book = Book([(10_000, "done")])
+    stage, topic = running(book, batch_records=10)
+    for _ in range(5):
+        stage._step()
+    assert book.on_its_way is not None
+    assert sum(topic.position.values()) == 50
+    assert stage.records_in_flight == 50
+
+
+def test_a_commit_is_waited_for_when_there_is_nothing_else_to_do() -> None:
+    book = Book([(10_000, "done")])
+    stage, _ = running(book, batch_records=1000)
+    stage._step()
+    assert (book.on_its_way, stage.records_in_flight) == (None, 0)
+
+
+def test_partitions_go_only_after_the_commit_that_is_on_its_way() -> None:
+    book = Book([(10_000, "done")])
+    stage, topic = running(book, batch_records=100)
+    stage._step()
+    assert book.on_its_way is not None
+    stage._on_revoke(topic, [TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)])
+    assert (book.on_its_way, sum(map(len, book.answered.values()))) == (None, 100)
+
+
+def test_a_commit_that_is_refused_after_its_partitions_were_lost_rewinds_only_what_is_left() -> None:
+    book = Book([(1, "aborted")])
+    stage, topic = running(book, batch_records=90)
+    stage._step()
+    assert book.on_its_way is not None
+    stage._on_lost(topic, [TopicPartition(TOPIC, 0)])
+    topic.position = {(TOPIC, 1): topic.position[TOPIC, 1], (TOPIC, 2): topic.position[TOPIC, 2]}
+    for _ in range(3):
+        stage._step()
+    stage._finish(Deadline(10.0))
+    assert topic.position.keys() == {(TOPIC, 1), (TOPIC, 2)}
+    assert [book.answered[TOPIC, n] for n in (1, 2)] == [list(range(EACH))] * 2
+
+
+def test_a_commit_that_ends_after_its_partition_went_and_came_back_moves_no_place_back() -> None:
+    """What another member has committed in between must not be read again."""
+    book = Book([(0, "aborted"), (2, "done")])
+    stage, topic = running(book, batch_records=10)
+    stage._step()
+    gone = [TopicPartition(TOPIC, 0)]
+    stage._on_lost(topic, gone)
+    stage._on_assign(topic, gone)
+    topic.position[TOPIC, 0] = 40  # by another member
+    stage._step()
+    assert book.on_its_way is not None
+    stage._step()
+    book.answered[TOPIC, 0] = list(range(40))
+    while book.endings or book.on_its_way is not None:
+        stage._step()
+    assert topic.position[TOPIC, 0] >= 40, "rewound to before what the other member did"
+    stage._finish(Deadline(10.0))
+    assert book.answered[TOPIC, 0] == list(range(topic.position[TOPIC, 0]))
