@@ -104,7 +104,7 @@ def keep(kind: str) -> None:
                 _publish(folder / "address", address)
                 fcntl.flock(needed, fcntl.LOCK_EX)  # blocks while somebody needs the server, and keeps newcomers out
                 (folder / "address").unlink()
-        except Exception:
+        except Exception:  # noqa: BLE001  # printed and answered with exit code 1, whatever it is
             traceback.print_exc()  # all of it while `kept` is held: whoever sees that released reads the log at once
             sys.exit(1)
         # `needed` is held until the process ends, after the server stopped and `kept` was released
