@@ -1,6 +1,6 @@
 """What a judge process costs, against the stand-in provider in a process of its own.
 
-    python -m benchmarks.judge [--seconds 15] [--parked 10000] [--waves 3]
+    python -m benchmarks.judge [--seconds 15] [--parked 10000] [--waves 3]      (0 leaves a part out)
 
 Three runs with 200 calls at a time and 1 s of latency: the bare `openai` client, the judge alone, and the whole judge
 role on a real Kafka, with a backlog of one evaluation, so that every task stands in line once. Then, in a process of
@@ -148,8 +148,8 @@ def tasks(rig: JudgeRig, evaluation: str, count: int) -> None:
     producer = Producer({"bootstrap.servers": rig.settings.kafka.bootstrap_servers, "linger.ms": 20})
     for number in range(count):
         uuid = str(uuid4())
-        properties = {
-            "$ai_input": [{"role": "user", "content": f"Question {number}: " + "Where is my parcel, please? " * 30}],
+        properties = {  # no two alike: else verdicts come out of the cache
+            "$ai_input": [{"role": "user", "content": f"Question {uuid}: " + "Where is my parcel, please? " * 30}],
             "$ai_output_choices": [{"role": "assistant", "content": f"Answer {number}. " + "It left on Monday. " * 40}],
         }
         row = {
@@ -192,6 +192,19 @@ def _verdicts(rig: JudgeRig) -> float:
     )
 
 
+def rates(kafka: str, stand_in: StandInServer, seconds: float) -> None:
+    """Print the rates and what a verdict costs."""
+    found = [
+        asyncio.run(bare(stand_in.base_url, seconds)),
+        asyncio.run(judge_alone(stand_in.base_url, seconds)),
+        whole_role(kafka, stand_in, seconds),
+    ]
+    base = found[0].cpu_ms
+    print("| | per s | CPU ms each | of a core at 180/s beyond the bare client |\n|---|---:|---:|---:|")
+    for name, per_s, cpu_ms in found:
+        print(f"| {name} | {per_s:.1f} | {cpu_ms:.2f} | {(cpu_ms - base) * WANTED_PER_S / 10:.1f} % |", flush=True)
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -203,16 +216,9 @@ def main() -> None:
     configure("error", "json")
     stand_in = StandInServer("--latency", "1")
     try:
-        found = [
-            asyncio.run(bare(stand_in.base_url, given.seconds)),
-            asyncio.run(judge_alone(stand_in.base_url, given.seconds)),
-        ]
         with KafkaServer() as kafka:
-            found.append(whole_role(kafka.bootstrap_servers, stand_in, given.seconds))
-            base = found[0].cpu_ms
-            print("| | per s | CPU ms each | of a core at 180/s beyond the bare client |\n|---|---:|---:|---:|")
-            for name, per_s, cpu_ms in found:
-                print(f"| {name} | {per_s:.1f} | {cpu_ms:.2f} | {(cpu_ms - base) * WANTED_PER_S / 10:.1f} % |")
+            if given.seconds:
+                rates(kafka.bootstrap_servers, stand_in, given.seconds)
             if given.parked:
                 measure(kafka.bootstrap_servers, stand_in, tasks, given.parked, given.waves, given.idle)
     finally:

@@ -18,7 +18,7 @@ from config.snapshot import CompiledEvaluation, Snapshot, TeamSnapshot
 from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
 from processor.dead_letters import RatioGuard, Reason, dead_letter
-from processor.events.generation import GENERATION_EVENT, to_generation
+from processor.events.generation import GENERATION_EVENT, JUDGE_MARK, lazy_generation
 from processor.events.identity import Trigger, run_key_frame
 from processor.events.result import ResultTemplate, ResultWriter
 from processor.events.task import Task
@@ -32,8 +32,6 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _MARK = GENERATION_EVENT.encode()
 _TRACK_HEADER, _TRACK = "productTrack", b"llma"
-JUDGE_MARK = "$ai_evaluation_judge"
-"""A generation with this property is a judge's own call and is not judged: no loops."""
 
 
 class EventTooLarge(Exception):
@@ -217,22 +215,27 @@ class EventMatcher:
         Raises:
             RowError: the event's properties cannot be decoded.
         """
-        generation = to_generation(row)
+        generation = lazy_generation(row)
         if JUDGE_MARK in generation.properties:
             self.counts["not_made", "judge_call"] += len(matched)
             return
         started_at = self._started_at or self._moment()
         shared = GenerationGlobals(generation)
-        for index, condition_id in matched:
-            evaluation = team.evaluations[index]
-            known = self._known.get(id(evaluation))
-            if known is None or known.evaluation is not evaluation:
-                known = self._learn(evaluation)
-            run = Run(known, f"{known.key_head}{row.uuid}{known.key_tail}", condition_id, started_at)
-            if known.hog is None:
-                self._hand_on(run, row, message, outputs)
-            else:
-                self._run_hog(known.hog, run, row, shared, message, outputs)
+        before = len(outputs)
+        try:
+            for index, condition_id in matched:
+                evaluation = team.evaluations[index]
+                known = self._known.get(id(evaluation))
+                if known is None or known.evaluation is not evaluation:
+                    known = self._learn(evaluation)
+                run = Run(known, f"{known.key_head}{row.uuid}{known.key_tail}", condition_id, started_at)
+                if known.hog is None:
+                    self._hand_on(run, row, message, outputs)
+                else:
+                    self._run_hog(known.hog, run, row, shared, message, outputs)
+        except RowError:
+            del outputs[before:]  # the event becomes a dead letter as a whole, and redriven it runs as a whole
+            raise
 
     def _learn(self, evaluation: CompiledEvaluation) -> KnownEvaluation:
         if len(self._known) > 100_000:
@@ -275,6 +278,8 @@ class EventMatcher:
         except HogTimeExceeded:
             self._hand_on(run, row, message, outputs)
             return
+        except RowError:
+            raise
         except Exception as error:  # noqa: BLE001  # a defect of ours: one run's dead letter, not the end of the stream
             outputs.append(self._bug(self._task(run, row), message, error))
             return

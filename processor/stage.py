@@ -168,8 +168,10 @@ class Stage:
         else:
             self._collect()
         # While batches come in full, a commit is on its way as the next is worked through. Else there is nothing
-        # better to do than to wait for it, and what was decided is seen sooner.
-        wait = None if len(messages) == self._limits.batch_records else Deadline(self._limits.commit_timeout_s)
+        # better to do than to wait for it: what was decided is seen sooner, and where only the commit holds records
+        # in hand no partition is paused, which would throw away what was fetched.
+        busy = len(messages) == self._limits.batch_records and not self._full()
+        wait = None if busy else Deadline(self._limits.commit_timeout_s)
         self._settle(wait)
         due = monotonic() - self._last_commit_s >= self._limits.commit_interval_s
         if self._pending is None and (due or self._ledger.bytes_in_flight > self._limits.max_bytes // 2):
@@ -178,11 +180,14 @@ class Stage:
         if (self._ledger.oldest() is None and self._pending is None) or self._worker.blocked():
             self.progress_s = monotonic()
 
+    def _full(self) -> bool:
+        return self.records_in_flight >= self._limits.max_records or self._bytes_in_flight >= self._limits.max_bytes
+
     def _set_pauses(self) -> None:
-        records, size_bytes, limits = self.records_in_flight, self._bytes_in_flight, self._limits
-        if records >= limits.max_records or size_bytes >= limits.max_bytes:
+        limits = self._limits
+        if self._full():
             self._flow.pause(_IN_FLIGHT)
-        elif records <= limits.max_records // 2 and size_bytes <= limits.max_bytes // 2:
+        elif self.records_in_flight <= limits.max_records // 2 and self._bytes_in_flight <= limits.max_bytes // 2:
             self._flow.resume(_IN_FLIGHT)
         if self._worker.blocked():
             self._flow.pause(_BLOCKED)

@@ -10,7 +10,7 @@ import orjson
 
 from evaluators.generation import Generation
 from evaluators.verdict import JudgeUsage, Skip, Verdict
-from processor.events.generation import GENERATION_EVENT, parse_timestamp
+from processor.events.generation import COPIED, GENERATION_EVENT, parse_timestamp
 from processor.events.identity import Trigger, result_uuid
 from processor.events.task import Headers, Task, event_key
 
@@ -19,8 +19,6 @@ RESULT_ID_HEADER = "result_id"
 """The first header of a result, so that it need not be looked for."""
 
 _ISO_LENGTH = len("2026-01-01T00:00:00.000000+00:00")
-
-_COPIED = ("$ai_trace_id", "$ai_session_id", "$session_id", "$ai_prompt_name", "$ai_prompt_version")
 
 
 class SourceRow(Protocol):
@@ -89,10 +87,12 @@ class ResultWriter:
         if backfill_id is not None:
             constant["$ai_evaluation_backfill_id"] = backfill_id
         self._template = template
-        self._head = _encode(constant).decode()[:-1] + ","
+        # Properties are JSON inside of JSON: the constant ones are escaped once, here.
+        self._head = b'","event":' + _encode(RESULT_EVENT) + b',"properties":' + _encode(_open(constant))[:-1]
         self._later = trigger in ("backfill", "replay")
         self._evaluation_header = ("evaluation_id", template.evaluation_id.encode())
         self._trigger_header = ("trigger", trigger.encode())
+        self._started = ("", "")
 
     def write(
         self,
@@ -116,36 +116,36 @@ class ResultWriter:
             "$ai_target_event_id": event_uuid,
             "$ai_target_id": event_uuid,
         }
-        source = generation.properties
-        for name in _COPIED:
-            value = source.get(name)
+        copied = generation.properties.get
+        for name in COPIED:
+            value = copied(name)
             if value is not None:
                 properties[name] = value
         _add_outcome(properties, self._template, outcome)
         if usage is not None:
             _add_usage(properties, usage)
 
-        identity = result_uuid(key)
-        started = stamp = _clickhouse_time(started_at)
+        if self._started[0] != started_at:
+            self._started = (started_at, _clickhouse_time(started_at))
+        stamp = started = self._started[1]
         if self._later:
             stamp = _clickhouse_time(generation.timestamp.isoformat(timespec="microseconds"))
-        value = _encode(
-            {
-                "uuid": identity,
-                "event": RESULT_EVENT,
-                "properties": self._head + _encode(properties).decode()[1:],
-                "team_id": generation.team_id,
-                "project_id": row.project_id,
-                "distinct_id": generation.distinct_id,
-                "timestamp": stamp,
-                "elements_chain": "",
-                "created_at": started,
-                "person_mode": row.person_mode or "propertyless",
-            }
-        )
+        row_fields = {
+            "team_id": generation.team_id,
+            "project_id": row.project_id,
+            "distinct_id": generation.distinct_id,
+            "timestamp": stamp,
+            "elements_chain": "",
+            "created_at": started,
+            "person_mode": row.person_mode or "propertyless",
+        }
+        identity = result_uuid(key)
+        result_id = identity.encode()
+        rest = _encode(_encode(properties).decode()[1:])
+        value = b"".join((b'{"uuid":"', result_id, self._head, rest[1:], b",", _encode(row_fields)[1:]))
         team = str(generation.team_id)
         headers: Headers = [
-            (RESULT_ID_HEADER, identity.encode()),
+            (RESULT_ID_HEADER, result_id),
             self._evaluation_header,
             ("team_id", team.encode()),
             self._trigger_header,
@@ -215,7 +215,12 @@ def _clickhouse_time(text: str) -> str:
     return f"{text[:10]} {text[11:26]}"
 
 
-def _encode(value: dict[str, Any]) -> bytes:
+def _open(value: dict[str, Any]) -> str:
+    """Return the JSON of an object that goes on."""
+    return _encode(value).decode()[:-1] + ","
+
+
+def _encode(value: dict[str, Any] | str) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:

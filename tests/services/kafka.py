@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -67,11 +68,22 @@ class KafkaServer:
         advertised_port: if given, the broker has a second listener, on `proxied_port`, that tells clients to
             come back to `advertised_port`: put a TcpProxy there, in front of `proxied_port`, and all of a
             client's traffic goes through the proxy when it bootstraps from it.
+        node_id, controllers: of a broker in a cluster (`tests.services.kafka_cluster`): which it is, and the port
+            of every broker's controller by node id.
     """
 
-    def __init__(self, *, port: int | None = None, advertised_port: int | None = None) -> None:
-        client_port, self._controller_port, self.proxied_port = free_ports(3)
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        advertised_port: int | None = None,
+        node_id: int = 1,
+        controllers: Mapping[int, int] | None = None,
+    ) -> None:
+        client_port, controller_port, self.proxied_port = free_ports(3)
         self.port = port or client_port
+        self._node_id = node_id
+        self._controllers = dict(controllers or {node_id: controller_port})
         self.advertised_port = advertised_port
         self.folder = Path(tempfile.mkdtemp(prefix="gavel-kafka-"))
         self._log = self.folder / "broker.log"
@@ -172,15 +184,17 @@ class KafkaServer:
         return bool(found.brokers)
 
     def _settings(self) -> dict[str, object]:
-        listeners = {"CLIENT": self.port, "CONTROLLER": self._controller_port}
+        listeners = {"CLIENT": self.port, "CONTROLLER": self._controllers[self._node_id]}
         advertised = {"CLIENT": self.port}
         if self.advertised_port is not None:
             listeners["PROXIED"] = self.proxied_port
             advertised["PROXIED"] = self.advertised_port
         return {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "node.id": self._node_id,
+            "controller.quorum.voters": ",".join(
+                f"{node}@127.0.0.1:{port}" for node, port in self._controllers.items()
+            ),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
             "listeners": _listeners(listeners),
@@ -188,7 +202,21 @@ class KafkaServer:
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
             "log.dirs": self.folder / "data",
             **_BROKER_SETTINGS,
+            **_replication(len(self._controllers)),
         }
+
+
+def _replication(brokers: int) -> dict[str, object]:
+    """Every topic on all brokers; a write is acknowledged while one of them is away, if there are three."""
+    topics = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    enough = max(1, brokers - 1)
+    return {
+        "default.replication.factor": brokers,
+        "min.insync.replicas": enough,
+        "transaction.state.log.min.isr": enough,
+        "share.coordinator.state.topic.min.isr": enough,
+        **{f"{topic}.replication.factor": brokers for topic in topics},
+    }
 
 
 def _listeners(ports: dict[str, int]) -> str:
@@ -204,13 +232,8 @@ _BROKER_SETTINGS: dict[str, object] = {
     # One broker, few threads, small tables: it shares two cores with what is tested.
     "num.network.threads": 2,
     "num.io.threads": 4,
-    "offsets.topic.replication.factor": 1,
     "offsets.topic.num.partitions": 4,
-    "transaction.state.log.replication.factor": 1,
-    "transaction.state.log.min.isr": 1,
     "transaction.state.log.num.partitions": 4,
-    "share.coordinator.state.topic.replication.factor": 1,
-    "share.coordinator.state.topic.min.isr": 1,
     "share.coordinator.state.topic.num.partitions": 1,
     "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
     # Fault tests must see timeouts within seconds.

@@ -32,12 +32,13 @@ from processor import committer
 from processor.committer import AtLeastOnceCommitter, CommitFailed
 from processor.dead_letters import RatioGuard
 from processor.deadline import Deadline
+from processor.events.generation import JUDGE_MARK, to_generation
 from processor.events.identity import run_key
 from processor.events.result import ResultTemplate, build_result
 from processor.events.task import Task, read_task
 from processor.hog_status import HogFailures
 from processor.ledger import Frontier, Output, Span
-from processor.matcher import JUDGE_MARK, EventMatcher, MatcherWorker
+from processor.matcher import EventMatcher, MatcherWorker
 from processor.metrics import Metrics
 from processor.parked import Delays, Parking
 from processor.stage import Stage, StageLimits
@@ -261,7 +262,7 @@ def test_a_parse_failure_read_as_a_verdict_a_skip_as_a_fail_or_a_pass() -> None:
     template = ResultTemplate("e", "n", "llm_judge", "boolean", allows_na=True, version=1, fingerprint="f")
     row = decode_row(generation_row())
     task = Task(1, "e", row.uuid, run_key("llm_judge", "e", row.uuid), "c", NOW.isoformat())
-    generation = processor.matcher.to_generation(row)
+    generation = to_generation(row)
     value = build_result(template, task, row, generation, Skip("parse_error", "no JSON")).value
     properties = orjson.loads(orjson.loads(value)["properties"])
     assert properties["$ai_evaluation_skipped"] is True
