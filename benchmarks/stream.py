@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +26,7 @@ import threading
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -228,8 +229,14 @@ def child(name: str, kafka: str, topic: str, count: int) -> dict[str, Any]:
         result = replay(kafka, topic)
     else:
         result = matcher(kafka, topic, count, name)
-    result["rss_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    result["rss_peak_mb"] = _peak_mb()
     return result
+
+
+def _peak_mb() -> int:
+    """Return this process's own high-water mark; `ru_maxrss` would be that of the process that started it, if larger."""
+    (line,) = re.findall(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(line) // 1024
 
 
 def start_child(name: str, kafka: str, topic: str, count: int) -> subprocess.Popen[str]:

@@ -8,7 +8,7 @@ by set, each at most once for an event.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -37,13 +37,20 @@ from conditions.projection import make_reader
 from conditions.sampling import SharedSampling
 
 
-def compile_matcher(targets: Sequence[Target], *, compile_expression: CompileExpression | None = None) -> Matcher:
+def compile_matcher(
+    targets: Sequence[Target],
+    *,
+    compile_expression: CompileExpression | None = None,
+    carried: Mapping[str, str] | None = None,
+) -> Matcher:
     """Build the matcher of a team's evaluations. Pure: it may run beside a stream that uses an older one.
+
+    `carried`: properties that `MatchResult.properties` is to hold, by attribute; see `ObjectReader`.
 
     Raises:
         ConditionError: a hogql filter that does not compile, or no `compile_expression` for it.
     """
-    return Matcher(_Compiler(targets, compile_expression).plan())
+    return Matcher(_Compiler(targets, compile_expression, carried).plan())
 
 
 @dataclass(slots=True)
@@ -64,8 +71,14 @@ class _FieldDraft:
 
 
 class _Compiler:
-    def __init__(self, targets: Sequence[Target], compile_expression: CompileExpression | None) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        compile_expression: CompileExpression | None,
+        carried: Mapping[str, str] | None,
+    ) -> None:
         self._targets = tuple(targets)
+        self._carried = carried
         self._compile = None if compile_expression is None else cache(compile_expression)
         self._sets = [
             (index, item) for index, target in enumerate(self._targets) if target.enabled for item in target.conditions
@@ -116,7 +129,8 @@ class _Compiler:
             users = 0
             for draft in drafts:
                 users |= draft.users
-            yield make_reader(part, [draft.plan for draft in drafts]), users
+            carried = self._carried if part == "properties" else None
+            yield make_reader(part, [draft.plan for draft in drafts], carried), users
 
     def _add(self, node: Filter | FilterGroup, place: int) -> None:
         if isinstance(node, FilterGroup):

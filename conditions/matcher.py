@@ -27,7 +27,7 @@ from conditions.masks import Families, Lookup, places
 from conditions.model import CompileExpression, Target
 from conditions.plan import FieldPlan
 from conditions.predicates import Seen
-from conditions.projection import Reader
+from conditions.projection import ObjectReader, Reader
 from conditions.rollout import independent_key, rollout_number
 from conditions.row import EventRow, too_deep
 from conditions.sampling import SharedSampling
@@ -56,13 +56,16 @@ class MatchResult(msgspec.Struct):
         matched: index into the targets, and the id of the condition set that won.
         sampled_out: index of targets of which sets held, but none that the rollout takes.
         errors: index, and what went wrong.
+        properties: if something stood, the view with what the matcher carries (`compile_matcher`); None if it
+            carries nothing, or none could be made.
 
-    Each is in the order of the targets.
+    The first three are in the order of the targets.
     """
 
     matched: list[tuple[int, str]]
     sampled_out: SampledOut
     errors: list[tuple[int, str]]
+    properties: Any = None
 
 
 class Outcome:
@@ -164,6 +167,8 @@ class Matcher:
         self._families = Families(plan.owners)
         self._winners = Lookup(plan.winners)
         self._owners = Lookup(plan.owners)
+        carriers = [place for place, reader in enumerate(self._readers) if isinstance(reader, ObjectReader)]
+        self._carrier = next((place for place in carriers if self._readers[place].name == "properties"), None)
 
     def match(self, row: EventRow) -> MatchResult:
         """Match one event.
@@ -184,13 +189,14 @@ class Matcher:
             raise too_deep() from error
         won = standing & self._sampling.taken(row.uuid, standing)
         matched = self._winners.of(self._families.firsts(won)) if won else []
+        carried = None if self._carrier is None else views[self._carrier]
         if won == standing:
-            return MatchResult(matched, NONE, [])
+            return MatchResult(matched, NONE, [], carried)
         # A set that won also stands, so what stands of evaluations without a winner is the difference.
         count = self._families.firsts(standing).bit_count() - len(matched)
         if not count:
-            return MatchResult(matched, NONE, [])
-        return MatchResult(matched, SampledOut(count, partial(self._sampled_out, standing, won)), [])
+            return MatchResult(matched, NONE, [], carried)
+        return MatchResult(matched, SampledOut(count, partial(self._sampled_out, standing, won)), [], carried)
 
     def _match_broken(self, row: EventRow) -> MatchResult:
         """Match an event of which a part is broken that is not its properties, or a number beyond floats."""

@@ -6,7 +6,8 @@ look-ups of all readers out as one function.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -46,21 +47,31 @@ class ObjectReader:
     values of them. What it passes over it does not check either: a fault in a value that no filter names
     goes unseen.
 
+    Args:
+        carried: keys that no filter needs and whoever gets the view wants as they stand in the text, by the
+            attribute of the view that holds them: a `msgspec.Raw`, or a value where the part was read leniently;
+            UNSET if there is none. A key that a filter names too holds what the filter sees, None if there is none.
+
     Attributes:
         decode: makes the view of JSON text; it may raise a DecodeError, RecursionError, TypeError or
             UnicodeEncodeError of what `read` can yet make sense of.
     """
 
-    def __init__(self, name: str, fields: Sequence[FieldPlan]) -> None:
+    def __init__(self, name: str, fields: Sequence[FieldPlan], carried: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.fields = tuple(fields)
         self._keys = tuple(field.key for field in fields)
         self._attributes = {field: f"f{place}" for place, field in enumerate(fields)}
         names = list(self._attributes.values())
+        twice = {attribute: self._keys.index(key) for attribute, key in (carried or {}).items() if key in self._keys}
+        extra = {attribute: key for attribute, key in (carried or {}).items() if attribute not in twice}
+        self._extra = extra
         self._projection = msgspec.defstruct(
             "Projection",
-            [(attribute, Any, None) for attribute in names],
-            rename=dict(zip(names, self._keys, strict=True)),
+            [(attribute, Any, None) for attribute in names]
+            + [(attribute, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for attribute in extra],
+            rename=dict(zip(names, self._keys, strict=True)) | extra,
+            namespace={attribute: property(attrgetter(names[place])) for attribute, place in twice.items()},
             gc=False,
         )
         self.decode = msgspec.json.Decoder(self._projection).decode
@@ -72,7 +83,8 @@ class ObjectReader:
     def read(self, source: object) -> Any:
         """Make the view of JSON text or of an object, leniently. Raises RowError if it is neither."""
         found = decode_object(source, self.name)
-        return self._projection(*map(found.get, self._keys))
+        extra = {attribute: found[key] for attribute, key in self._extra.items() if key in found}
+        return self._projection(*map(found.get, self._keys), **extra)
 
     def attribute(self, field: FieldPlan) -> str:
         """Return the attribute of a view that holds a field."""
@@ -138,12 +150,15 @@ class WideReader:
 Reader = RowReader | ObjectReader | WideReader
 
 
-def make_reader(name: str, fields: Sequence[FieldPlan]) -> Reader:
-    """Return the reader for fields of one part of the row; `name` is the row's field, or `row` for itself."""
+def make_reader(name: str, fields: Sequence[FieldPlan], carried: Mapping[str, str] | None = None) -> Reader:
+    """Return the reader for fields of one part of the row; `name` is the row's field, or `row` for itself.
+
+    `carried`: see `ObjectReader`; the other readers carry nothing.
+    """
     if name == "row":
         return RowReader(name, fields)
     if len(fields) <= _MOST_PROJECTED and not any(_awkward(field.key) for field in fields):
-        return ObjectReader(name, fields)
+        return ObjectReader(name, fields, carried)
     return WideReader(name, fields)
 
 

@@ -24,6 +24,7 @@ from config.definitions import Evaluation, compile_condition
 from config.store.changes import Changes, TeamDefinitions
 from config.store.engine import StoreError
 from config.store.revision import Revision
+from evaluators.generation import USUAL
 from evaluators.hog import HogCompileError, HogEvaluator
 
 
@@ -175,7 +176,7 @@ def _compile_matcher(evaluations: Sequence[CompiledEvaluation]) -> Matcher:
         )
         for each in evaluations
     ]
-    return compile_matcher(targets, compile_expression=compile_condition)
+    return compile_matcher(targets, compile_expression=compile_condition, carried=USUAL)
 
 
 class SnapshotPoller:

@@ -8,6 +8,15 @@ from typing import Any
 
 import msgspec
 
+COPIED = ("$ai_trace_id", "$ai_session_id", "$session_id", "$ai_prompt_name", "$ai_prompt_version")
+"""Properties that the results of a generation take over from it."""
+JUDGE_MARK = "$ai_evaluation_judge"
+"""A generation with this property is a judge's own call and is not judged: no loops."""
+INPUTS = ("$ai_input", "$ai_input_state")
+OUTPUTS = ("$ai_output_choices", "$ai_output", "$ai_output_state")
+USUAL = {f"c{place}": key for place, key in enumerate((*INPUTS, *OUTPUTS, *COPIED, JUDGE_MARK))}
+"""What nearly every run asks for, by the attribute under which matchers carry it (`conditions.projection`)."""
+
 
 class Generation(msgspec.Struct, frozen=True, gc=False):  # made for every event that matches; it refers to no other
     """A decoded generation event.

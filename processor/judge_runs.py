@@ -24,7 +24,7 @@ from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput, Outp
 from config.snapshot import CompiledEvaluation
 from config.store.engine import StoreError
 from config.store.judging import Budgets
-from evaluators.generation import Generation
+from evaluators.generation import JUDGE_MARK, Generation
 from evaluators.hog import HogTimeExceeded
 from evaluators.llm_judge import Judge, JudgeRequest, NotRun, OutputContract, Parked, transcribe
 from evaluators.llm_judge.budget import BudgetScope
@@ -33,7 +33,7 @@ from evaluators.llm_judge.prompt import MARK
 from evaluators.messages import render_messages
 from evaluators.verdict import JudgeUsage, Skip, Verdict
 from processor.dead_letters import Reason, dead_letter
-from processor.events.generation import JUDGE_MARK, to_generation
+from processor.events.generation import to_generation
 from processor.events.result import build_result
 from processor.events.task import Task, TaskError, read_task
 from processor.hog_status import HogFailures

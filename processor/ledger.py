@@ -16,12 +16,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 from processor.events.task import Headers
 
 TopicAndPartition = tuple[str, int]
 
 
-class Output(NamedTuple):
+class Output(msgspec.Struct, frozen=True, gc=False):  # a third of what a named tuple costs, and one for every result
     """A message to be produced. `partition` is -1 where the key decides."""
 
     topic: str
@@ -183,6 +185,10 @@ class Ledger:
     def settle(self) -> None:
         """Note that what `advance` released is durable, or was given up."""
         self.records_leaving = self.bytes_leaving = 0
+
+    def finished(self) -> bool:
+        """Tell whether something is in hand and all of it has ended."""
+        return self.records_in_flight > 0 and all(span.ended for spans in self._open.values() for span in spans)
 
     def oldest(self) -> Span | None:
         """Return the unfinished span that has been open the longest, for the stall watchdog."""

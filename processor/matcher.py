@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from conditions import EventRow, RowError, decode_row
 from config.snapshot import CompiledEvaluation, Snapshot, TeamSnapshot
+from evaluators.generation import JUDGE_MARK
 from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
 from processor.dead_letters import RatioGuard, Reason, dead_letter
-from processor.events.generation import GENERATION_EVENT, JUDGE_MARK, lazy_generation
+from processor.events.generation import GENERATION_EVENT, lazy_generation
 from processor.events.identity import Trigger, run_key_frame
 from processor.events.result import ResultTemplate, ResultWriter
 from processor.events.task import Task
@@ -97,7 +99,7 @@ class KnownEvaluation:
         )
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """One evaluation that is due for one event; `started_at` is ISO-8601."""
 
     known: KnownEvaluation
@@ -199,7 +201,7 @@ class EventMatcher:
         matched = result.matched
         if matched:
             counts["outcome", "matched"] += len(matched)
-            self._runs(row, message, team, matched, outputs)
+            self._runs(row, result.properties, message, team, matched, outputs)
         counts["outcome", "filtered"] += team.enabled - len(matched) - sampled_out - len(result.errors)
 
     def _log_error(self, evaluation_id: str, event_uuid: str, detail: str) -> None:
@@ -208,14 +210,20 @@ class EventMatcher:
         )
 
     def _runs(
-        self, row: EventRow, message: Any, team: TeamSnapshot, matched: list[tuple[int, str]], outputs: list[Output]
+        self,
+        row: EventRow,
+        view: Any,
+        message: Any,
+        team: TeamSnapshot,
+        matched: list[tuple[int, str]],
+        outputs: list[Output],
     ) -> None:
         """Make or hand on the runs of `matched` (index of the evaluation, condition id) over one event.
 
         Raises:
             RowError: the event's properties cannot be decoded.
         """
-        generation = lazy_generation(row)
+        generation = lazy_generation(row, view)
         if JUDGE_MARK in generation.properties:
             self.counts["not_made", "judge_call"] += len(matched)
             return
@@ -285,9 +293,9 @@ class EventMatcher:
             return
         self._hog_seconds.append(perf_counter() - started)
         self._failures.note(known.evaluation.definition, outcome)
-        _, key, value, headers = known.writer.write(run.key, run.condition_id, run.started_at, row, generation, outcome)
+        result = known.writer.write(run.key, run.condition_id, run.started_at, row, generation, outcome)
         self.counts["result", outcome_label(outcome)] += 1
-        outputs.append(Output(self._results_topic, key, value, headers))
+        outputs.append(Output(self._results_topic, result.key, result.value, result.headers))
 
     def _bug(self, task: Task, message: Any, error: Exception) -> Output:
         structlog.get_logger("gavel.matcher").error(

@@ -167,18 +167,24 @@ class Stage:
             self._metrics.observe("gavel_batch_seconds", monotonic() - started, role=self.role)
         else:
             self._collect()
-        # While batches come in full, a commit is on its way as the next is worked through. Else there is nothing
-        # better to do than to wait for it: what was decided is seen sooner, and where only the commit holds records
-        # in hand no partition is paused, which would throw away what was fetched.
-        busy = len(messages) == self._limits.batch_records and not self._full()
-        wait = None if busy else Deadline(self._limits.commit_timeout_s)
-        self._settle(wait)
+        full_batch = len(messages) == self._limits.batch_records
+        self._settle(self._patience(full_batch))
         due = monotonic() - self._last_commit_s >= self._limits.commit_interval_s
-        if self._pending is None and (due or self._ledger.bytes_in_flight > self._limits.max_bytes // 2):
+        idle = not messages and self._ledger.finished()  # nothing came and nothing is to come: what for wait?
+        if self._pending is None and (due or idle or self._ledger.bytes_in_flight > self._limits.max_bytes // 2):
             self._begin_commit(Deadline(self._limits.commit_timeout_s))
-            self._settle(wait)
+            self._settle(self._patience(full_batch))
         if (self._ledger.oldest() is None and self._pending is None) or self._worker.blocked():
             self.progress_s = monotonic()
+
+    def _patience(self, full_batch: bool) -> Deadline | None:
+        """Return for how long to wait for a commit that is on its way; None for not at all.
+
+        While batches come in full, the next is worked through meanwhile. Else there is nothing better to do: what was
+        decided is seen sooner, and where only the commit holds records in hand no partition is paused, which would
+        throw away what was fetched.
+        """
+        return None if full_batch and not self._full() else Deadline(self._limits.commit_timeout_s)
 
     def _full(self) -> bool:
         return self.records_in_flight >= self._limits.max_records or self._bytes_in_flight >= self._limits.max_bytes

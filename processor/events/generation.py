@@ -1,9 +1,4 @@
-"""From a decoded row to the `Generation` that evaluators see.
-
-Attributes:
-    COPIED: properties of a generation that its results take over.
-    JUDGE_MARK: a generation with this property is a judge's own call and is not judged: no loops.
-"""
+"""From a decoded row to the `Generation` that evaluators see."""
 
 from __future__ import annotations
 
@@ -14,12 +9,9 @@ from typing import Any
 import msgspec
 
 from conditions import EventRow, RowError, decode_object
-from evaluators.generation import Generation
+from evaluators.generation import COPIED, USUAL, Generation
 
 GENERATION_EVENT = "$ai_generation"
-COPIED = ("$ai_trace_id", "$ai_session_id", "$session_id", "$ai_prompt_name", "$ai_prompt_version")
-JUDGE_MARK = "$ai_evaluation_judge"
-_TEXTS = ("$ai_input", "$ai_input_state", "$ai_output_choices", "$ai_output", "$ai_output_state")
 _USUAL_LENGTH = len("2026-03-01 10:00:00.000000")
 
 
@@ -49,34 +41,40 @@ def parse_timestamp(text: str | None) -> datetime:
         raise RowError("bad_timestamp", f"timestamp {text[:40]!r} is outside of the years 1 to 9999") from error
 
 
-_ATTRIBUTES = {name: f"f{place}" for place, name in enumerate((*_TEXTS, *COPIED, JUDGE_MARK))}
-_Common = msgspec.defstruct(
-    "Common",
-    [(_ATTRIBUTES[name], msgspec.Raw if name in _TEXTS else Any, msgspec.UNSET) for name in _ATTRIBUTES],
-    rename={attribute: name for name, attribute in _ATTRIBUTES.items()},
+_ATTRIBUTES = {key: attribute for attribute, key in USUAL.items()}
+_COPIED = tuple((key, _ATTRIBUTES[key]) for key in COPIED)
+_Usual = msgspec.defstruct(
+    "Usual",
+    [(attribute, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for attribute in USUAL],
+    rename=USUAL,
     gc=False,
 )
-_decode_common = msgspec.json.Decoder(_Common).decode
+_decode_usual = msgspec.json.Decoder(_Usual).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
 class LazyProperties(Mapping[str, Any]):
     """The properties of one event, decoded as far as somebody asks.
 
-    What nearly every run wants (input, output, what results take over) is found without making values of all the
-    rest; to ask for any other key, or for all, decodes everything. A fault in a value that nobody asks for goes
-    unseen. Made by `lazy_generation`.
+    What nearly every run wants (`USUAL`) is found without making values of all the rest; to ask for any other key, or
+    for all, decodes everything.
+
+    Args:
+        source: JSON text.
+        view: where a matcher has found what is usual already (`MatchResult.properties`).
     """
 
-    __slots__ = ("_all", "_common", "_source")
+    __slots__ = ("_all", "_source", "_view")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, view: Any = None) -> None:
         self._source = source
         self._all: dict[str, Any] | None = None
-        try:
-            self._common = _decode_common(source)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            self._all = decode_object(source, "properties")
+        self._view = view
+        if view is None:
+            try:
+                self._view = _decode_usual(source)
+            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+                self._all = decode_object(source, "properties")
 
     def _whole(self) -> dict[str, Any]:
         if self._all is None:
@@ -88,15 +86,26 @@ class LazyProperties(Mapping[str, Any]):
         attribute = _ATTRIBUTES.get(key)
         if attribute is None or self._all is not None:
             return self._whole().get(key, default)
-        value = getattr(self._common, attribute)
+        value = getattr(self._view, attribute)
         if value is msgspec.UNSET:
             return default
-        if type(value) is not msgspec.Raw:
-            return value
-        try:
-            return _decode_any(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._whole().get(key, default)
+        if type(value) is msgspec.Raw:
+            try:
+                return _decode_any(value)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return self._whole()[key]  # such as a number beyond a float's range
+        # As a filter sees it, who does not tell null from what is not there.
+        return self._whole().get(key, default) if value is None and default is not None else value
+
+    def copied(self) -> dict[str, Any]:
+        """Return what results take over (`COPIED`), as far as it is there and not null."""
+        view, found = self._view, {}
+        for key, attribute in _COPIED:
+            if getattr(view, attribute, None) is not msgspec.UNSET:
+                value = self.get(key)
+                if value is not None:
+                    found[key] = value
+        return found
 
     def __getitem__(self, key: str) -> Any:
         return self._whole()[key]
@@ -105,7 +114,8 @@ class LazyProperties(Mapping[str, Any]):
         attribute = _ATTRIBUTES.get(key) if isinstance(key, str) else None
         if attribute is None or self._all is not None:
             return key in self._whole()
-        return getattr(self._common, attribute) is not msgspec.UNSET
+        value = getattr(self._view, attribute)
+        return key in self._whole() if value is None else value is not msgspec.UNSET
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._whole())
@@ -123,16 +133,26 @@ def to_generation(row: EventRow) -> Generation:
     return _generation(row, decode_object(row.properties, "properties"))
 
 
-def lazy_generation(row: EventRow) -> Generation:
+def lazy_generation(row: EventRow, view: Any = None) -> Generation:
     """Return what `to_generation` does, with properties that are decoded as far as they are asked for.
 
+    Args:
+        view: `MatchResult.properties` of this row.
+
     Raises:
-        RowError: as `to_generation`, though a fault in a property is told when that is asked for.
+        RowError: as `to_generation`.
     """
     source = row.properties
-    return _generation(
-        row, LazyProperties(source) if source and isinstance(source, str) else decode_object(source, "properties")
-    )
+    if isinstance(source, str) and source:
+        return _generation(row, LazyProperties(source, view))
+    return _generation(row, decode_object(source, "properties"))
+
+
+def copied(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what results take over of a generation's properties."""
+    if isinstance(properties, LazyProperties):
+        return properties.copied()
+    return {key: properties[key] for key in COPIED if properties.get(key) is not None}
 
 
 def _generation(row: EventRow, properties: Mapping[str, Any]) -> Generation:

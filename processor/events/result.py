@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 from evaluators.generation import Generation
 from evaluators.verdict import JudgeUsage, Skip, Verdict
-from processor.events.generation import COPIED, GENERATION_EVENT, parse_timestamp
+from processor.events.generation import GENERATION_EVENT, copied, parse_timestamp
 from processor.events.identity import Trigger, result_uuid
 from processor.events.task import Headers, Task, event_key
 
@@ -28,7 +29,7 @@ class SourceRow(Protocol):
     person_mode: str | None
 
 
-class ResultMessage(NamedTuple):
+class ResultMessage(msgspec.Struct, frozen=True, gc=False):
     """A result as it is produced to Kafka."""
 
     uuid: str
@@ -115,12 +116,8 @@ class ResultWriter:
             "$ai_evaluation_condition_id": condition_id,
             "$ai_target_event_id": event_uuid,
             "$ai_target_id": event_uuid,
+            **copied(generation.properties),
         }
-        copied = generation.properties.get
-        for name in COPIED:
-            value = copied(name)
-            if value is not None:
-                properties[name] = value
         _add_outcome(properties, self._template, outcome)
         if usage is not None:
             _add_usage(properties, usage)

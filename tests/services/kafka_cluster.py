@@ -1,4 +1,4 @@
-"""Three brokers of real Apache Kafka with every topic on all of them: what a deployment has, and a lone broker has not."""
+"""Three brokers of real Apache Kafka with every topic on all of them, as deployments have it."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from config.definitions import Evaluation, parse_draft
 from config.snapshot import Snapshot, SnapshotPoller, compile_team
 from config.store.changes import TeamDefinitions
 from config.store.engine import StoreUnavailable
+from evaluators.generation import JUDGE_MARK
 from evaluators.hog import compile_expression
 from evaluators.llm_judge import Judged, Parked, Patience
 from evaluators.llm_judge.breaker import Breaker
@@ -32,7 +33,7 @@ from processor import committer
 from processor.committer import AtLeastOnceCommitter, CommitFailed
 from processor.dead_letters import RatioGuard
 from processor.deadline import Deadline
-from processor.events.generation import JUDGE_MARK, to_generation
+from processor.events.generation import to_generation
 from processor.events.identity import run_key
 from processor.events.result import ResultTemplate, build_result
 from processor.events.task import Task, read_task

@@ -125,7 +125,7 @@ class Book:
             assert offset == len(self.answered[source]), "the offset and the results are not of the same records"
 
 
-def running(book: Book, **limits: Any) -> tuple[Stage, Topic]:
+def running(book: Book, commit_interval_s: float = 0.0, **limits: Any) -> tuple[Stage, Topic]:
     topic = Topic()
     stage = Stage(
         "matcher",
@@ -133,7 +133,7 @@ def running(book: Book, **limits: Any) -> tuple[Stage, Topic]:
         topic,
         book,
         Echo(),
-        StageLimits(commit_interval_s=0.0, **limits),
+        StageLimits(commit_interval_s=commit_interval_s, **limits),
         Metrics(CollectorRegistry()),
     )
     stage._on_assign(topic, [TopicPartition(*source) for source in topic.position])
@@ -171,6 +171,25 @@ def test_a_commit_is_waited_for_when_there_is_nothing_else_to_do() -> None:
     stage, _ = running(book, batch_records=1000)
     stage._step()
     assert (book.on_its_way, stage.records_in_flight) == (None, 0)
+
+
+def test_a_commit_that_alone_holds_records_in_hand_is_waited_for_and_nothing_is_paused() -> None:
+    """A pause throws away what was fetched, and the fetch after it may wait for half a second."""
+    book = Book([(10_000, "done")] * 20)
+    stage, topic = running(book, batch_records=10, max_records=40)
+    for _ in range(12):
+        stage._step()
+        assert not topic.paused
+    assert sum(topic.position.values()) == 120
+
+
+def test_what_is_done_is_committed_before_its_time_when_nothing_more_comes() -> None:
+    book = Book([])
+    stage, _ = running(book, batch_records=PARTITIONS * EACH, commit_interval_s=3600.0)
+    stage._step()
+    assert stage.records_in_flight == PARTITIONS * EACH
+    stage._step()
+    assert stage.records_in_flight == 0
 
 
 def test_partitions_go_only_after_the_commit_that_is_on_its_way() -> None:
