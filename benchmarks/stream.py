@@ -234,7 +234,7 @@ def child(name: str, kafka: str, topic: str, count: int) -> dict[str, Any]:
 
 
 def _peak_mb() -> int:
-    """Return this process's own high-water mark; `ru_maxrss` would be that of the process that started it, if larger."""
+    """Return this process's own high-water mark, as `ru_maxrss` is not: that begins with the parent's."""
     (line,) = re.findall(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     return int(line) // 1024
 
