@@ -8,10 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Faults that take minutes of waiting each: `make faults` runs them, with those of test_kill.py, which `make test` runs too.
-FAULTS_APART := $(foreach name,around broker membership stream,--ignore=tests/faults/test_$(name).py)
-# What `make test` hands to pytest. Two workers share one Kafka and one PostgreSQL.
-PYTEST_ARGS ?= -n 2 --dist loadfile $(FAULTS_APART)
+# What `make test` hands to pytest. The workers share one Kafka and one PostgreSQL; most of the time they wait for something.
+PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 # How long `make soak` mixes faults, and from which seed.
 MINUTES ?= 20
 SEED ?= 1
@@ -41,7 +39,7 @@ bench: $(VENV)/installed-dev ## Measure everything against its baseline, the str
 	@.ci/install-services
 	@$(BIN)/python -m benchmarks
 
-faults: $(VENV)/installed-dev ## Inject every fault into the roles as processes, and count: outages, cuts, members, topics
+faults: $(VENV)/installed-dev ## Only the fault tests: outages, cuts, members, topics, and a count of every result
 	@.ci/install-services
 	@$(BIN)/python -m pytest tests/faults
 

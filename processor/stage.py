@@ -246,7 +246,8 @@ class Stage:
             raise StageError(
                 f"left the group: {error.str()}; the work of one batch took longer than max.poll.interval.ms"
             )
-        if error.fatal():
+        # As a message the error that ends a consumer for good comes by this code, and is not marked as fatal.
+        if error.fatal() or code == KafkaError._FATAL:  # noqa: SLF001  # the name librdkafka exports it by
             raise StageError(f"consumer: {error.str()} (fatal)")
         self._log.warning("consumer_error", code=error.name(), error=error.str())
 

@@ -35,6 +35,9 @@ class Leak(NamedTuple):
         return f"the secret {self.secret} is in {self.place}"
 
 
+_WORD = re.compile(r"[a-z]+(_[a-z]+)*")
+
+
 class SecretWatch:
     """What is watched for, and what was found and is not yet told."""
 
@@ -55,14 +58,14 @@ class SecretWatch:
     def watch_value(self, value: str) -> None:
         """Look for a value that something treats as secret.
 
-        Of a DSN that is its password. Else generated bodies give any text as a key: one that is short or
-        monotonous would be found everywhere.
+        Of a DSN that is its password. Else generated bodies give any text as a key, and every option of librdkafka's
+        is held for secret: what is short, monotonous or a plain word (`read_uncommitted`) would be found everywhere.
         """
         if "://" in value:
             for password in [*_URL_PASSWORD.findall(value), *_QUERY_PASSWORD.findall(value)]:
                 self.watch(password)
                 self.watch(unquote(password))
-        elif len(value) >= 10 and len(set(value)) >= 8:
+        elif len(value) >= 10 and len(set(value)) >= 8 and not _WORD.fullmatch(value):
             self.watch(value)
 
     def watch_environment(self, environment: Mapping[str, str]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import TopicPartition
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,7 @@ from processor.committer import CommitAborted
 from processor.deadline import Deadline
 from processor.ledger import Frontier, Output, Span, TopicAndPartition
 from processor.metrics import Metrics
-from processor.stage import Stage, StageLimits
+from processor.stage import Stage, StageError, StageLimits
 from processor.worker import Worker
 
 TOPIC, PARTITIONS, EACH = "events", 3, 60
@@ -190,6 +191,16 @@ def test_what_is_done_is_committed_before_its_time_when_nothing_more_comes() -> 
     assert stage.records_in_flight == PARTITIONS * EACH
     stage._step()
     assert stage.records_in_flight == 0
+
+
+def test_a_consumer_that_is_over_ends_the_stage() -> None:
+    """Else the process would stand there, alive and without partitions, for ever."""
+    stage, _ = running(Book([]))
+    with pytest.raises(StageError, match="instance"):
+        stage._on_message_error(KafkaError(KafkaError._FATAL, "the instance ID is still used"))
+    with pytest.raises(StageError, match="too long"):
+        stage._on_message_error(KafkaError(KafkaError._MAX_POLL_EXCEEDED, "too long"))
+    stage._on_message_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "the broker is away"))
 
 
 def test_partitions_go_only_after_the_commit_that_is_on_its_way() -> None:
