@@ -66,15 +66,15 @@ def bare_loop(kafka: str, topic: str, count: int) -> dict[str, Any]:
     """Consume and decode, nothing else."""
     import orjson
 
+    from processor.kafka import FETCHING
+
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
             "group.id": uuid4().hex,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
-            # As the roles have it: with librdkafka's default of a second the loop would mostly wait.
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.queue.backoff.ms": 20,
+            **FETCHING,  # as the roles have it: with the default back-off the loop would mostly wait
         }
     )
     consumer.subscribe([topic])

@@ -35,6 +35,11 @@ class CommitFailed(RuntimeError):
     """Produced or committed state is unknown or lost: the process must end without another commit."""
 
 
+_ABORT_S = 12.0
+"""What an abort may take once a commit's time is over."""
+_HANGS = "a commit did not end in time; is the broker reachable?"
+
+
 class PendingCommit:
     """A commit whose outputs the client has, and for whose rest the broker is waited for.
 
@@ -43,7 +48,9 @@ class PendingCommit:
     thread would wait for milliseconds, and for as many times as there are outputs.
 
     Args:
-        rest: what is left to do; blocks until the deadline that it is given, and raises as `Committer.begin`.
+        rest: what is left to do; blocks until the deadline that it is given, and raises as `Committer.begin`. It may
+            hang: librdkafka (2.16) does not keep the time limit of `send_offsets_to_transaction`, which waits for ever
+            when a group's coordinator went away (https://github.com/confluentinc/librdkafka/issues/5456 and 5511).
         deadline: of all of it.
     """
 
@@ -63,10 +70,11 @@ class PendingCommit:
         if self._thread is None:
             self._producer.poll(0)
             if len(self._producer) == 0 or self._deadline.over():
-                self._thread = threading.Thread(target=self._run, name="gavel-commit", daemon=True)
-                self._thread.start()
+                self._start()
             return False
         if self._thread.is_alive():
+            if self._deadline.over_for(_ABORT_S):
+                raise CommitFailed(_HANGS)
             return False
         self._raise()
         return True
@@ -77,18 +85,22 @@ class PendingCommit:
         Raises:
             CommitAborted, CommitFailed: see `Committer.begin`; or the deadline is over.
         """
-        if self._thread is None:
-            self._rest(deadline)
-            return
-        self._thread.join(deadline.left_s())
-        if self._thread.is_alive():
-            raise CommitFailed("a commit did not end in time; is the broker reachable?")
+        self._deadline = self._deadline.sooner(deadline)
+        thread = self._thread or self._start()
+        thread.join(self._deadline.left_s() + _ABORT_S)
+        if thread.is_alive():
+            raise CommitFailed(_HANGS)
         self._raise()
 
     def leave(self, deadline: Deadline) -> None:
         """Let a commit that is on its way end, however it does, before the clients are closed; begin none."""
         if self._thread is not None:
             self._thread.join(deadline.left_s())
+
+    def _start(self) -> threading.Thread:
+        self._thread = threading.Thread(target=self._run, name="gavel-commit", daemon=True)
+        self._thread.start()
+        return self._thread
 
     def _run(self) -> None:
         try:
@@ -145,16 +157,19 @@ class TransactionalCommitter:
 
     Args:
         configuration: of librdkafka; needs `transactional.id`, stable for this role and process, so that
-            a restart fences what a killed process left open.
+            a restart fences what a killed process left open. A commit takes no longer than its
+            `transaction.timeout.ms`: after that the broker has aborted the transaction.
     """
 
     def __init__(self, configuration: dict[str, Any], *, start_timeout_s: float = 60.0) -> None:
         self._producer = Producer(configuration)
+        self._limit_s = configuration.get("transaction.timeout.ms", 60_000) / 1000
         deadline = Deadline(start_timeout_s)
         self._retry(lambda: self._producer.init_transactions(deadline.left_s()), deadline, "init_transactions")
 
     def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
         """See `Committer`: outputs and offsets go into one transaction."""
+        deadline = deadline.sooner(Deadline(self._limit_s))
         self._retry(self._producer.begin_transaction, deadline, "begin_transaction")
         try:
             _produce_all(self._producer, frontier.outputs, deadline)

@@ -25,3 +25,11 @@ class Deadline:
     def over(self) -> bool:
         """Whether no time is left."""
         return self.left_s() == 0.0
+
+    def over_for(self, seconds: float) -> bool:
+        """Whether it was over `seconds` ago."""
+        return self._clock() - self._end_s >= seconds
+
+    def sooner(self, other: Deadline) -> Deadline:
+        """Return the one of the two that is over first."""
+        return self if self.left_s() <= other.left_s() else other

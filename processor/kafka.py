@@ -61,6 +61,15 @@ class EmbeddedBroker:
         self._owner.list_topics(topic, timeout=10)
 
 
+FETCHING: dict[str, Any] = {
+    "queued.max.messages.kbytes": 16 * 1024,
+    "fetch.queue.backoff.ms": 20,
+    "fetch.wait.max.ms": 100,  # a partition that is resumed waits until the request on its way without it has ended
+}
+"""How consumers read ahead, unless `kafka.extra` says otherwise."""
+_PRODUCING: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.kbytes": 256 * 1024}
+
+
 class InstanceSlot:
     """A number that one process of a role on this host holds, the smallest that is free.
 
@@ -127,6 +136,7 @@ class KafkaClients:
         """Return a consumer of the role's group, not yet subscribed."""
         kafka = self._settings.kafka
         options: dict[str, Any] = {
+            **FETCHING,
             **self.base(role),
             "group.id": kafka.group(role),
             "enable.auto.commit": False,
@@ -134,8 +144,6 @@ class KafkaClients:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "max.poll.interval.ms": int(kafka.max_poll_interval_s * 1000),
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.queue.backoff.ms": 20,
         }
         if kafka.group_protocol == "consumer":
             options["group.protocol"] = "consumer"
@@ -150,13 +158,11 @@ class KafkaClients:
         """Return the options of an idempotent producer."""
         kafka = self._settings.kafka
         return {
+            **_PRODUCING,
             **self.base("producer"),
             "enable.idempotence": True,
             "acks": "all",
-            "linger.ms": 5,
-            "compression.type": "lz4",
             "message.timeout.ms": int(kafka.message_timeout_s * 1000),
-            "queue.buffering.max.kbytes": 256 * 1024,
         }
 
     def transactional_config(self, role: str) -> dict[str, Any]:

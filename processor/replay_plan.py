@@ -25,7 +25,7 @@ from config.store.provider_keys import ProviderKeys
 from processor.events.identity import Trigger
 from processor.hog_status import HogFailures
 from processor.judge_keys import StoredKeys, keys_by_team
-from processor.kafka import KafkaClients
+from processor.kafka import FETCHING, KafkaClients
 from processor.matcher import EventMatcher
 from processor.metrics import Metrics
 from processor.replay import Replay, ReplayReport, ReplaySender, restrict
@@ -103,14 +103,13 @@ def replay_consumer(clients: KafkaClients, settings: Settings, replay_id: str) -
     """Return a consumer of the replay's own group, which nothing joins."""
     return Consumer(
         {
+            **FETCHING,
             **clients.base("replay"),
             "group.id": f"{settings.kafka.group_prefix}-replay-{replay_id}",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.queue.backoff.ms": 20,
         }
     )
 

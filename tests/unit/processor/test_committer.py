@@ -100,7 +100,8 @@ def test_the_rest_of_a_commit_begins_when_its_outputs_are_delivered() -> None:
     assert (deliveries.left, began.is_set()) == (0, True)
 
 
-def test_a_commit_is_not_called_done_while_the_broker_has_not_answered() -> None:
+def test_a_commit_is_not_called_done_while_the_broker_has_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer, "_ABORT_S", 0.05)
     answer = threading.Event()
     pending = PendingCommit(Deliveries(0), lambda _: answer.wait() and None, Deadline(10.0))
     assert not any(pending.ended() for _ in range(100))
@@ -109,6 +110,18 @@ def test_a_commit_is_not_called_done_while_the_broker_has_not_answered() -> None
     answer.set()
     pending.wait(Deadline(10.0))
     assert pending.ended()
+
+
+def test_a_commit_that_hangs_in_the_client_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka waits for ever for a group coordinator that went away, whatever time it was given."""
+    monkeypatch.setattr(committer, "_ABORT_S", 0.05)
+    never = threading.Event()
+    asked = PendingCommit(Deliveries(0), lambda _: never.wait() and None, Deadline(0.1))
+    with pytest.raises(CommitFailed, match="in time"):
+        any(asked.ended() for _ in iter(int, 1))
+    with pytest.raises(CommitFailed, match="in time"):
+        PendingCommit(Deliveries(0), lambda _: never.wait() and None, Deadline(0.1)).wait(Deadline(100.0))
+    never.set()
 
 
 @pytest.mark.parametrize("failure", [CommitAborted("aborted"), CommitFailed("failed")])
