@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # What `make test` hands to pytest. The workers share one Kafka and one PostgreSQL; most of the time they wait for something.
-PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 # How long `make soak` mixes faults, and from which seed.
 MINUTES ?= 20
 SEED ?= 1

@@ -322,3 +322,16 @@ def test_slots_are_never_lost_whoever_is_cancelled_whenever(data: st.DataObject)
         assert await call(made, all_gates[0]) == pytest.approx(1.0)
 
     run(main())
+
+
+def test_flows_that_ended_are_forgotten_while_another_always_waits() -> None:
+    """Teams come and go for months, and one of them is never idle: what is remembered of the others must not grow."""
+    queue: FairQueue[str] = FairQueue()
+    for _ in range(2):
+        queue.push("busy", "e", "busy")
+    for number in range(5000):
+        queue.push(f"team {number}", "e", "passing")
+        served = {queue.pop(), queue.pop()}
+        assert served == {"busy", "passing"}, "neither waits for the other"
+        queue.push("busy", "e", "busy")
+    assert len(queue._teams._passes) < 100
