@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -19,12 +20,15 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from conditions import RowError
 from config.snapshot import Snapshot, TeamSnapshot, compile_team
 from config.store.changes import TeamDefinitions
+from processor.committer import CommitFailed, PendingCommit
+from processor.deadline import Deadline
 from processor.events.identity import result_uuid
 from processor.events.result import RESULT_ID_HEADER
 from processor.ledger import Output
 from processor.matcher import EventMatcher, EventTooLarge
 from processor.replay_sources import ReplayError, ReplaySource
 
+_COMMIT_S = 60.0
 BATCH_RECORDS = 5000
 """At the most: a batch costs a query and a transaction, whatever is in it."""
 
@@ -119,7 +123,7 @@ class ReplaySender:
     def __init__(self, configuration: dict[str, Any], consumer: Consumer) -> None:
         self._consumer = consumer
         self._producer = Producer(configuration)
-        self._call(self._producer.init_transactions, 60.0)
+        self._call(self._producer.init_transactions, _COMMIT_S)
 
     def send(self, outputs: list[Output], place: list[TopicPartition]) -> None:
         """Make `outputs` and the source's place durable together.
@@ -135,9 +139,15 @@ class ReplaySender:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
+        try:
+            PendingCommit(self._producer, partial(self._end, place), Deadline(_COMMIT_S)).wait(Deadline(_COMMIT_S))
+        except CommitFailed as error:
+            raise ReplayError(f"Kafka did not take a batch: {error} Resume the replay to go on") from error
+
+    def _end(self, place: list[TopicPartition], deadline: Deadline) -> None:
         group = self._consumer.consumer_group_metadata()
-        self._call(self._producer.send_offsets_to_transaction, place, group, 60.0)
-        self._call(self._producer.commit_transaction, 60.0)
+        self._call(self._producer.send_offsets_to_transaction, place, group, deadline.left_s())
+        self._call(self._producer.commit_transaction, deadline.left_s())
 
     @staticmethod
     def _call(call: Callable[..., None], *arguments: Any) -> None:
