@@ -26,6 +26,7 @@ from benchmarks.conditions_load import evaluations, events, match_rates
 from benchmarks.table import markdown
 from conditions import Target, compile_matcher, decode_row
 from conditions.interpreter import Fields, interpret
+from evaluators.generation import USUAL
 
 LIMITS = {1: 1.2, 100: 2.0, 1000: 3.0}
 ROUNDS = 15
@@ -49,7 +50,7 @@ def _decode(event: bytes) -> None:
 
 
 def _match(targets: Sequence[Target]) -> Callable[[bytes], None]:
-    match = compile_matcher(targets).match
+    match = compile_matcher(targets, carried=USUAL).match
 
     def run(event: bytes) -> None:
         len(match(decode_row(event)).sampled_out)
