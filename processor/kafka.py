@@ -6,16 +6,19 @@ import fcntl
 import logging
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
-from typing import Any
+from time import monotonic, sleep
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from config.settings import Settings
+from processor.deadline import Deadline
 
+_T = TypeVar("_T")
 _REPEAT_AFTER_S = 30.0
 _VARYING = re.compile(r"\d+ms|#\w+-\d+")
 
@@ -182,6 +185,36 @@ class KafkaClients:
         for slot in self._slots.values():
             slot.release()
         self._slots.clear()
+
+
+_LEADER_MOVES = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+
+
+def patiently(call: Callable[[], _T], timeout_s: float) -> _T:
+    """Return what `call` returns; ask again while the leader of a partition is new or moves.
+
+    A client that asks for offsets does not do so by itself, and a topic that was just made has leaders that the
+    brokers do not agree upon yet.
+
+    Raises:
+        KafkaException: any other failure, or that one for longer than `timeout_s`.
+    """
+    deadline = Deadline(timeout_s)
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            if error.args[0].code() not in _LEADER_MOVES or deadline.over():
+                raise
+        sleep(min(0.2, deadline.left_s()))
 
 
 class TopicError(RuntimeError):

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from processor.dead_letters import HEADER_PREFIX, read_attempts
 from processor.deadline import Deadline
 from processor.events.task import Headers
+from processor.kafka import patiently
 
 _MARK_OFFSET, _MARK_KIND = "gavel.dlq.offset", "gavel.dlq.closed"
 _ATTEMPTS = HEADER_PREFIX + "attempts"
@@ -238,10 +239,13 @@ class DeadLetterTopic:
             topic = consumer.list_topics(self._topic, timeout=self._timeout_s).topics[self._topic]
             if topic.error is not None:
                 raise RedriveError(f"topic {self._topic}: {topic.error.str()}; run `gavel init`")
-            return {
-                partition: consumer.get_watermark_offsets(TopicPartition(self._topic, partition), self._timeout_s)
-                for partition in topic.partitions
-            }
+            return patiently(
+                lambda: {
+                    partition: consumer.get_watermark_offsets(TopicPartition(self._topic, partition), self._timeout_s)
+                    for partition in topic.partitions
+                },
+                self._timeout_s,
+            )
         except KafkaException as error:
             raise RedriveError(f"topic {self._topic}: {error.args[0].str()}") from error
 

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.clickhouse.archive import ArchivePosition, count_archive, read_archive
 from config.clickhouse.results import existing_ids
+from processor.kafka import patiently
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -262,9 +263,11 @@ def ranges_by_time(
         if metadata.error is not None:
             raise ReplayError(f"topic {topic}: {metadata.error.str()}; see --topic")
         partitions = list(metadata.partitions)
-        bounds = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}
-        starts = _offsets_at(consumer, topic, partitions, after)
-        ends = _offsets_at(consumer, topic, partitions, before)
+        bounds = patiently(
+            lambda: {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}, 30
+        )
+        starts = patiently(lambda: _offsets_at(consumer, topic, partitions, after), 30)
+        ends = patiently(lambda: _offsets_at(consumer, topic, partitions, before), 30)
     except KafkaException as error:
         raise ReplayError(f"topic {topic}: {error.args[0].str()}") from error
     ranges = {}
