@@ -37,7 +37,7 @@ from tests.services.process import GuardedProcess
 
 TEAM = 1
 ROLES = ("matcher", "judge", "sink")
-WAIT_S = 90.0
+WAIT_S = 150.0
 QUIET_S = 1.5
 """How long nothing more may come once all is there."""
 
@@ -423,7 +423,7 @@ class Pipeline:
         assert not count.problems, f"{count.problems} of {count.expected}; exits: {self.exits()}\n{self.story()}"
         return count
 
-    def wait(self, condition: Callable[[], object], what: str, *, limit_s: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str, *, limit_s: float = 100.0) -> None:
         """Block until something holds."""
         end = time.monotonic() + limit_s
         while not condition():
