@@ -294,6 +294,7 @@ def build_judge_stage(context: RoleContext) -> Stage:
             max_records=in_flight,
             max_bytes=limits.max_in_flight_bytes,
             drain_s=settings.watchdog.shutdown_s,
+            rejoin_s=context.rejoin_s,
         ),
         context.metrics,
     )

@@ -34,6 +34,11 @@ class RoleContext:
             return TransactionalCommitter(self.clients.transactional_config(role))
         return AtLeastOnceCommitter(self.clients.producer_config())
 
+    @property
+    def rejoin_s(self) -> float:
+        """Seconds within which a group takes a member back that lost its partitions, others' sessions included."""
+        return 2 * self.settings.kafka.session_timeout_s + 30.0
+
     def guard(self) -> RatioGuard:
         """Return a guard over the dead letters of one role."""
         letters = self.settings.dead_letters

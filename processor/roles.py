@@ -50,6 +50,7 @@ def build_matcher(context: RoleContext) -> Stage:
             max_records=limits.max_in_flight_records,
             max_bytes=limits.max_in_flight_bytes,
             drain_s=settings.watchdog.shutdown_s,
+            rejoin_s=context.rejoin_s,
         ),
         context.metrics,
     )
@@ -88,6 +89,7 @@ def build_sink(context: RoleContext) -> Stage:
             max_records=limits.max_in_flight_records,
             max_bytes=limits.max_in_flight_bytes,
             drain_s=settings.watchdog.shutdown_s,
+            rejoin_s=context.rejoin_s,
         ),
         context.metrics,
     )

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor.committer import CommitAborted, Committer, PendingCommit
 from processor.deadline import Deadline
@@ -24,6 +24,7 @@ from processor.metrics import Metrics
 from processor.worker import Worker
 
 _IN_FLIGHT, _BLOCKED = "in_flight", "blocked"
+_BROKER_ANSWERS_S = 3.0
 _DRAIN_SHARE = 0.75
 """Of the time for a revoke or a shutdown; the rest is the commit's."""
 
@@ -44,6 +45,7 @@ class StageLimits:
             half of it is left.
         commit_timeout_s: for one commit with all its retries.
         drain_s: of a revoke or a shutdown.
+        rejoin_s: within which the group must have taken back a member that lost its partitions.
     """
 
     batch_records: int = 2000
@@ -53,6 +55,7 @@ class StageLimits:
     max_bytes: int = 256 * 1024 * 1024
     commit_timeout_s: float = 90.0
     drain_s: float = 20.0
+    rejoin_s: float = 120.0
 
 
 class Stage:
@@ -90,6 +93,7 @@ class Stage:
         self._pending: PendingCommit | None = None
         self._leaving: Frontier | None = None
         self._last_commit_s = monotonic()
+        self._lost_s: float | None = None
         self._log = structlog.get_logger("gavel.stage").bind(role=role)
         self.heartbeat_s = monotonic()
         self.progress_s = monotonic()
@@ -156,6 +160,8 @@ class Stage:
 
     def _step(self) -> None:
         now = self.heartbeat_s = monotonic()
+        if self._lost_s is not None and now - self._lost_s > self._limits.rejoin_s and not self._ledger.sources:
+            self._look_for_the_group()
         self._flow.settle()
         self._flow.wake(now)
         self._set_pauses()
@@ -344,6 +350,7 @@ class Stage:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         sources = [(p.topic, p.partition) for p in partitions]
+        self._lost_s = None
         self._ledger.assign(sources)
         self._flow.assign(sources)
         for source in sources:
@@ -361,6 +368,22 @@ class Stage:
         # Somebody else may own them already: nothing of them may be committed. What is on its way names the
         # generation that it belongs to, and the broker refuses it if that is over.
         self._release([(p.topic, p.partition) for p in partitions], "lost")
+        self._lost_s = monotonic()
+
+    def _look_for_the_group(self) -> None:
+        """End the stage if a broker answers and the group has not taken this member back all the same.
+
+        librdkafka does not always join again after an outage; a new process does.
+        """
+        try:
+            self._consumer.list_topics(timeout=_BROKER_ANSWERS_S)
+        except KafkaException:
+            self._lost_s = monotonic()  # the outage goes on: the time begins anew
+            return
+        raise StageError(
+            f"partitions were lost and the group has assigned none for {self._limits.rejoin_s:.0f} s, though a broker "
+            "answers; the process ends, to join anew"
+        )
 
     def _release(self, sources: Iterable[TopicAndPartition], kind: str) -> None:
         sources = list(sources)

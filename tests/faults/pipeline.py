@@ -245,6 +245,7 @@ class Pipeline:
             "SINK__RETRY_INITIAL_S": "0.1",
             "SINK__RETRY_MAX_S": "1",
             "WATCHDOG__SHUTDOWN_S": "8",
+            "WATCHDOG__STALL_S": "75",
             "DEAD_LETTERS__RATIO_LIMIT": "0.5",
             "PATH": "/usr/bin:/bin",
             **{f"KAFKA__TOPICS__{name.upper()}": f"{self.run}-{name}" for name in topics},

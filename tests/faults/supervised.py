@@ -106,7 +106,8 @@ class Supervised:
                 metrics = answer.read().decode().splitlines()
         except (OSError, IndexError):
             return f"{told}\n(no metrics)"
+        before = self.log.stat().st_size
         self._process.send(signal.SIGUSR1)
         time.sleep(0.5)
-        stacks = self.log.read_text(errors="replace").rpartition("Current thread")[2]
+        stacks = self.log.read_bytes()[before:].decode(errors="replace")
         return "\n".join([told, *(line for line in metrics if _TELLING.match(line)), stacks])

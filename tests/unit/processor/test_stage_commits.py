@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -51,6 +51,7 @@ class Topic:
     def __init__(self) -> None:
         self.position = {(TOPIC, n): 0 for n in range(PARTITIONS)}
         self.paused: set[TopicAndPartition] = set()
+        self.away = False
 
     def consume(self, limit: int, _: float) -> list[Record]:
         taken: list[Record] = []
@@ -68,6 +69,10 @@ class Topic:
 
     def resume(self, partitions: list[TopicPartition]) -> None:
         self.paused -= {(each.topic, each.partition) for each in partitions}
+
+    def list_topics(self, **_: object) -> None:
+        if self.away:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
     def committed(self, partitions: list[TopicPartition], **__: object) -> list[TopicPartition]:
         return partitions
@@ -201,6 +206,19 @@ def test_a_consumer_that_is_over_ends_the_stage() -> None:
     with pytest.raises(StageError, match="too long"):
         stage._on_message_error(KafkaError(KafkaError._MAX_POLL_EXCEEDED, "too long"))
     stage._on_message_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "the broker is away"))
+
+
+def test_a_member_that_is_not_taken_back_ends_when_a_broker_answers() -> None:
+    """librdkafka does not always join again after an outage: the process would stand there without partitions."""
+    stage, topic = running(Book([]), rejoin_s=0.0)
+    stage._on_lost(topic, [TopicPartition(*source) for source in topic.position])
+    topic.away = True
+    stage._step()  # the outage goes on: it waits
+    topic.away = False
+    with pytest.raises(StageError, match="join anew"):
+        stage._step()
+    stage._on_assign(topic, [])
+    stage._step()  # it is a member again, if one too many
 
 
 def test_partitions_go_only_after_the_commit_that_is_on_its_way() -> None:
