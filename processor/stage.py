@@ -19,8 +19,9 @@ from processor.committer import CommitAborted, Committer, PendingCommit
 from processor.deadline import Deadline
 from processor.flow import Flow
 from processor.lag import ConsumerLag
-from processor.ledger import Frontier, Ledger, TopicAndPartition
+from processor.ledger import Frontier, Ledger, Span, TopicAndPartition
 from processor.metrics import Metrics
+from processor.rereads import Rereads, ascending
 from processor.worker import Worker
 
 _IN_FLIGHT, _BLOCKED = "in_flight", "blocked"
@@ -87,6 +88,7 @@ class Stage:
         self._flow = Flow(consumer)
         self._lag = ConsumerLag(role, consumer, metrics)
         self._first_read: dict[TopicAndPartition, int] = {}
+        self._rereads = Rereads()
         self._stop = threading.Event()
         self._failed = False
         self._closing = False
@@ -222,29 +224,40 @@ class Stage:
         for source, group in groups.items():
             if source not in self._ledger.sources:
                 continue  # revoked while the batch was on its way: its new owner reads it
-            self._note_first_read(source, group[0].offset())
-            size = sum(map(len, group))
-            self._metrics.count("gavel_records_consumed", len(group), role=self.role, topic=source[0])
-            self._metrics.count("gavel_bytes_consumed", size, role=self.role, topic=source[0])
-            admitted = self._worker.admit(source, group, self)
-            if not admitted:
-                continue
-            if self._worker.per_record:
-                spans += [self._ledger.open(source, [m], size_bytes=len(m), now_s=now) for m in admitted]
-            else:
-                spans.append(self._ledger.open(source, admitted, size_bytes=size, now_s=now))
+            for stretch in ascending(group):
+                spans += self._open(source, self._news(source, stretch), now)
         if spans:
             self._worker.submit(spans)
 
-    def _note_first_read(self, source: TopicAndPartition, offset: int) -> None:
-        if offset < self._ledger.floor(source):
-            # The topic was made again under our feet: what is in flight of the old one has no offsets any more.
-            self._log.warning("offsets_went_back", topic=source[0], partition=source[1], offset=offset)
+    def _open(self, source: TopicAndPartition, messages: list[Any], now_s: float) -> list[Span]:
+        """Open the spans of `messages`, as far as the worker admits them."""
+        if not messages:
+            return []
+        size = sum(map(len, messages))
+        self._metrics.count("gavel_records_consumed", len(messages), role=self.role, topic=source[0])
+        self._metrics.count("gavel_bytes_consumed", size, role=self.role, topic=source[0])
+        admitted = self._worker.admit(source, messages, self)
+        if not admitted:
+            return []
+        if self._worker.per_record:
+            return [self._ledger.open(source, [m], size_bytes=len(m), now_s=now_s) for m in admitted]
+        return [self._ledger.open(source, admitted, size_bytes=size, now_s=now_s)]
+
+    def _news(self, source: TopicAndPartition, messages: list[Any]) -> list[Any]:
+        """Return those of `messages` that were not taken up before, should offsets have gone back."""
+        first, floor = messages[0].offset(), self._ledger.floor(source)
+        kind = self._rereads.kind(source, messages, floor)
+        if kind == "again":
+            return [message for message in messages if message.offset() >= floor]
+        if kind == "made_again":
+            # What is in flight of the old topic has no offsets any more.
+            self._log.warning("offsets_went_back", topic=source[0], partition=source[1], offset=first)
             self._worker.drop([source])
             self._ledger.assign([source])
-            self._first_read[source] = offset
+            self._first_read[source] = first
             self._disown(source)
-        self._first_read.setdefault(source, offset)
+        self._first_read.setdefault(source, first)
+        return messages
 
     def _on_message_error(self, error: KafkaError) -> None:
         code = error.code()
@@ -355,6 +368,7 @@ class Stage:
         self._flow.assign(sources)
         for source in sources:
             self._first_read.pop(source, None)
+            self._rereads.forget(source)
         self._metrics.count("gavel_rebalances", role=self.role, kind="assigned")
         self._log.info("partitions_assigned", partitions=[f"{t}[{p}]" for t, p in sources])
 
@@ -392,6 +406,7 @@ class Stage:
         self._flow.revoke(sources)
         for topic, partition in sources:
             self._first_read.pop((topic, partition), None)
+            self._rereads.forget((topic, partition))
             self._disown((topic, partition))
             self._lag.forget((topic, partition))
         self._metrics.count("gavel_rebalances", role=self.role, kind=kind)

@@ -28,6 +28,7 @@ ENDINGS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["done", "aborte
 class Record:
     source: TopicAndPartition
     at: int
+    made_again: bool = False
 
     def topic(self) -> str:
         return self.source[0]
@@ -40,6 +41,12 @@ class Record:
 
     def error(self) -> None:
         return None
+
+    def key(self) -> bytes:
+        return b"%d" % self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_000_000 + self.at + (5 if self.made_again else 0)
 
     def __len__(self) -> int:
         return 1
@@ -219,6 +226,47 @@ def test_a_member_that_is_not_taken_back_ends_when_a_broker_answers() -> None:
         stage._step()
     stage._on_assign(topic, [])
     stage._step()  # it is a member again, if one too many
+
+
+SOURCE = (TOPIC, 0)
+
+
+def records(*offsets: int, made_again: bool = False) -> list[Record]:
+    return [Record(SOURCE, offset, made_again) for offset in offsets]
+
+
+def outputs_of(stage: Stage, *batches: list[Record]) -> list[int]:
+    """Take up these batches, and return the offsets of the records that were answered, in order."""
+    answered: list[int] = []
+    for batch in batches:
+        stage._take_up(batch)
+        stage._collect()
+        answered += [int(output.value or b"") for output in stage._ledger.advance().outputs]
+        stage._ledger.settle()
+    return answered
+
+
+def test_records_that_come_again_are_answered_once() -> None:
+    """librdkafka may go back to the beginning twice when a topic was made again."""
+    stage, _ = running(Book([]))
+    assert outputs_of(stage, records(0, 1, 2), records(0, 1, 2, 3, 4), records(5)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_records_that_come_again_within_one_batch_are_answered_once() -> None:
+    stage, _ = running(Book([]))
+    assert outputs_of(stage, records(0, 2, 3, 0, 2, 3, 4), records(0, 2), records(3, 4, 5)) == [0, 2, 3, 4, 5]
+
+
+def test_a_topic_that_was_made_again_is_read_from_its_beginning_and_once() -> None:
+    stage, _ = running(Book([]))
+    new = [records(*offsets, made_again=True) for offsets in ((0, 1), (0, 1, 2), (3,))]
+    assert outputs_of(stage, records(7, 8), *new) == [7, 8, 0, 1, 2, 3]
+
+
+def test_a_topic_that_was_made_again_twice_is_read_each_time() -> None:
+    stage, _ = running(Book([]))
+    again = records(0, 1, made_again=True)
+    assert outputs_of(stage, records(0, 1), again, again, records(0, 1)) == [0, 1, 0, 1, 0, 1]
 
 
 def test_partitions_go_only_after_the_commit_that_is_on_its_way() -> None:
