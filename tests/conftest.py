@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from hypothesis import HealthCheck, settings
 
 from tests.secret_taps import (
     pytest_configure,
@@ -33,6 +34,10 @@ __all__ = [
     "pytest_terminal_summary",
 ]
 
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy-machine")
 
 LONG = (
     "tests/faults/",
