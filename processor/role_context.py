@@ -36,8 +36,8 @@ class RoleContext:
 
     @property
     def rejoin_s(self) -> float:
-        """Seconds within which a group takes a member back that lost its partitions, others' sessions included."""
-        return 2 * self.settings.kafka.session_timeout_s + 30.0
+        """Seconds within which a group takes a member back that lost its partitions: a rebalance has ended by then."""
+        return self.settings.kafka.max_poll_interval_s + self.settings.kafka.session_timeout_s
 
     def guard(self) -> RatioGuard:
         """Return a guard over the dead letters of one role."""

@@ -215,6 +215,8 @@ class Pipeline:
             "KAFKA__GROUP_PREFIX": f"faults-{self.run}",
             "KAFKA__PARTITIONS": "4",
             "KAFKA__SESSION_TIMEOUT_S": "6",
+            # How long a rebalance may wait for a member that died while it joined.
+            "KAFKA__MAX_POLL_INTERVAL_S": "45",
             "KAFKA__TRANSACTION_TIMEOUT_S": "20",
             "KAFKA__MESSAGE_TIMEOUT_S": "12",
             # A broker that comes back is noticed within a second or two, and new partitions too.
