@@ -167,8 +167,8 @@ class Matcher:
         self._families = Families(plan.owners)
         self._winners = Lookup(plan.winners)
         self._owners = Lookup(plan.owners)
-        carriers = [place for place, reader in enumerate(self._readers) if isinstance(reader, ObjectReader)]
-        self._carrier = next((place for place in carriers if self._readers[place].name == "properties"), None)
+        carriers = (n for n, reader in enumerate(self._readers) if isinstance(reader, ObjectReader) and reader.carries)
+        self._carrier = next(carriers, None)
 
     def match(self, row: EventRow) -> MatchResult:
         """Match one event.

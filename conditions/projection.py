@@ -53,6 +53,7 @@ class ObjectReader:
             UNSET if there is none. A key that a filter names too holds what the filter sees, None if there is none.
 
     Attributes:
+        carries: whether anything is carried.
         decode: makes the view of JSON text; it may raise a DecodeError, RecursionError, TypeError or
             UnicodeEncodeError of what `read` can yet make sense of.
     """
@@ -66,6 +67,7 @@ class ObjectReader:
         twice = {attribute: self._keys.index(key) for attribute, key in (carried or {}).items() if key in self._keys}
         extra = {attribute: key for attribute, key in (carried or {}).items() if attribute not in twice}
         self._extra = extra
+        self.carries = bool(carried)
         self._projection = msgspec.defstruct(
             "Projection",
             [(attribute, Any, None) for attribute in names]

@@ -387,7 +387,7 @@ class Stage:
     def _look_for_the_group(self) -> None:
         """End the stage if a broker answers and the group has not taken this member back all the same.
 
-        librdkafka does not always join again after an outage; a new process does.
+        Seen after outages, whether by the client's fault or the group's; a new process joins anew.
         """
         try:
             self._consumer.list_topics(timeout=_BROKER_ANSWERS_S)

@@ -216,7 +216,7 @@ def test_a_consumer_that_is_over_ends_the_stage() -> None:
 
 
 def test_a_member_that_is_not_taken_back_ends_when_a_broker_answers() -> None:
-    """librdkafka does not always join again after an outage: the process would stand there without partitions."""
+    """Seen after outages: the process would stand there, alive and without partitions."""
     stage, topic = running(Book([]), rejoin_s=0.0)
     stage._on_lost(topic, [TopicPartition(*source) for source in topic.position])
     topic.away = True

@@ -90,6 +90,14 @@ def test_a_fault_that_nobody_asks_for_is_found_all_the_same(text: str) -> None:
         LazyProperties(text)
 
 
+def test_a_matcher_that_carries_nothing_gives_no_view() -> None:
+    conditions = parse_conditions([{"id": "a", "rollout_percentage": 100, "properties": []}])
+    row = row_of('{"$ai_output": "x"}')
+    result = compile_matcher([Target(id="e", conditions=conditions)]).match(row)
+    assert result.matched
+    assert lazy_generation(row, result.properties).output == "x"
+
+
 @pytest.mark.parametrize("empty", [None, "", {}])
 def test_no_properties_are_none(empty: Any) -> None:
     assert dict(lazy_generation(row_of(empty)).properties) == {}
