@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.faults.pipeline import Pipeline, pipeline
+from tests.services.kafka import KafkaServer
 from tests.services.kafka_cluster import KafkaCluster
 from tests.stand_in.client import StandInServer
 
@@ -26,21 +27,14 @@ def gavel(cluster: KafkaCluster, stand_in_server: StandInServer) -> Iterator[Pip
         yield made
 
 
-def test_brokers_are_restarted_in_good_order_under_load(gavel: Pipeline, cluster: KafkaCluster) -> None:
-    """SIGTERM and a new start, as an upgrade does it: leaders, coordinators and open transactions move."""
+@pytest.mark.parametrize("end", [KafkaServer.stop, KafkaServer.kill], ids=["SIGTERM", "kill -9"])
+def test_brokers_end_and_come_back_under_load_one_after_the_other(
+    gavel: Pipeline, cluster: KafkaCluster, end: Callable[[KafkaServer], None]
+) -> None:
+    """As an upgrade does it, and as a crash does: leaders, coordinators and open transactions move."""
     for broker in cluster.brokers:
         gavel.send(40, over_s=0.5)
-        broker.stop()
-        gavel.send(40, over_s=0.5)
-        broker.start()
-        cluster.wait_until_in_sync()
-    gavel.check()
-
-
-def test_brokers_are_killed_under_load(gavel: Pipeline, cluster: KafkaCluster) -> None:
-    for broker in cluster.brokers:
-        gavel.send(40, over_s=0.5)
-        broker.kill()
+        end(broker)
         gavel.send(40, over_s=0.5)
         broker.start()
         cluster.wait_until_in_sync()
