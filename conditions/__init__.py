@@ -3,12 +3,13 @@
 from conditions.compiler import compile_matcher
 from conditions.errors import ConditionError, RowError
 from conditions.explain import Explanation, explain
-from conditions.matcher import Matcher, MatchResult
+from conditions.matcher import NOTHING, Matcher, MatchResult
 from conditions.model import ConditionSet, Filter, FilterGroup, Target, parse_conditions
 from conditions.rollout import rollout_number
 from conditions.row import EventRow, decode_object, decode_row
 
 __all__ = [
+    "NOTHING",
     "ConditionError",
     "ConditionSet",
     "EventRow",

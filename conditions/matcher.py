@@ -49,7 +49,7 @@ class SampledOut(msgspec.Struct, frozen=True, gc=False):
 NONE = SampledOut(0, list)
 
 
-class MatchResult(msgspec.Struct):
+class MatchResult(msgspec.Struct, frozen=True):
     """What became of an event. Enabled evaluations with conditions that are in none of these are filtered.
 
     Attributes:
@@ -66,6 +66,10 @@ class MatchResult(msgspec.Struct):
     sampled_out: SampledOut
     errors: list[tuple[int, str]]
     properties: Any = None
+
+
+NOTHING = MatchResult([], NONE, [])
+"""The result of every event for which no index left a condition set."""
 
 
 class Outcome:
@@ -182,7 +186,7 @@ class Matcher:
             except (RowError, OverflowError):
                 return self._match_broken(row)
             if not standing:
-                return MatchResult([], NONE, [])
+                return NOTHING
             if standing & (undecided | self._own):
                 return self._match_slowly(standing, undecided, 0, Reading(row, self._readers, views))
         except RecursionError as error:  # a depth at which it can just be read, but not written as text

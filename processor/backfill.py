@@ -83,10 +83,13 @@ class BackfillRunner:
         try:
             with ExitStack() as opened:
                 replay, source = self._open(backfill, opened)
-                hold.advance(progress_of(replay.report, source.total), source.cursor)
+                opened.callback(replay.leave)
+                hold.advance(progress_of(replay.report, source.total), replay.cursor)
                 hold.report()
-                while replay.step(hold.keep):
-                    hold.advance(progress_of(replay.report, source.total), source.cursor)
+                going_on = True
+                while going_on:
+                    going_on = replay.step(hold.keep)
+                    hold.advance(progress_of(replay.report, source.total), replay.cursor)
                     hold.keep()
                 hold.report()
             state = hold.finish("completed")

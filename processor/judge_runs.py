@@ -33,6 +33,7 @@ from evaluators.llm_judge.prompt import MARK
 from evaluators.messages import render_messages
 from evaluators.verdict import JudgeUsage, Skip, Verdict
 from processor.dead_letters import Reason, dead_letter
+from processor.event_matcher import outcome_label, result_template
 from processor.events.generation import to_generation
 from processor.events.result import build_result
 from processor.events.task import Task, TaskError, read_task
@@ -40,7 +41,6 @@ from processor.hog_status import HogFailures
 from processor.judge_keys import KeyDirectory
 from processor.judge_status import Snapshots, Statuses
 from processor.ledger import Output
-from processor.matcher import outcome_label, result_template
 from processor.metrics import Metrics
 from processor.parked import Parking
 

@@ -3,7 +3,7 @@
 Ids follow from event and definition, so a replay that asks for no rerun answers only what is missing: what
 ClickHouse already has is left out before anything is sent. Each batch is one Kafka transaction of outputs and
 the replay's place, with which its counters are kept: a replay that was killed counts nothing twice and loses
-no count.
+no count. While a batch is on its way to the broker, the next is worked through.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from conditions import RowError
 from config.snapshot import Snapshot, TeamSnapshot, compile_team
 from config.store.changes import TeamDefinitions
 from processor.committer import CommitFailed, PendingCommit
 from processor.deadline import Deadline
+from processor.event_matcher import EventMatcher, Unreadable
 from processor.events.identity import result_uuid
 from processor.events.result import RESULT_ID_HEADER
 from processor.ledger import Output
-from processor.matcher import EventMatcher, EventTooLarge
 from processor.replay_sources import ReplayError, ReplaySource
 
 _COMMIT_S = 60.0
@@ -125,11 +124,11 @@ class ReplaySender:
         self._producer = Producer(configuration)
         self._call(self._producer.init_transactions, _COMMIT_S)
 
-    def send(self, outputs: list[Output], place: list[TopicPartition]) -> None:
-        """Make `outputs` and the source's place durable together.
+    def begin(self, outputs: list[Output], place: list[TopicPartition]) -> PendingCommit:
+        """Begin to make `outputs` and the source's place durable together. One at a time.
 
         Raises:
-            ReplayError: they are not; the replay can be resumed.
+            ReplayError: they are not; the replay can be resumed. What is returned raises it too, and CommitFailed.
         """
         self._call(self._producer.begin_transaction)
         for output in outputs:
@@ -139,13 +138,12 @@ class ReplaySender:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
-        try:
-            PendingCommit(self._producer, partial(self._end, place), Deadline(_COMMIT_S)).wait(Deadline(_COMMIT_S))
-        except CommitFailed as error:
-            raise ReplayError(f"Kafka did not take a batch: {error} Resume the replay to go on") from error
-
-    def _end(self, place: list[TopicPartition], deadline: Deadline) -> None:
         group = self._consumer.consumer_group_metadata()
+        pending = PendingCommit(self._producer, partial(self._end, place, group), Deadline(_COMMIT_S))
+        pending.start()
+        return pending
+
+    def _end(self, place: list[TopicPartition], group: Any, deadline: Deadline) -> None:
         self._call(self._producer.send_offsets_to_transaction, place, group, deadline.left_s())
         self._call(self._producer.commit_transaction, deadline.left_s())
 
@@ -159,6 +157,9 @@ class ReplaySender:
 
 class Replay:
     """One replay, a batch at a time.
+
+    Attributes:
+        report, cursor: what is durable: the figures, and the source's place behind it.
 
     Args:
         events: with the trigger and identity that the replay asks for.
@@ -188,41 +189,64 @@ class Replay:
         self._estimate = estimate
         self._rate = rate
         self.report = report or ReplayReport()
+        self.cursor = source.cursor
+        self._latest = self.report
+        self._sent: tuple[PendingCommit, ReplayReport, str] | None = None
         self._started_s = monotonic()
         self._read_before = self.report.read
         self._seconds_before = self.report.seconds
 
     def step(self, pulse: Callable[[], None] | None = None) -> bool:
-        """Work through one batch. Returns False when nothing is left.
+        """Work through one batch and send it. Returns False when nothing is left and all is durable.
 
         Args:
             pulse: called between events, which may take seconds each. What it raises ends the replay: the batch
                 is not sent, and a resumed replay makes it again.
 
         Raises:
-            ReplayError: the batch is not durable; a resumed replay makes it again.
+            ReplayError: this batch or the one before is not durable; a resumed replay makes it again.
         """
         records = BATCH_RECORDS if self._rate is None else max(1, min(BATCH_RECORDS, int(self._rate)))
         messages = self._source.read(records)
         if not messages:
+            self.settle()
             return False
-        report = replace(self.report)  # takes the place of the other once the batch is durable
-        outputs: list[Output] = []
-        self._events.begin_batch()
-        for message in messages:
-            if pulse is not None:
-                pulse()
-            try:
-                self._events.take(message, self._snapshot, outputs)
-            except (RowError, EventTooLarge):
-                report.failed += 1  # the live run has made a dead letter of it
-        outputs = self._missing(outputs, report)
+        report = replace(self._latest)  # takes the place of the other once the batch is durable
+
+        def refuse(_message: Any, _error: Unreadable) -> None:
+            report.failed += 1  # the live run has made a dead letter of it
+
+        outputs = self._missing(self._events.take(messages, self._snapshot, refuse, pulse), report)
         self._count(len(messages), outputs, report)
-        if self._sender is not None:
-            self._sender.send(outputs, self._source.place(report.as_note()))
-        self.report = report
+        self.settle()
+        self._latest = report
+        if self._sender is None:
+            self.report = report
+        else:
+            pending = self._sender.begin(outputs, self._source.place(report.as_note()))
+            self._sent = pending, report, self._source.cursor
         self._hold_rate()
         return True
+
+    def settle(self) -> None:
+        """Wait until what was sent is durable.
+
+        Raises:
+            ReplayError: it is not.
+        """
+        if self._sent is None:
+            return
+        (pending, report, cursor), self._sent = self._sent, None
+        try:
+            pending.wait(Deadline(_COMMIT_S))
+        except CommitFailed as error:
+            raise ReplayError(f"Kafka did not take a batch: {error} Resume the replay to go on") from error
+        self.report, self.cursor = report, cursor
+
+    def leave(self) -> None:
+        """Let what was sent end, however it does, before the clients are closed."""
+        if self._sent is not None:
+            self._sent[0].leave(Deadline(_COMMIT_S))
 
     def _missing(self, outputs: list[Output], report: ReplayReport) -> list[Output]:
         """Return the outputs whose results do not exist yet, each id once."""
@@ -260,10 +284,11 @@ class Replay:
     def _hold_rate(self) -> None:
         if self._rate is None:
             return
-        due_s = (self.report.read - self._read_before) / self._rate
+        due_s = (self._latest.read - self._read_before) / self._rate
         ahead_s = due_s - (monotonic() - self._started_s)
         if ahead_s > 0:
-            sleep(ahead_s)
+            self.settle()
+            sleep(max(0.0, due_s - (monotonic() - self._started_s)))
 
 
 def _result_id(output: Output) -> str:

@@ -22,11 +22,11 @@ from config.snapshot import Snapshot, build_snapshot
 from config.store.changes import read_changes
 from config.store.engine import Database
 from config.store.provider_keys import ProviderKeys
+from processor.event_matcher import EventMatcher
 from processor.events.identity import Trigger
 from processor.hog_status import HogFailures
 from processor.judge_keys import StoredKeys, keys_by_team
 from processor.kafka import FETCHING, KafkaClients
-from processor.matcher import EventMatcher
 from processor.metrics import Metrics
 from processor.replay import Replay, ReplayReport, ReplaySender, restrict
 from processor.replay_estimate import make_estimator

@@ -43,6 +43,10 @@ class ReplaySource(Protocol):
     note: str
     """What was committed with the place that this goes on from; empty at the beginning."""
 
+    @property
+    def cursor(self) -> str:
+        """The place behind all that was read as text, for a caller that keeps it; empty if only Kafka does."""
+
     def read(self, records: int) -> list[Any]:
         """Return up to `records` messages; an empty list is the end.
 
@@ -83,6 +87,11 @@ class TopicSource:
         self.done = self.total - sum(self._ends[p] - self._next[p] for p in ranges)
         self._pending = {p for p in ranges if self._next[p] < self._ends[p]}
         consumer.assign([TopicPartition(topic, p, self._next[p]) for p in sorted(self._pending)])
+
+    @property
+    def cursor(self) -> str:
+        """See `ReplaySource.cursor`."""
+        return ""
 
     def read(self, records: int) -> list[Any]:
         """See `ReplaySource.read`."""
@@ -196,7 +205,7 @@ class ArchiveSource:
 
     @property
     def cursor(self) -> str:
-        """The place as text, for a caller that keeps it in a store."""
+        """See `ReplaySource.cursor`."""
         return "" if self._position is None else json.dumps(asdict(self._position))
 
     def place(self, note: str) -> list[TopicPartition]:

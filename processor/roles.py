@@ -8,8 +8,9 @@ from functools import partial
 
 from config.clickhouse import connect
 from processor.committer import AtLeastOnceCommitter
+from processor.event_matcher import EventMatcher
 from processor.judge_role import build_judge_stage
-from processor.matcher import EventMatcher, MatcherWorker
+from processor.matcher import MatcherWorker
 from processor.role_context import RoleContext
 from processor.sink import SinkLimits, SinkWorker
 from processor.sink_insert import Backoff

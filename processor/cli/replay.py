@@ -147,8 +147,10 @@ def _work(plan: ReplayPlan, running: Replay, source: ReplaySource, settings: Set
                 if not dry_run:
                     plan.report = running.report.as_json()
                     plan.save(settings)
+            running.settle()
     finally:
         signal.signal(signal.SIGINT, previous)
+        running.leave()
         source.close()
     plan.report = running.report.as_json()
     if not dry_run:

@@ -64,11 +64,12 @@ class LazyProperties(Mapping[str, Any]):
         view: where a matcher has found what is usual already (`MatchResult.properties`).
     """
 
-    __slots__ = ("_all", "_source", "_view")
+    __slots__ = ("_all", "_copied", "_source", "_view")
 
     def __init__(self, source: str, view: Any = None) -> None:
         self._source = source
         self._all: dict[str, Any] | None = None
+        self._copied: dict[str, Any] | None = None
         self._view = view
         if view is None:
             try:
@@ -98,13 +99,16 @@ class LazyProperties(Mapping[str, Any]):
         return self._whole().get(key, default) if value is None and default is not None else value
 
     def copied(self) -> dict[str, Any]:
-        """Return what results take over (`COPIED`), as far as it is there and not null."""
+        """Return what results take over (`COPIED`), as far as it is there and not null. Not to be changed."""
+        if self._copied is not None:
+            return self._copied
         view, found = self._view, {}
         for key, attribute in _COPIED:
             if getattr(view, attribute, None) is not msgspec.UNSET:
                 value = self.get(key)
                 if value is not None:
                     found[key] = value
+        self._copied = found
         return found
 
     def __getitem__(self, key: str) -> Any:

@@ -110,6 +110,7 @@ def test_an_interrupted_replay_goes_on_behind_its_last_batch(pipeline: Pipeline,
     running, source = open_replay(plan, pipeline.settings, pipeline.database, pipeline.clients, dry_run=False)
     assert running.step()
     assert running.step()
+    running.settle()
     plan.report = running.report.as_json()
     plan.save(pipeline.settings)
     source.close()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 import orjson
@@ -18,9 +16,7 @@ import processor.replay
 import processor.replay_plan
 import processor.roles
 from conditions import Target, compile_matcher, decode_row, explain, parse_conditions
-from config.definitions import Evaluation, parse_draft
-from config.snapshot import Snapshot, SnapshotPoller, compile_team
-from config.store.changes import TeamDefinitions
+from config.snapshot import SnapshotPoller
 from config.store.engine import StoreUnavailable
 from evaluators.generation import JUDGE_MARK
 from evaluators.hog import compile_expression
@@ -37,62 +33,18 @@ from processor.events.generation import to_generation
 from processor.events.identity import run_key
 from processor.events.result import ResultTemplate, build_result
 from processor.events.task import Task, read_task
-from processor.hog_status import HogFailures
 from processor.ledger import Frontier, Output, Span
-from processor.matcher import EventMatcher, MatcherWorker
+from processor.matcher import MatcherWorker
 from processor.metrics import Metrics
 from processor.parked import Delays, Parking
 from processor.stage import Stage, StageLimits
 from processor.worker import Worker
 from tests.services.records import Record, generation_row
 from tests.unit.llm_judge.bench_of_judges import Bench
+from tests.unit.processor.matching import NOW, event_matcher, outputs_of, snapshot_of
 from tests.virtual_time import run
 
 CHECKOUT = Path(__file__).parents[3]
-NOW = datetime(2026, 3, 2, tzinfo=UTC)
-HOG = {"name": "short", "evaluation_type": "hog", "evaluation_config": {"source": "return length(output) < 100"}}
-
-
-def snapshot_of(*drafts: dict[str, Any]) -> Snapshot:
-    evaluations = []
-    for number, fields in enumerate(drafts):
-        raw = {"enabled": True, **HOG, "name": f"evaluation {number}", **fields}
-        draft = parse_draft(raw)
-        identity = {
-            "id": str(uuid5(NAMESPACE_URL, str(number))),
-            "team_id": 1,
-            "version": 1,
-            "revision": 1,
-            "fingerprint": "f",
-            "status": "active",
-            "created_at": NOW,
-            "updated_at": NOW,
-        }
-        evaluations.append(Evaluation.model_validate({**draft.model_dump(), **identity}))
-    team, broken = compile_team(1, TeamDefinitions(tuple(evaluations), {}))
-    assert not broken
-    return Snapshot(1, {1: team})
-
-
-def event_matcher() -> EventMatcher:
-    return EventMatcher(
-        role="matcher",
-        results_topic="results",
-        tasks_topic="tasks",
-        dead_letters_topic="dead",
-        hog_time_limit_s=5.0,
-        max_message_bytes=1 << 20,
-        metrics=Metrics(CollectorRegistry()),
-        failures=HogFailures(lambda *_: None),
-        now=lambda: NOW,
-    )
-
-
-def outputs_of(snapshot: Snapshot, *rows: bytes) -> list[Output]:
-    found: list[Output] = []
-    for row in rows:
-        event_matcher().take(Record(row), snapshot, found)
-    return found
 
 
 def test_a_terminal_status_written_before_the_retry() -> None:
