@@ -72,6 +72,11 @@ class Frontier(NamedTuple):
 class Ledger:
     """In-flight spans of all partitions that are assigned now.
 
+    Attributes:
+        records_in_flight, bytes_in_flight: taken up and not released.
+        records_ended, bytes_ended: those of them whose work is done.
+        records_leaving, bytes_leaving: released and not settled.
+
     Not thread-safe: it belongs to the thread that polls.
     """
 
@@ -82,6 +87,8 @@ class Ledger:
         self._frontier: dict[TopicAndPartition, int] = {}
         self.records_in_flight = 0
         self.bytes_in_flight = 0
+        self.records_ended = 0
+        self.bytes_ended = 0
         self.records_leaving = 0
         self.bytes_leaving = 0
 
@@ -103,9 +110,15 @@ class Ledger:
             self._frontier.pop(source, None)
 
     def _forget(self, source: TopicAndPartition) -> None:
-        for span in self._open.get(source, ()):
+        self._let_go(self._open.get(source, ()))
+
+    def _let_go(self, spans: Iterable[Span]) -> None:
+        for span in spans:
             self.records_in_flight -= span.count
             self.bytes_in_flight -= span.size_bytes
+            if span.ended:
+                self.records_ended -= span.count
+                self.bytes_ended -= span.size_bytes
 
     @property
     def sources(self) -> tuple[TopicAndPartition, ...]:
@@ -155,6 +168,8 @@ class Ledger:
         if self._current.get(span.source) != span.assignment:
             return False
         span.outputs = outputs
+        self.records_ended += span.count
+        self.bytes_ended += span.size_bytes
         return True
 
     def advance(self) -> Frontier:
@@ -177,8 +192,7 @@ class Ledger:
                 offsets[source] = span.next_offset
         records, size_bytes = sum(span.count for span in released), sum(span.size_bytes for span in released)
         self.records_leaving, self.bytes_leaving = records, size_bytes
-        self.records_in_flight -= records
-        self.bytes_in_flight -= size_bytes
+        self._let_go(released)
         self._frontier.update(offsets)
         return Frontier([output for span in released for output in span.outputs], offsets, records)
 
@@ -188,7 +202,7 @@ class Ledger:
 
     def finished(self) -> bool:
         """Tell whether something is in hand and all of it has ended."""
-        return self.records_in_flight > 0 and all(span.ended for spans in self._open.values() for span in spans)
+        return self.records_in_flight == self.records_ended > 0
 
     def oldest(self) -> Span | None:
         """Return the unfinished span that has been open the longest, for the stall watchdog."""

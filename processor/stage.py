@@ -179,7 +179,7 @@ class Stage:
         self._settle(self._patience(full_batch))
         due = monotonic() - self._last_commit_s >= self._limits.commit_interval_s
         idle = not messages and self._ledger.finished()  # nothing came and nothing is to come: what for wait?
-        if self._pending is None and (due or idle or self._ledger.bytes_in_flight > self._limits.max_bytes // 2):
+        if self._pending is None and (due or idle or self._half_full()):
             self._begin_commit(Deadline(self._limits.commit_timeout_s))
             self._settle(self._patience(full_batch))
         if (self._ledger.oldest() is None and self._pending is None) or self._worker.blocked():
@@ -196,6 +196,11 @@ class Stage:
 
     def _full(self) -> bool:
         return self.records_in_flight >= self._limits.max_records or self._bytes_in_flight >= self._limits.max_bytes
+
+    def _half_full(self) -> bool:
+        """Whether what is done is half of the bounds: while it is committed, the other half can be taken up."""
+        ledger, limits = self._ledger, self._limits
+        return ledger.records_ended >= limits.max_records // 2 or ledger.bytes_ended >= limits.max_bytes // 2
 
     def _set_pauses(self) -> None:
         limits = self._limits

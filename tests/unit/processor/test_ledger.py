@@ -119,6 +119,9 @@ class LedgerMachine(RuleBasedStateMachine):
         held = [s for s in self.alive if s.source in self.assigned]
         assert self.ledger.records_in_flight == sum(s.count for s in held)
         assert self.ledger.bytes_in_flight == sum(s.size_bytes for s in held)
+        assert self.ledger.records_ended == sum(s.count for s in held if s.ended)
+        assert self.ledger.bytes_ended == sum(s.size_bytes for s in held if s.ended)
+        assert self.ledger.finished() == (bool(held) and all(s.ended for s in held))
 
 
 LedgerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

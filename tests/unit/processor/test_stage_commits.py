@@ -179,6 +179,18 @@ def test_the_next_batch_is_worked_through_while_a_commit_is_on_its_way() -> None
     assert stage.records_in_flight == 50
 
 
+def test_a_commit_begins_before_its_time_when_what_is_done_is_half_of_the_bound() -> None:
+    """Else the whole bound is full when it begins, and there is nothing to do but to wait for it."""
+    book = Book([(10_000, "done")])
+    stage, _ = running(book, batch_records=10, max_records=40, commit_interval_s=3600.0)
+    stage._step()
+    assert book.on_its_way is None
+    stage._step()
+    assert book.on_its_way is not None
+    stage._step()
+    assert stage.records_in_flight == 30
+
+
 def test_a_commit_is_waited_for_when_there_is_nothing_else_to_do() -> None:
     book = Book([(10_000, "done")])
     stage, _ = running(book, batch_records=1000)
