@@ -11,6 +11,7 @@ from config.clickhouse.results import (
     Summary,
     count_copies,
     count_results,
+    existing_ids,
     find_results,
     outcomes_by_hour,
     result_ids,
@@ -66,6 +67,19 @@ def test_polarity_is_applied_when_results_are_read(client: Client) -> None:
     found = summarise(client, TEAM, rule)
     assert (found.passed, found.failed, found.not_applicable, sum(found.skipped.values())) == (2, 3, 1, 2)
     assert {r.uuid for r in find_results(client, TEAM, rule, verdict="fail")} == {result_id(n) for n in range(3)}
+
+
+def test_of_ten_thousand_ids_those_that_exist_are_found(client: Client) -> None:
+    store(client, *boolean_mix())
+    there = {result_id(n) for n in (0, 3, 7)}
+    assert existing_ids(client, there | {result_id(n) for n in range(100, 10_100)}) == there
+    assert existing_ids(client, [result_id(8)]) == existing_ids(client, []) == set()
+
+
+@pytest.mark.parametrize("hostile", ["') OR ('a' = 'a", "", "x", "0" * 35, f"{result_id(1)},", result_id(1).upper()])
+def test_an_id_that_is_none_is_refused_before_it_is_asked_for(client: Client, hostile: str) -> None:
+    with pytest.raises(ValueError, match="no UUID"):
+        existing_ids(client, [result_id(1), hostile])
 
 
 def test_results_written_twice_count_once_in_every_read(client: Client) -> None:
