@@ -6,7 +6,7 @@ Live and replay run through `EventMatcher`; they and previews decide with the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -33,6 +33,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _TOGETHER = 64
 """Events that go from step to step together: what they hold fits into a processor's second cache."""
+_TOGETHER_BYTES = 2 * 1024 * 1024
+"""More than that goes one by one: each is held several times over while it is worked on."""
 _MARK = GENERATION_EVENT.encode()
 _TRACK_HEADER, _TRACK = "productTrack", b"llma"
 
@@ -176,8 +178,8 @@ class EventMatcher:
         """
         self._started_at = self._now().isoformat(timespec="microseconds")
         outputs: list[Output] = []
-        for first in range(0, len(messages), _TOGETHER):
-            decoded = self._decode(messages[first : first + _TOGETHER], refuse)
+        for portion in _portions(messages):
+            decoded = self._decode(portion, refuse)
             matched = self._match(decoded, snapshot, refuse)
             self._write(self._evaluate(matched, refuse, pulse), outputs)
         return outputs
@@ -384,6 +386,17 @@ def _track(headers: list[tuple[str, bytes | None]]) -> bytes | None:
         if name == _TRACK_HEADER:
             return value or b""
     return None
+
+
+def _portions(messages: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield what goes from step to step together."""
+    for first in range(0, len(messages), _TOGETHER):
+        portion = messages[first : first + _TOGETHER]
+        if sum(map(len, portion)) <= _TOGETHER_BYTES:
+            yield portion
+        else:
+            for message in portion:
+                yield [message]
 
 
 def _add(found: list[Any], output: Output | None) -> None:

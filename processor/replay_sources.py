@@ -153,6 +153,9 @@ class ArchivedMessage:
         """The row as JSON."""
         return self.body
 
+    def __len__(self) -> int:
+        return len(self.body)
+
     def headers(self) -> None:
         """None: the archive does not keep headers."""
         return
