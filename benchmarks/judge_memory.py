@@ -66,6 +66,7 @@ class JudgeProcess:
         self._process.wait_until(lambda: self._answers("/readyz"), timeout_s=60.0, what="The judge")
         self._seen = psutil.Process(self._process.pid)
         self._most_mb = self._most_in_flight = 0.0
+        self._unwatched = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _answers(self, path: str) -> bool:
@@ -77,6 +78,9 @@ class JudgeProcess:
 
     def _watch(self) -> None:
         while self._process.exit_code is None:
+            if self._unwatched.is_set():
+                time.sleep(0.1)
+                continue
             try:
                 self._most_mb = max(self._most_mb, self._resident_mb())
                 self._most_in_flight = max(self._most_in_flight, self.value("gavel_records_in_flight"))
@@ -103,10 +107,14 @@ class JudgeProcess:
         return found
 
     def cpu_share(self, seconds: float) -> float:
-        """Return which part of a core it uses over `seconds`."""
+        """Return which part of a core it uses over `seconds`, in which nobody asks it for its metrics."""
+        self._unwatched.set()
+        time.sleep(1.0)
         before = sum(self._seen.cpu_times()[:2])
         time.sleep(seconds)
-        return (sum(self._seen.cpu_times()[:2]) - before) / seconds
+        share = (sum(self._seen.cpu_times()[:2]) - before) / seconds
+        self._unwatched.clear()
+        return share
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Block until `condition`."""
