@@ -9,7 +9,7 @@ no count. While a batch is on its way to the broker, the next is worked through.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from time import monotonic, sleep
@@ -24,6 +24,7 @@ from processor.deadline import Deadline
 from processor.event_matcher import EventMatcher, Unreadable
 from processor.events.identity import result_uuid
 from processor.events.result import RESULT_ID_HEADER
+from processor.events.task import read_task
 from processor.ledger import Output
 from processor.replay_sources import ReplayError, ReplaySource
 
@@ -31,8 +32,8 @@ _COMMIT_S = 60.0
 BATCH_RECORDS = 5000
 """At the most: a batch costs a query and a transaction, whatever is in it."""
 
-Existing = Callable[[Collection[str]], set[str]]
-"""Takes result ids, returns those that exist already."""
+Existing = Callable[[Mapping[str, Collection[str]]], set[str]]
+"""Takes result ids by evaluation, returns those that exist already."""
 
 
 @dataclass(slots=True)
@@ -250,10 +251,13 @@ class Replay:
 
     def _missing(self, outputs: list[Output], report: ReplayReport) -> list[Output]:
         """Return the outputs whose results do not exist yet, each id once."""
-        identified = [(_result_id(output), output) for output in outputs]
-        there = self._existing({identity for identity, _ in identified}) if self._existing and identified else set()
+        identified = [(*_identity(output), output) for output in outputs]
+        ids: dict[str, set[str]] = {}
+        for identity, evaluation_id, _ in identified:
+            ids.setdefault(evaluation_id, set()).add(identity)
+        there = self._existing(ids) if self._existing and ids else set()
         fresh: dict[str, Output] = {}
-        for identity, output in identified:
+        for identity, _, output in identified:
             if identity in there:
                 report.existing += 1
             else:
@@ -291,9 +295,14 @@ class Replay:
             sleep(max(0.0, due_s - (monotonic() - self._started_s)))
 
 
-def _result_id(output: Output) -> str:
-    name, value = output.headers[0]
-    if name == RESULT_ID_HEADER and isinstance(value, bytes):
-        return value.decode()
-    key = dict(output.headers)["gavel.task.run_key"]
-    return result_uuid(key.decode() if isinstance(key, bytes) else str(key))
+def _identity(output: Output) -> tuple[str, str]:
+    """Return the id of the result that an output is or leads to, and its evaluation's."""
+    if output.headers[0][0] == RESULT_ID_HEADER:
+        (_, result_id), (_, evaluation_id) = output.headers[:2]
+        return _text(result_id), _text(evaluation_id)
+    task = read_task(output.headers)
+    return result_uuid(task.run_key), task.evaluation_id
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""

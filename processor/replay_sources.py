@@ -8,7 +8,7 @@ on exactly behind the last batch that is visible. A note goes with the place: wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.clickhouse.archive import ArchivePosition, count_archive, read_archive
-from config.clickhouse.results import existing_ids
+from config.clickhouse.results import evaluations_with_results, existing_ids
 from processor.kafka import patiently
 
 if TYPE_CHECKING:
@@ -234,15 +234,22 @@ def _readable() -> Iterator[None]:
         ) from error
 
 
-def existing_in(client: Client) -> Callable[[Collection[str]], set[str]]:
-    """Return a function that says which of some result ids ClickHouse has.
+def existing_in(client: Client) -> Callable[[Mapping[str, Collection[str]]], set[str]]:
+    """Return a function that says which of some result ids, by evaluation, ClickHouse has.
+
+    Most replays are of evaluations that are new. For one that has no result yet each batch asks only whether that is
+    still so, which costs a fifth of looking for the batch's ids.
 
     It raises `ReplayError` if ClickHouse does not answer.
     """
+    answered: set[str] = set()
 
-    def existing(ids: Collection[str]) -> set[str]:
+    def existing(ids: Mapping[str, Collection[str]]) -> set[str]:
         with _readable():
-            return existing_ids(client, ids)
+            new = ids.keys() - answered
+            if new:
+                answered.update(evaluations_with_results(client, new))
+            return existing_ids(client, [each for name in ids.keys() & answered for each in ids[name]])
 
     return existing
 

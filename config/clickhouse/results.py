@@ -303,6 +303,12 @@ def result_ids(client: Client, team_id: int | None = None) -> dict[str, int]:
     return {row["uuid"]: int(row["copies"]) for row in rows(client, query, where.values)}
 
 
+def evaluations_with_results(client: Client, evaluation_ids: Collection[str]) -> set[str]:
+    """Return which of these evaluations have any result at all; reads nothing of those that have none."""
+    query = "SELECT DISTINCT evaluation_id FROM evaluation_results WHERE evaluation_id IN {ids:Array(String)}"
+    return {row["evaluation_id"] for row in rows(client, query, {"ids": list(evaluation_ids)})}
+
+
 def existing_ids(client: Client, ids: Collection[str]) -> set[str]:
     """Return which of these result ids are there, by the index over ids.
 

@@ -17,7 +17,7 @@ from processor.events.task import Headers, Task, event_key
 
 RESULT_EVENT = "$ai_evaluation"
 RESULT_ID_HEADER = "result_id"
-"""The first header of a result, so that it need not be looked for."""
+"""The first header of a result, so that it need not be looked for; its evaluation's id is the second."""
 
 _ISO_LENGTH = len("2026-01-01T00:00:00.000000+00:00")
 

@@ -11,6 +11,7 @@ from config.clickhouse.results import (
     Summary,
     count_copies,
     count_results,
+    evaluations_with_results,
     existing_ids,
     find_results,
     outcomes_by_hour,
@@ -74,6 +75,14 @@ def test_of_ten_thousand_ids_those_that_exist_are_found(client: Client) -> None:
     there = {result_id(n) for n in (0, 3, 7)}
     assert existing_ids(client, there | {result_id(n) for n in range(100, 10_100)}) == there
     assert existing_ids(client, [result_id(8)]) == existing_ids(client, []) == set()
+
+
+def test_of_some_evaluations_those_with_a_result_are_found(client: Client) -> None:
+    mine, other = "0190c0de-0000-7000-8000-000000000001", "0190c0de-0000-7000-8000-000000000002"
+    assert evaluations_with_results(client, [mine, other]) == set()
+    store(client, *boolean_mix())
+    assert evaluations_with_results(client, [mine, other]) == {mine}
+    assert evaluations_with_results(client, [other]) == evaluations_with_results(client, []) == set()
 
 
 @pytest.mark.parametrize("hostile", ["') OR ('a' = 'a", "", "x", "0" * 35, f"{result_id(1)},", result_id(1).upper()])
