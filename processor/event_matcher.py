@@ -95,7 +95,7 @@ class KnownEvaluation:
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """One evaluation that is due for one event, or was made; `key` is its identity (`processor.events.identity`)."""
+    """One evaluation of one event that was made; `key` is its identity (`processor.events.identity`)."""
 
     known: KnownEvaluation
     key: str
@@ -119,7 +119,7 @@ class EventMatcher:
 
     Some events are worked through together, step by step: all are decoded, then all are matched, then all runs are
     made, then all results are written. A step that is repeated finds its code and tables in the processor's caches;
-    event by event the same work takes half as long again.
+    event by event the same work takes a third longer.
 
     Args:
         results_topic, tasks_topic: where outputs go.
