@@ -98,7 +98,7 @@ class PendingCommit:
             self._thread.join(deadline.left_s())
 
     def start(self) -> threading.Thread:
-        """Begin the rest, delivered or not: what is not, the rest waits for."""
+        """Begin the rest now. What is not delivered it waits for, which takes long while another thread computes."""
         self._thread = threading.Thread(target=self._run, name="gavel-commit", daemon=True)
         self._thread.start()
         return self._thread

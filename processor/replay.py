@@ -139,8 +139,14 @@ class ReplaySender:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
+        deadline = Deadline(_COMMIT_S)
+        # Delivery reports are served here: a thread beside the next batch would wait for the interpreter with each,
+        # and a batch of slow runs would leave it no time before the transaction's own is over.
+        left = self._producer.flush(deadline.left_s())
+        if left:
+            raise ReplayError(f"Kafka did not confirm {left} outputs in time; resume the replay to go on")
         group = self._consumer.consumer_group_metadata()
-        pending = PendingCommit(self._producer, partial(self._end, place, group), Deadline(_COMMIT_S))
+        pending = PendingCommit(self._producer, partial(self._end, place, group), deadline)
         pending.start()
         return pending
 
