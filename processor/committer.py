@@ -70,7 +70,7 @@ class PendingCommit:
         if self._thread is None:
             self._producer.poll(0)
             if len(self._producer) == 0 or self._deadline.over():
-                self.start()
+                self._start()
             return False
         if self._thread.is_alive():
             if self._deadline.over_for(_ABORT_S):
@@ -86,7 +86,7 @@ class PendingCommit:
             CommitAborted, CommitFailed: see `Committer.begin`; or the deadline is over.
         """
         self._deadline = self._deadline.sooner(deadline)
-        thread = self._thread or self.start()
+        thread = self._thread or self._start()
         thread.join(self._deadline.left_s() + _ABORT_S)
         if thread.is_alive():
             raise CommitFailed(_HANGS)
@@ -97,8 +97,7 @@ class PendingCommit:
         if self._thread is not None:
             self._thread.join(deadline.left_s())
 
-    def start(self) -> threading.Thread:
-        """Begin the rest now. What is not delivered it waits for, which takes long while another thread computes."""
+    def _start(self) -> threading.Thread:
         self._thread = threading.Thread(target=self._run, name="gavel-commit", daemon=True)
         self._thread.start()
         return self._thread

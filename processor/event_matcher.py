@@ -171,7 +171,7 @@ class EventMatcher:
         Args:
             refuse: called for each that is no event row, whose properties cannot be decoded, or that is over
                 `MAX_EVENT_BYTES`. Such an event gives no other output.
-            pulse: called before the runs of each event, which may take seconds.
+            pulse: called every `_TOGETHER` events, and before the runs of each, which may take seconds.
 
         Returns:
             The outputs in the order of the messages.
@@ -179,6 +179,8 @@ class EventMatcher:
         self._started_at = self._now().isoformat(timespec="microseconds")
         outputs: list[Output] = []
         for portion in _portions(messages):
+            if pulse is not None:
+                pulse()
             decoded = self._decode(portion, refuse)
             matched = self._match(decoded, snapshot, refuse)
             self._write(self._evaluate(matched, refuse, pulse), outputs)

@@ -9,7 +9,8 @@ no count. While a batch is on its way to the broker, the next is worked through.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from time import monotonic, sleep
@@ -29,8 +30,9 @@ from processor.ledger import Output
 from processor.replay_sources import ReplayError, ReplaySource
 
 _COMMIT_S = 60.0
-BATCH_RECORDS = 5000
-"""At the most: a batch costs a query and a transaction, whatever is in it."""
+BATCH_RECORDS = 4000
+"""At the most. A batch costs a query and a transaction, whatever is in it; a larger one of usual events would not be
+fetched whole while the one before is worked through (`queued.max.messages.kbytes`)."""
 
 Existing = Callable[[Mapping[str, Collection[str]]], set[str]]
 """Takes result ids by evaluation, returns those that exist already."""
@@ -128,8 +130,11 @@ class ReplaySender:
     def begin(self, outputs: list[Output], place: list[TopicPartition]) -> PendingCommit:
         """Begin to make `outputs` and the source's place durable together. One at a time.
 
+        Returns:
+            What goes on as often as it is looked after (`PendingCommit.ended`); it raises ReplayError and CommitFailed.
+
         Raises:
-            ReplayError: they are not; the replay can be resumed. What is returned raises it too, and CommitFailed.
+            ReplayError: they are not; the replay can be resumed.
         """
         self._call(self._producer.begin_transaction)
         for output in outputs:
@@ -139,16 +144,8 @@ class ReplaySender:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
-        deadline = Deadline(_COMMIT_S)
-        # Delivery reports are served here: a thread beside the next batch would wait for the interpreter with each,
-        # and a batch of slow runs would leave it no time before the transaction's own is over.
-        left = self._producer.flush(deadline.left_s())
-        if left:
-            raise ReplayError(f"Kafka did not confirm {left} outputs in time; resume the replay to go on")
         group = self._consumer.consumer_group_metadata()
-        pending = PendingCommit(self._producer, partial(self._end, place, group), deadline)
-        pending.start()
-        return pending
+        return PendingCommit(self._producer, partial(self._end, place, group), Deadline(_COMMIT_S))
 
     def _end(self, place: list[TopicPartition], group: Any, deadline: Deadline) -> None:
         self._call(self._producer.send_offsets_to_transaction, place, group, deadline.left_s())
@@ -207,8 +204,8 @@ class Replay:
         """Work through one batch and send it. Returns False when nothing is left and all is durable.
 
         Args:
-            pulse: called between events, which may take seconds each. What it raises ends the replay: the batch
-                is not sent, and a resumed replay makes it again.
+            pulse: called now and then, between events too, which may take seconds each. What it raises ends the
+                replay: the batch is not sent, and a resumed replay makes it again.
 
         Raises:
             ReplayError: this batch or the one before is not durable; a resumed replay makes it again.
@@ -223,7 +220,7 @@ class Replay:
         def refuse(_message: Any, _error: Unreadable) -> None:
             report.failed += 1  # the live run has made a dead letter of it
 
-        outputs = self._missing(self._events.take(messages, self._snapshot, refuse, pulse), report)
+        outputs = self._missing(self._events.take(messages, self._snapshot, refuse, partial(self._beat, pulse)), report)
         self._count(len(messages), outputs, report)
         self.settle()
         self._latest = report
@@ -235,6 +232,14 @@ class Replay:
         self._hold_rate()
         return True
 
+    def _beat(self, pulse: Callable[[], None] | None) -> None:
+        """Look after what was sent, which must not wait for a batch of slow runs: its transaction has a time limit."""
+        if self._sent is not None:
+            with _resumable():
+                self._sent[0].ended()
+        if pulse is not None:
+            pulse()
+
     def settle(self) -> None:
         """Wait until what was sent is durable.
 
@@ -244,10 +249,8 @@ class Replay:
         if self._sent is None:
             return
         (pending, report, cursor), self._sent = self._sent, None
-        try:
+        with _resumable():
             pending.wait(Deadline(_COMMIT_S))
-        except CommitFailed as error:
-            raise ReplayError(f"Kafka did not take a batch: {error} Resume the replay to go on") from error
         self.report, self.cursor = report, cursor
 
     def leave(self) -> None:
@@ -257,17 +260,16 @@ class Replay:
 
     def _missing(self, outputs: list[Output], report: ReplayReport) -> list[Output]:
         """Return the outputs whose results do not exist yet, each id once."""
-        identified = [(*_identity(output), output) for output in outputs]
-        ids: dict[str, set[str]] = {}
-        for identity, evaluation_id, _ in identified:
-            ids.setdefault(evaluation_id, set()).add(identity)
-        there = self._existing(ids) if self._existing and ids else set()
         fresh: dict[str, Output] = {}
-        for identity, _, output in identified:
-            if identity in there:
-                report.existing += 1
-            else:
-                fresh.setdefault(identity, output)
+        ids: dict[str, list[str]] = {}
+        for output in outputs:
+            identity, evaluation_id = _identity(output)
+            if identity not in fresh:
+                fresh[identity] = output
+                ids.setdefault(evaluation_id, []).append(identity)
+        for identity in self._existing(ids) if self._existing and ids else ():
+            del fresh[identity]
+            report.existing += 1
         return list(fresh.values())
 
     def _count(self, read: int, outputs: list[Output], report: ReplayReport) -> None:
@@ -276,10 +278,11 @@ class Replay:
         report.matched += counts["outcome", "matched"]
         report.sampled_out += counts["outcome", "sampled_out"]
         report.failed += counts["outcome", "error"] + counts["dead_letter", "evaluator_bug"]
+        evaluated = skipped = 0
         for output in outputs:
             if output.headers[0][0] == RESULT_ID_HEADER:
-                report.evaluated += 1
-                report.skipped += b"$ai_evaluation_skipped" in (output.value or b"")
+                evaluated += 1
+                skipped += b"$ai_evaluation_skipped" in (output.value or b"")
                 continue
             headers = dict(output.headers)
             if "gavel.task.run_key" in headers and "gavel.error.class" not in headers:
@@ -288,6 +291,8 @@ class Replay:
                     tokens, cost = self._estimate(output)
                     report.estimated_tokens += tokens
                     report.estimated_cost_usd += cost or 0.0
+        report.evaluated += evaluated
+        report.skipped += skipped
         self._events.flush_counts()
         report.seconds = self._seconds_before + monotonic() - self._started_s
 
@@ -301,12 +306,20 @@ class Replay:
             sleep(max(0.0, due_s - (monotonic() - self._started_s)))
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except CommitFailed as error:
+        raise ReplayError(f"Kafka did not take a batch: {error} Resume the replay to go on") from error
+
+
 def _identity(output: Output) -> tuple[str, str]:
     """Return the id of the result that an output is or leads to, and its evaluation's."""
-    if output.headers[0][0] == RESULT_ID_HEADER:
-        (_, result_id), (_, evaluation_id) = output.headers[:2]
-        return _text(result_id), _text(evaluation_id)
-    task = read_task(output.headers)
+    headers = output.headers
+    if headers[0][0] == RESULT_ID_HEADER:
+        return _text(headers[0][1]), _text(headers[1][1])
+    task = read_task(headers)
     return result_uuid(task.run_key), task.evaluation_id
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 _SILENCE_S = 30.0
+_ASK_AGAIN_S = 1.0
+"""As long as the sink may hold a result back (`clickhouse.flush_interval_s`)."""
 
 
 class ReplayError(RuntimeError):
@@ -107,6 +111,7 @@ class TopicSource:
 
     def _within(self, messages: list[Any]) -> list[Any]:
         taken = []
+        ends, behind = self._ends, self._next
         for message in messages:
             error = message.error()
             partition = message.partition()
@@ -116,19 +121,18 @@ class TopicSource:
                 elif not error.retriable():
                     raise ReplayError(f"{self._topic}[{partition}]: {error.str()}")
                 continue
-            end = self._ends[partition]
-            if message.offset() < end and partition in self._pending:
+            after = message.offset() + 1
+            if behind[partition] < after <= ends[partition]:
                 taken.append(message)
-                self.done += message.offset() + 1 - self._next[partition]
-                self._next[partition] = message.offset() + 1
-            if message.offset() + 1 >= end:
+                behind[partition] = after
+            if after >= ends[partition]:
                 self._finish(partition)
+        self.done = self.total - sum(ends[p] - behind[p] for p in ends)
         return taken
 
     def _finish(self, partition: int) -> None:
         if partition in self._pending:
             self._pending.discard(partition)
-            self.done += self._ends[partition] - self._next[partition]
             self._next[partition] = self._ends[partition]
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
@@ -237,18 +241,21 @@ def _readable() -> Iterator[None]:
 def existing_in(client: Client) -> Callable[[Mapping[str, Collection[str]]], set[str]]:
     """Return a function that says which of some result ids, by evaluation, ClickHouse has.
 
-    Most replays are of evaluations that are new. For one that has no result yet each batch asks only whether that is
-    still so, which costs a fifth of looking for the batch's ids.
+    Most replays are of evaluations that are new. For one that has no result yet only that is asked again, after
+    `_ASK_AGAIN_S`, which costs a fifth of looking for a batch's ids.
 
     It raises `ReplayError` if ClickHouse does not answer.
     """
     answered: set[str] = set()
+    asked_s: dict[str, float] = {}
 
     def existing(ids: Mapping[str, Collection[str]]) -> set[str]:
+        now = monotonic()
         with _readable():
-            new = ids.keys() - answered
+            new = [name for name in ids.keys() - answered if now - asked_s.get(name, -inf) >= _ASK_AGAIN_S]
             if new:
                 answered.update(evaluations_with_results(client, new))
+                asked_s.update(dict.fromkeys(new, now))
             return existing_ids(client, [each for name in ids.keys() & answered for each in ids[name]])
 
     return existing

@@ -13,6 +13,7 @@ from evaluators.generation import COPIED, USUAL, Generation
 
 GENERATION_EVENT = "$ai_generation"
 _USUAL_LENGTH = len("2026-03-01 10:00:00.000000")
+_ISO_LENGTH = len("2026-03-01T10:00:00.000000+00:00")
 
 
 def parse_timestamp(text: str | None) -> datetime:
@@ -39,6 +40,18 @@ def parse_timestamp(text: str | None) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:
         raise RowError("bad_timestamp", f"timestamp {text[:40]!r} is outside of the years 1 to 9999") from error
+
+
+def clickhouse_time(text: str | None) -> str:
+    """Return a time that `parse_timestamp` takes as ClickHouse does: UTC, with a blank and microseconds.
+
+    What ingestion writes, and ISO-8601 of the same precision in UTC, is only cut, not parsed.
+    """
+    if text and (len(text) == _USUAL_LENGTH or (len(text) == _ISO_LENGTH and text.endswith("+00:00"))):
+        plain = text[7] == "-" and text[19] == "." and text[20:26].isdecimal()
+        if plain:  # else a date by weeks, a decimal comma, or fewer digits and an offset in hours
+            return f"{text[:10]} {text[11:26]}"
+    return parse_timestamp(text).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 _ATTRIBUTES = {key: attribute for attribute, key in USUAL.items()}

@@ -11,7 +11,7 @@ import orjson
 
 from evaluators.generation import Generation
 from evaluators.verdict import JudgeUsage, Skip, Verdict
-from processor.events.generation import GENERATION_EVENT, copied, parse_timestamp
+from processor.events.generation import GENERATION_EVENT, clickhouse_time, copied
 from processor.events.identity import Trigger, result_uuid
 from processor.events.task import Headers, Task, event_key
 
@@ -19,14 +19,13 @@ RESULT_EVENT = "$ai_evaluation"
 RESULT_ID_HEADER = "result_id"
 """The first header of a result, so that it need not be looked for; its evaluation's id is the second."""
 
-_ISO_LENGTH = len("2026-01-01T00:00:00.000000+00:00")
-
 
 class SourceRow(Protocol):
     """What a result takes over from the generation's row."""
 
     project_id: int | None
     person_mode: str | None
+    timestamp: str | None
 
 
 class ResultMessage(msgspec.Struct, frozen=True, gc=False):
@@ -123,10 +122,10 @@ class ResultWriter:
             _add_usage(properties, usage)
 
         if self._started[0] != started_at:
-            self._started = (started_at, _clickhouse_time(started_at))
+            self._started = (started_at, clickhouse_time(started_at))
         stamp = started = self._started[1]
         if self._later:
-            stamp = _clickhouse_time(generation.timestamp.isoformat(timespec="microseconds"))
+            stamp = clickhouse_time(row.timestamp or "")
         row_fields = {
             "team_id": generation.team_id,
             "project_id": row.project_id,
@@ -203,13 +202,6 @@ def _add_usage(properties: dict[str, Any], usage: JudgeUsage) -> None:
     properties["$ai_evaluation_cached"] = usage.cached
     if usage.truncated:
         properties["$ai_evaluation_truncated"] = True
-
-
-def _clickhouse_time(text: str) -> str:
-    """Return an ISO-8601 time as ClickHouse takes it: UTC, with a blank and microseconds."""
-    if len(text) != _ISO_LENGTH or not text.endswith("+00:00"):
-        text = parse_timestamp(text).isoformat(timespec="microseconds")
-    return f"{text[:10]} {text[11:26]}"
 
 
 def _open(value: dict[str, Any]) -> str:

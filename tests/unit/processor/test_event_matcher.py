@@ -89,17 +89,19 @@ def test_a_refused_event_may_leave_nothing() -> None:
     assert outputs == event_matcher().take([Record(rows[2], 2)], SNAPSHOT, count)
 
 
-def test_the_pulse_comes_before_the_runs_of_each_event_and_may_end_it() -> None:
+def test_the_pulse_comes_with_each_portion_and_before_the_runs_of_each_event_and_may_end_it() -> None:
     beats = 0
 
     def pulse() -> None:
         nonlocal beats
         beats += 1
-        if beats == 3:
+        if beats == 6:
             raise KeyboardInterrupt
 
     rows = [generation_row(1), generation_row(2), KINDS["another event"](3)]
     event_matcher().take([Record(row) for row in rows], SNAPSHOT, refused, pulse)
-    assert beats == 2
+    assert beats == 1 + 2
+    event_matcher().take([Record(rows[2])], SNAPSHOT, refused, pulse)
+    assert beats == 1 + 2 + 1, "a replay without a match is not forgotten"
     with pytest.raises(KeyboardInterrupt):
         event_matcher().take([Record(rows[0])], SNAPSHOT, refused, pulse)

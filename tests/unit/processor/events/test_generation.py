@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from conditions import EventRow, RowError, Target, compile_matcher, parse_conditions
 from evaluators.generation import COPIED, JUDGE_MARK, USUAL
-from processor.events.generation import LazyProperties, copied, lazy_generation, to_generation
+from processor.events.generation import (
+    LazyProperties,
+    clickhouse_time,
+    copied,
+    lazy_generation,
+    parse_timestamp,
+    to_generation,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -101,3 +108,30 @@ def test_a_matcher_that_carries_nothing_gives_no_view() -> None:
 @pytest.mark.parametrize("empty", [None, "", {}])
 def test_no_properties_are_none(empty: Any) -> None:
     assert dict(lazy_generation(row_of(empty)).properties) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01 10:00:00.123456", "2026-03-01 10:00:00.123456"),
+        ("2026-03-01T10:00:00.000000", "2026-03-01 10:00:00.000000"),
+        ("2026-03-01T10:00:00.123456+00:00", "2026-03-01 10:00:00.123456"),
+        ("2026-03-01T10:00:00.123456+02:00", "2026-03-01 08:00:00.123456"),
+        ("2026-03-01 10:00:00", "2026-03-01 10:00:00.000000"),
+        ("2026-03-01T10:00:00.12Z", "2026-03-01 10:00:00.120000"),
+        ("2026-W09-7T10:00:00.000000", "2026-03-01 10:00:00.000000"),
+        ("2026-W09-7T10:00:00.000000+00:00", "2026-03-01 10:00:00.000000"),
+        ("2026-03-01 10:00:00.123+03", "2026-03-01 07:00:00.123000"),
+        ("2026-03-01 10:00:00.12345Z", "2026-03-01 10:00:00.123450"),
+        ("2026-03-01T10:00:00,123456+00:00", "2026-03-01 10:00:00.123456"),
+    ],
+)
+def test_a_time_is_written_as_clickhouse_takes_it(text: str, expected: str) -> None:
+    assert clickhouse_time(text) == expected
+    assert f"{parse_timestamp(text):%Y-%m-%d %H:%M:%S.%f}" == expected
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday"])
+def test_what_is_no_time_is_refused(text: str | None) -> None:
+    with pytest.raises(RowError, match="timestamp"):
+        clickhouse_time(text)

@@ -19,7 +19,15 @@ from processor.events.task import Task
 EVENT = "018f4b1e-7c3a-7000-8000-000000000001"
 TEMPLATE = ResultTemplate("eval-1", "Polite", "llm_judge", "boolean", allows_na=False, version=3, fingerprint="ab12")
 TASK = Task(7, "eval-1", EVENT, run_key("llm_judge", "eval-1", EVENT), "set-1", "2026-03-01T10:00:00.250000+00:00")
-ROW = EventRow(uuid=EVENT, event="$ai_generation", team_id=7, project_id=70, distinct_id="d", person_mode="full")
+ROW = EventRow(
+    uuid=EVENT,
+    event="$ai_generation",
+    team_id=7,
+    project_id=70,
+    distinct_id="d",
+    timestamp="2026-02-28 01:02:03",
+    person_mode="full",
+)
 GENERATION = Generation(
     uuid=EVENT,
     team_id=7,

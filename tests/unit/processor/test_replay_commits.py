@@ -1,0 +1,141 @@
+"""A replay looks after the batch that it sent while it works through the next."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+import processor.replay
+from config.snapshot import Snapshot
+from processor.committer import CommitFailed
+from processor.deadline import Deadline
+from processor.ledger import Output
+from processor.replay import Replay, ReplayError, ReplaySender
+
+OUTPUTS = [Output("results", b"k", b"v", [("result_id", b"r"), ("evaluation_id", b"e")])] * 3
+PLACE = [TopicPartition("events", 0, 7)]
+
+
+class Broker:
+    """A producer and a consumer that write down what is asked of them, and by which thread."""
+
+    def __init__(self, undelivered: int = 0) -> None:
+        self.undelivered = undelivered
+        self.steps: list[tuple[str, bool]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def note(*_: Any, **__: Any) -> None:
+            self.steps.append((name, threading.current_thread() is threading.main_thread()))
+
+        return note
+
+    def __len__(self) -> int:
+        return self.undelivered
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.steps]
+
+
+def sender(monkeypatch: pytest.MonkeyPatch, broker: Broker) -> ReplaySender:
+    monkeypatch.setattr(processor.replay, "Producer", lambda _configuration: broker)
+    made: Any = broker
+    return ReplaySender({}, made)
+
+
+def test_deliveries_are_served_by_the_thread_that_works_and_the_commit_is_left_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = Broker(undelivered=3)
+    pending = sender(monkeypatch, broker).begin(OUTPUTS, PLACE)
+    assert not pending.ended()
+    assert not pending.ended()
+    broker.undelivered = 0
+    assert not pending.ended()
+    pending.wait(Deadline(5.0))
+    own = ["init_transactions", "begin_transaction", *["produce"] * 3, "consumer_group_metadata", *["poll"] * 3]
+    assert broker.steps == [
+        *((name, True) for name in own),
+        ("send_offsets_to_transaction", False),
+        ("commit_transaction", False),
+    ]
+
+
+class Source:
+    """Batches of one message each, which nothing looks into."""
+
+    total, note, cursor = 2, "", ""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def read(self, _records: int) -> list[Any]:
+        self.done += 1
+        return [object()] if self.done <= self.total else []
+
+    def place(self, _note: str) -> list[TopicPartition]:
+        return PLACE
+
+    def close(self) -> None:
+        return
+
+
+class Events:
+    """Gives one output for each batch, and pulses while `busy` says so."""
+
+    def __init__(self, busy: Callable[[], bool]) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._busy = busy
+
+    def take(self, _messages: Any, _snapshot: Any, _refuse: Any, pulse: Callable[[], None]) -> list[Output]:
+        pulse()
+        while self._busy():
+            pulse()
+        return OUTPUTS[:1]
+
+    def flush_counts(self) -> None:
+        return
+
+
+def replay(sender: Any, events: Any) -> Replay:
+    return Replay(Source(), Snapshot(1, {}), events, existing=None, sender=sender)
+
+
+def test_a_batch_is_durable_while_the_runs_of_the_next_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker()
+    give_up_s = monotonic() + 10
+
+    def busy() -> bool:
+        return (
+            broker.names.count("produce") == 1 and "commit_transaction" not in broker.names and monotonic() < give_up_s
+        )
+
+    running = replay(sender(monkeypatch, broker), Events(busy))
+    assert running.step()
+    assert running.report.read == 0, "sent is not durable"
+    assert running.step()
+    assert broker.names.index("commit_transaction") < broker.names.index("produce", broker.names.index("produce") + 1)
+    assert (running.report.read, running.report.evaluated) == (1, 1)
+    assert not running.step()
+    assert (running.report.read, running.report.evaluated) == (2, 2)
+
+
+def test_a_commit_that_fails_while_runs_go_on_ends_the_replay_so_that_it_can_be_resumed() -> None:
+    class Failing:
+        def begin(self, _outputs: Any, _place: Any) -> Any:
+            return self
+
+        def ended(self) -> bool:
+            raise CommitFailed("the broker is away.")
+
+    running = replay(Failing(), Events(lambda: False))
+    assert running.step()
+    with pytest.raises(ReplayError, match="Resume the replay"):
+        running.step()
+    assert running.report.read == 0
