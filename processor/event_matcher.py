@@ -43,6 +43,10 @@ class EventTooLarge(Exception):
     """An event over the limit of spec and settings."""
 
 
+VERDICTS = ("pass", "fail", "scored", "not_applicable")
+"""Labels of runs that gave a verdict; those of all others are the reasons of skips."""
+
+
 def outcome_label(outcome: Verdict | Skip) -> str:
     """Return the bounded metric label of an outcome."""
     if isinstance(outcome, Skip):

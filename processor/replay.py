@@ -22,7 +22,7 @@ from config.snapshot import Snapshot, TeamSnapshot, compile_team
 from config.store.changes import TeamDefinitions
 from processor.committer import CommitFailed, PendingCommit
 from processor.deadline import Deadline
-from processor.event_matcher import EventMatcher, Unreadable
+from processor.event_matcher import VERDICTS, EventMatcher, Unreadable
 from processor.events.identity import result_uuid
 from processor.events.result import RESULT_ID_HEADER
 from processor.events.task import read_task
@@ -260,16 +260,18 @@ class Replay:
 
     def _missing(self, outputs: list[Output], report: ReplayReport) -> list[Output]:
         """Return the outputs whose results do not exist yet, each id once."""
-        fresh: dict[str, Output] = {}
-        ids: dict[str, list[str]] = {}
+        fresh: dict[bytes, Output] = {}
+        ids: dict[bytes, list[bytes]] = {}
         for output in outputs:
             identity, evaluation_id = _identity(output)
             if identity not in fresh:
                 fresh[identity] = output
                 ids.setdefault(evaluation_id, []).append(identity)
-        for identity in self._existing(ids) if self._existing and ids else ():
-            del fresh[identity]
-            report.existing += 1
+        if self._existing and ids:
+            asked = {name.decode(): [identity.decode() for identity in each] for name, each in ids.items()}
+            for there in self._existing(asked):
+                del fresh[there.encode()]
+                report.existing += 1
         return list(fresh.values())
 
     def _count(self, read: int, outputs: list[Output], report: ReplayReport) -> None:
@@ -278,11 +280,13 @@ class Replay:
         report.matched += counts["outcome", "matched"]
         report.sampled_out += counts["outcome", "sampled_out"]
         report.failed += counts["outcome", "error"] + counts["dead_letter", "evaluator_bug"]
+        skips = any(kind == "result" and label not in VERDICTS for kind, label in counts)
         evaluated = skipped = 0
         for output in outputs:
             if output.headers[0][0] == RESULT_ID_HEADER:
                 evaluated += 1
-                skipped += b"$ai_evaluation_skipped" in (output.value or b"")
+                # Each value is looked through only where one can be: that takes as long as to write the result's id.
+                skipped += skips and b"$ai_evaluation_skipped" in (output.value or b"")
                 continue
             headers = dict(output.headers)
             if "gavel.task.run_key" in headers and "gavel.error.class" not in headers:
@@ -314,14 +318,10 @@ def _resumable() -> Iterator[None]:
         raise ReplayError(f"Kafka did not take a batch: {error} Resume the replay to go on") from error
 
 
-def _identity(output: Output) -> tuple[str, str]:
+def _identity(output: Output) -> tuple[bytes, bytes]:
     """Return the id of the result that an output is or leads to, and its evaluation's."""
-    headers = output.headers
+    headers: Any = output.headers
     if headers[0][0] == RESULT_ID_HEADER:
-        return _text(headers[0][1]), _text(headers[1][1])
+        return headers[0][1], headers[1][1]
     task = read_task(headers)
-    return result_uuid(task.run_key), task.evaluation_id
-
-
-def _text(value: str | bytes | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
+    return result_uuid(task.run_key).encode(), task.evaluation_id.encode()

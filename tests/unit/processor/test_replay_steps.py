@@ -1,4 +1,4 @@
-"""A replay looks after the batch that it sent while it works through the next."""
+"""A replay's steps: what it counts, and how it looks after the batch that it sent while it works through the next."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -17,6 +18,8 @@ from processor.committer import CommitFailed
 from processor.deadline import Deadline
 from processor.ledger import Output
 from processor.replay import Replay, ReplayError, ReplaySender
+from tests.services.records import Record, generation_row
+from tests.unit.processor.matching import event_matcher, snapshot_of
 
 OUTPUTS = [Output("results", b"k", b"v", [("result_id", b"r"), ("evaluation_id", b"e")])] * 3
 PLACE = [TopicPartition("events", 0, 7)]
@@ -68,16 +71,17 @@ def test_deliveries_are_served_by_the_thread_that_works_and_the_commit_is_left_t
 
 
 class Source:
-    """Batches of one message each, which nothing looks into."""
+    """Gives the batches that it was made with."""
 
-    total, note, cursor = 2, "", ""
+    note, cursor = "", ""
 
-    def __init__(self) -> None:
-        self.done = 0
+    def __init__(self, *batches: list[Any]) -> None:
+        self._batches = batches
+        self.total, self.done = len(batches), 0
 
     def read(self, _records: int) -> list[Any]:
         self.done += 1
-        return [object()] if self.done <= self.total else []
+        return self._batches[self.done - 1] if self.done <= self.total else []
 
     def place(self, _note: str) -> list[TopicPartition]:
         return PLACE
@@ -104,7 +108,7 @@ class Events:
 
 
 def replay(sender: Any, events: Any) -> Replay:
-    return Replay(Source(), Snapshot(1, {}), events, existing=None, sender=sender)
+    return Replay(Source([object()], [object()]), Snapshot(1, {}), events, existing=None, sender=sender)
 
 
 def test_a_batch_is_durable_while_the_runs_of_the_next_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +143,24 @@ def test_a_commit_that_fails_while_runs_go_on_ends_the_replay_so_that_it_can_be_
     with pytest.raises(ReplayError, match="Resume the replay"):
         running.step()
     assert running.report.read == 0
+
+
+def test_results_are_counted_once_whether_made_skipped_or_there_before() -> None:
+    snapshot = snapshot_of({}, {"evaluation_config": {"source": "return 7"}})
+    verdicts, skips = (str(each.definition.id) for each in snapshot.teams[1].evaluations)
+    asked: list[dict[str, list[str]]] = []
+
+    def existing(ids: Any) -> set[str]:
+        asked.append(ids)
+        return {ids[skips][0]}
+
+    batch = [Record(generation_row(n)) for n in (1, 2, 3, 1)]  # the first event comes twice
+    running = Replay(Source(batch), snapshot, event_matcher(), existing=existing, sender=None)
+    while running.step():
+        pass
+    report = running.report
+    assert (report.read, report.matched, report.existing) == (4, 8, 1)
+    assert (report.evaluated, report.skipped) == (5, 2)
+    (ids,) = asked
+    assert {name: len(each) for name, each in ids.items()} == {verdicts: 3, skips: 3}
+    assert all(str(UUID(each)) == each for each in [*ids[verdicts], *ids[skips]])
