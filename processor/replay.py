@@ -30,6 +30,8 @@ from processor.ledger import Output
 from processor.replay_sources import ReplayError, ReplaySource
 
 _COMMIT_S = 60.0
+_SLOW_READ_S = 1.0
+"""Before a read that may take longer what was sent is made durable: meanwhile nobody looks after it."""
 BATCH_RECORDS = 4000
 """At the most. A batch costs a query and a transaction, whatever is in it; a larger one of usual events would not be
 fetched whole while the one before is worked through (`queued.max.messages.kbytes`)."""
@@ -196,6 +198,7 @@ class Replay:
         self.cursor = source.cursor
         self._latest = self.report
         self._sent: tuple[PendingCommit, ReplayReport, str] | None = None
+        self._slow_source = False
         self._started_s = monotonic()
         self._read_before = self.report.read
         self._seconds_before = self.report.seconds
@@ -211,7 +214,11 @@ class Replay:
             ReplayError: this batch or the one before is not durable; a resumed replay makes it again.
         """
         records = BATCH_RECORDS if self._rate is None else max(1, min(BATCH_RECORDS, int(self._rate)))
+        if self._slow_source:
+            self.settle()
+        began_s = monotonic()
         messages = self._source.read(records)
+        self._slow_source = monotonic() - began_s > _SLOW_READ_S
         if not messages:
             self.settle()
             return False

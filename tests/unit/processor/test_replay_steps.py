@@ -145,6 +145,27 @@ def test_a_commit_that_fails_while_runs_go_on_ends_the_replay_so_that_it_can_be_
     assert running.report.read == 0
 
 
+def test_what_was_sent_does_not_wait_for_a_slow_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker()
+    passed_s = 0.0
+    committed: list[int] = []
+
+    class Slow(Source):
+        def read(self, records: int) -> list[Any]:
+            nonlocal passed_s
+            committed.append(broker.names.count("commit_transaction"))
+            passed_s += 70.0  # longer than the time limit of a transaction
+            return super().read(records)
+
+    monkeypatch.setattr(processor.replay, "monotonic", lambda: passed_s)
+    events: Any = Events(lambda: False)
+    source = Slow([object()], [object()], [object()])
+    running = Replay(source, Snapshot(1, {}), events, existing=None, sender=sender(monkeypatch, broker))
+    while running.step():
+        pass
+    assert committed == [0, 1, 2, 3]
+
+
 def test_results_are_counted_once_whether_made_skipped_or_there_before() -> None:
     snapshot = snapshot_of({}, {"evaluation_config": {"source": "return 7"}})
     verdicts, skips = (str(each.definition.id) for each in snapshot.teams[1].evaluations)
