@@ -1,4 +1,4 @@
-"""The load that benchmarks of the stream share: events of about 3.7 kB and evaluations that match 2 % of them."""
+"""The load that benchmarks of the stream share: events of about 3.7 kB, and evaluations of which 2 % match."""
 
 from __future__ import annotations
 
@@ -102,15 +102,20 @@ def _properties(draw: random.Random) -> dict[str, Any]:
     }
 
 
-def evaluation_drafts(count: int) -> list[dict[str, Any]]:
-    """Return `count` enabled Hog evaluations, each with two sets of three filters that match 2 % of events."""
+def evaluation_drafts(count: int, *, matching: int | None = None) -> list[dict[str, Any]]:
+    """Return `count` enabled Hog evaluations, each with two sets of three filters.
+
+    Each matches 2 % of the events, no two of them the same events; with `matching` only so many of them do, and the
+    others none.
+    """
 
     def conditions(n: int) -> list[dict[str, Any]]:
         common = [
             {"key": "$ai_http_status", "operator": "lt", "value": 400},
             {"key": "environment", "operator": "icontains", "value": "prod"},
         ]
-        model = {"key": "$ai_model", "operator": "exact", "value": MODELS[n % len(MODELS)]}
+        name = MODELS[n % len(MODELS)] if matching is None or n < matching else f"retired-{n}"
+        model = {"key": "$ai_model", "operator": "exact", "value": name}
         never = {"key": "feature", "operator": "exact", "value": f"feature-{n}"}
         return [
             {"id": "model", "rollout_percentage": 100, "properties": [model, *common]},
