@@ -28,6 +28,7 @@ from config.store.engine import Database, open_store
 from config.store.evaluations import Evaluations
 from processor.kafka import KafkaClients
 from processor.setup import initialise
+from tests.faults.evidence import evidence
 from tests.faults.load import Expectation, endless
 from tests.faults.supervised import Exit, Supervised
 from tests.services.cache import CHECKOUT
@@ -76,8 +77,6 @@ class Seen:
     def __init__(self, kafka: str, topic: str) -> None:
         self.ids: Counter[str] = Counter()
         self.records: list[tuple[dict[str, str], bytes | None]] = []
-        self.places: dict[str, str] = {}
-        """Where each id stands, for whoever looks for a lost one."""
         self._read: set[tuple[int | None, int | None]] = set()
         self._consumer = Consumer(
             {
@@ -118,7 +117,6 @@ class Seen:
                 headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
                 if "result_id" in headers:
                     self.ids[headers["result_id"]] += 1
-                    self.places[headers["result_id"]] = f"[{place[0]}]@{place[1]}"
                 if keep:
                     self.records.append((headers, message.value()))
         return found
@@ -154,10 +152,14 @@ class Count:
     unexpected: list[str] = field(default_factory=list)
 
     @property
+    def wrong(self) -> dict[str, list[str]]:
+        """Which ids are wrong, by how; empty if every expected id was seen exactly once in both places."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, list) and value}
+
+    @property
     def problems(self) -> dict[str, int]:
-        """How many ids are wrong, by how; empty if every expected id was seen exactly once in both places."""
-        named = {name: value for name, value in vars(self).items() if isinstance(value, list)}
-        return {name: len(ids) for name, ids in named.items() if ids}
+        """How many ids are wrong, by how."""
+        return {name: len(ids) for name, ids in self.wrong.items()}
 
 
 class Pipeline:
@@ -423,8 +425,16 @@ class Pipeline:
     def check(self, *, limit_s: float = WAIT_S) -> Count:
         """Settle, and fail unless every expected id was seen exactly once in Kafka and in ClickHouse."""
         count = self.settle(limit_s=limit_s)
-        assert not count.problems, f"{count.problems} of {count.expected}; exits: {self.exits()}\n{self.story()}"
+        assert not count.problems, f"{count.problems} of {count.expected}; exits: {self.exits()}\n{self.tell(count)}"
         return count
+
+    def tell(self, count: Count) -> str:
+        """Return what the topics hold of the ids that are wrong, and the end of every process's log."""
+        found = [
+            f"{name}:\n{evidence(self.kafka, self.topics.results, self.topics.events, ids)}"
+            for name, ids in count.wrong.items()
+        ]
+        return "\n".join([*found, self.story()])
 
     def wait(self, condition: Callable[[], object], what: str, *, limit_s: float = 100.0) -> None:
         """Block until something holds."""

@@ -275,11 +275,7 @@ class Soak:
         self.ledger.problems = problems
         SHOWN.print(f"[{'red' if problems else 'green'}]counted[/] {entry}")
         if problems:
-            places = self._gavel.results.places
-            for name in problems:
-                wrong = getattr(count, name, [])
-                SHOWN.print(name, sorted(places.get(uuid, uuid) for uuid in wrong)[:100])
-            SHOWN.print(self._gavel.story())
+            SHOWN.print(self._gavel.tell(count), markup=False)
 
 
 def show(ledger: Ledger) -> None:
