@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from uuid import uuid4
 
@@ -18,24 +17,33 @@ def evidence(kafka: str, results: str, events: str, ids: Collection[str]) -> str
     """Return for some result ids, a line each, where they stand, of which event they are and where that stands."""
     wanted = set(sorted(ids)[:_SHOWN])
     places: dict[str, list[str]] = defaultdict(list)
-    kinds: dict[str, str] = {}
-    targets: dict[str, str] = {}
+    of: dict[str, tuple[str, str]] = {}
     for message in _records(kafka, results):
         headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
         identity = headers.get("result_id", "")
         if identity in wanted:
             places[identity].append(_place(message))
-            properties = json.loads(json.loads(message.value() or b"{}")["properties"])
-            kinds[identity] = f"{properties['$ai_evaluation_runtime']} {headers['evaluation_id']}"
-            targets[identity] = properties["$ai_target_event_id"]
+            of[identity] = headers.get("evaluation_id", ""), (message.key() or b"").decode().partition(":")[2]
     sources: dict[str, list[str]] = defaultdict(list)
     for message in _records(kafka, events):
         sources[(message.key() or b"").decode()].append(_place(message))
-    return "\n".join(
-        f"{identity} ({kinds.get(identity, 'no result')}) at {places[identity]}, "
-        f"of event {targets.get(identity)} at {sources.get(targets.get(identity, ''))}"
-        for identity in sorted(wanted)
-    )
+    lines = []
+    for identity in sorted(wanted):
+        evaluation, event = of.get(identity, ("", ""))
+        lines.append(f"{identity} at {places[identity]}; evaluation {evaluation}, event {event} at {sources[event]}")
+    return "\n".join(lines)
+
+
+def events_twice(kafka: str, events: str) -> list[tuple[bytes, int]]:
+    """Return the events that stand in the topic more than once, by their keys, and how often they do."""
+    copies: Counter[bytes] = Counter()
+    values: dict[bytes, bytes] = {}
+    for message in _records(kafka, events):
+        key, value = message.key(), message.value()
+        if key and value:
+            copies[key] += 1
+            values[key] = value
+    return [(values[key], times) for key, times in copies.items() if times > 1]
 
 
 def _place(message: Message) -> str:

@@ -268,6 +268,7 @@ class Soak:
             "expected": count.expected,
             "kafka": count.kafka,
             "clickhouse": count.clickhouse,
+            "events_twice": count.events_twice,
             "problems": problems,
         }
         self.ledger.counts.append(entry)
