@@ -32,9 +32,10 @@ from processor.replay_sources import ReplayError, ReplaySource
 _COMMIT_S = 60.0
 _SLOW_READ_S = 1.0
 """Before a read that may take longer what was sent is made durable: meanwhile nobody looks after it."""
-BATCH_RECORDS = 4000
-"""At the most. A batch costs a query and a transaction, whatever is in it; a larger one of usual events would not be
-fetched whole while the one before is worked through (`queued.max.messages.kbytes`)."""
+BATCH_RECORDS, _LEAST_RECORDS = 8000, 50
+"""At the most, since a batch costs a query and a transaction, whatever is in it; and at the least."""
+_LONG_BATCH_S = 5.0
+"""A longer batch is followed by a smaller one: it is what a crash does over, and reported as a whole."""
 
 Existing = Callable[[Mapping[str, Collection[str]]], set[str]]
 """Takes result ids by evaluation, returns those that exist already."""
@@ -199,6 +200,7 @@ class Replay:
         self._latest = self.report
         self._sent: tuple[PendingCommit, ReplayReport, str] | None = None
         self._slow_source = False
+        self._records = BATCH_RECORDS
         self._started_s = monotonic()
         self._read_before = self.report.read
         self._seconds_before = self.report.seconds
@@ -213,7 +215,7 @@ class Replay:
         Raises:
             ReplayError: this batch or the one before is not durable; a resumed replay makes it again.
         """
-        records = BATCH_RECORDS if self._rate is None else max(1, min(BATCH_RECORDS, int(self._rate)))
+        records = self._records if self._rate is None else max(1, min(self._records, int(self._rate)))
         if self._slow_source:
             self.settle()
         began_s = monotonic()
@@ -229,6 +231,8 @@ class Replay:
 
         outputs = self._missing(self._events.take(messages, self._snapshot, refuse, partial(self._beat, pulse)), report)
         self._count(len(messages), outputs, report)
+        long = monotonic() - began_s > _LONG_BATCH_S
+        self._records = max(_LEAST_RECORDS, self._records // 2) if long else min(BATCH_RECORDS, self._records * 2)
         self.settle()
         self._latest = report
         if self._sender is None:

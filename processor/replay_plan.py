@@ -104,6 +104,7 @@ def replay_consumer(clients: KafkaClients, settings: Settings, replay_id: str) -
     return Consumer(
         {
             **FETCHING,
+            "queued.max.messages.kbytes": 32 * 1024,  # a batch of usual events, while the one before is worked through
             **clients.base("replay"),
             "group.id": f"{settings.kafka.group_prefix}-replay-{replay_id}",
             "enable.auto.commit": False,

@@ -166,6 +166,29 @@ def test_what_was_sent_does_not_wait_for_a_slow_source(monkeypatch: pytest.Monke
     assert committed == [0, 1, 2, 3]
 
 
+def test_batches_of_slow_runs_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_s = 0.0
+    asked: list[int] = []
+
+    class Noting(Source):
+        def read(self, records: int) -> list[Any]:
+            asked.append(records)
+            return super().read(records)
+
+    class Slow(Events):
+        def take(self, *arguments: Any) -> list[Output]:
+            nonlocal passed_s
+            passed_s += asked[-1] * 0.004
+            return super().take(*arguments)
+
+    monkeypatch.setattr(processor.replay, "monotonic", lambda: passed_s)
+    events: Any = Slow(lambda: False)
+    running = Replay(Noting(*[[object()]] * 6), Snapshot(1, {}), events, existing=None, sender=None)
+    while running.step():
+        pass
+    assert asked == [8000, 4000, 2000, 1000, 2000, 1000, 2000]
+
+
 def test_results_are_counted_once_whether_made_skipped_or_there_before() -> None:
     snapshot = snapshot_of({}, {"evaluation_config": {"source": "return 7"}})
     verdicts, skips = (str(each.definition.id) for each in snapshot.teams[1].evaluations)
