@@ -70,6 +70,8 @@ class KafkaServer:
             client's traffic goes through the proxy when it bootstraps from it.
         node_id, controllers: of a broker in a cluster (`tests.services.kafka_cluster`): which it is, and the port
             of every broker's controller by node id.
+        session_timeout_ms: without a heartbeat, after which the controller gives the broker up; it must be short for
+            one that a test kills, which may come back only then.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class KafkaServer:
         advertised_port: int | None = None,
         node_id: int = 1,
         controllers: Mapping[int, int] | None = None,
+        session_timeout_ms: int = 2000,
     ) -> None:
         client_port, controller_port, self.proxied_port = free_ports(3)
         self.port = port or client_port
         self._node_id = node_id
         self._controllers = dict(controllers or {node_id: controller_port})
         self.advertised_port = advertised_port
+        self._session_timeout_ms = session_timeout_ms
         self.folder = Path(tempfile.mkdtemp(prefix="gavel-kafka-"))
         self._log = self.folder / "broker.log"
         self._properties = self.folder / "server.properties"
@@ -202,6 +206,7 @@ class KafkaServer:
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
             "log.dirs": self.folder / "data",
             **_BROKER_SETTINGS,
+            "broker.session.timeout.ms": self._session_timeout_ms,
             **_replication(len(self._controllers)),
         }
 
@@ -237,7 +242,6 @@ _BROKER_SETTINGS: dict[str, object] = {
     "share.coordinator.state.topic.num.partitions": 1,
     "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
     # Fault tests must see timeouts within seconds.
-    "broker.session.timeout.ms": 2000,
     "broker.heartbeat.interval.ms": 500,
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,

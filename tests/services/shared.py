@@ -78,7 +78,7 @@ def _wait_for_address(kind: str, folder: Path) -> str:
 
 @contextmanager
 def _kafka() -> Iterator[str]:
-    with KafkaServer() as server:
+    with KafkaServer(session_timeout_ms=60_000) as server:  # nobody kills it; a machine may starve it of time
         yield server.bootstrap_servers
 
 
