@@ -35,7 +35,7 @@ _SLOW_READ_S = 1.0
 BATCH_RECORDS, _LEAST_RECORDS = 8000, 50
 """At the most, since a batch costs a query and a transaction, whatever is in it; and at the least."""
 _LONG_BATCH_S = 5.0
-"""A longer batch is followed by a smaller one: it is what a crash does over, and reported as a whole."""
+"""If the runs of a batch take longer, the next is smaller: it is what a crash does over, and reported as a whole."""
 
 Existing = Callable[[Mapping[str, Collection[str]]], set[str]]
 """Takes result ids by evaluation, returns those that exist already."""
@@ -229,10 +229,12 @@ class Replay:
         def refuse(_message: Any, _error: Unreadable) -> None:
             report.failed += 1  # the live run has made a dead letter of it
 
-        outputs = self._missing(self._events.take(messages, self._snapshot, refuse, partial(self._beat, pulse)), report)
-        self._count(len(messages), outputs, report)
-        long = monotonic() - began_s > _LONG_BATCH_S
+        began_s = monotonic()
+        made = self._events.take(messages, self._snapshot, refuse, partial(self._beat, pulse))
+        long = monotonic() - began_s > _LONG_BATCH_S  # the runs alone: slow queries want large batches
         self._records = max(_LEAST_RECORDS, self._records // 2) if long else min(BATCH_RECORDS, self._records * 2)
+        outputs = self._missing(made, report)
+        self._count(len(messages), outputs, report)
         self.settle()
         self._latest = report
         if self._sender is None:
@@ -296,7 +298,7 @@ class Replay:
         for output in outputs:
             if output.headers[0][0] == RESULT_ID_HEADER:
                 evaluated += 1
-                # Each value is looked through only where one can be: that takes as long as to write the result's id.
+                # Values are looked through only if a skip can be among them: it takes as long as a result's id.
                 skipped += skips and b"$ai_evaluation_skipped" in (output.value or b"")
                 continue
             headers = dict(output.headers)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SILENCE_S = 30.0
 _ASK_AGAIN_S = 1.0
-"""As long as the sink may hold a result back (`clickhouse.flush_interval_s`)."""
+"""As long as the sink may hold a result back (`sink.batch_interval_s`)."""
 
 
 class ReplayError(RuntimeError):

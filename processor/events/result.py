@@ -125,7 +125,7 @@ class ResultWriter:
             self._started = (started_at, clickhouse_time(started_at))
         stamp = started = self._started[1]
         if self._later:
-            stamp = clickhouse_time(row.timestamp or "")
+            stamp = clickhouse_time(row.timestamp)
         row_fields = {
             "team_id": generation.team_id,
             "project_id": row.project_id,

@@ -51,7 +51,7 @@ def _place(message: Message) -> str:
 
 
 def _records(kafka: str, topic: str) -> Iterator[Message]:
-    """Yield what is committed of a topic, from its beginning to its end."""
+    """Yield what is committed of a topic, from its beginning to its end, each record once."""
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -65,13 +65,16 @@ def _records(kafka: str, topic: str) -> Iterator[Message]:
     try:
         left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
         consumer.assign([TopicPartition(topic, number, 0) for number in left])
+        read: set[tuple[int | None, int | None]] = set()
         end = time.monotonic() + _READ_S
         while left and time.monotonic() < end:
             for message in consumer.consume(5000, 0.3):
                 error = message.error()
-                if error is None:
+                place = (message.partition(), message.offset())
+                if error is None and place not in read:  # a client may fetch again what it has when its broker died
+                    read.add(place)
                     yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
+                elif error is not None and error.code() == KafkaError._PARTITION_EOF:
                     left.discard(message.partition())
     finally:
         consumer.close()

@@ -149,11 +149,13 @@ def test_what_was_sent_does_not_wait_for_a_slow_source(monkeypatch: pytest.Monke
     broker = Broker()
     passed_s = 0.0
     committed: list[int] = []
+    asked: set[int] = set()
 
     class Slow(Source):
         def read(self, records: int) -> list[Any]:
             nonlocal passed_s
             committed.append(broker.names.count("commit_transaction"))
+            asked.add(records)
             passed_s += 70.0  # longer than the time limit of a transaction
             return super().read(records)
 
@@ -164,6 +166,7 @@ def test_what_was_sent_does_not_wait_for_a_slow_source(monkeypatch: pytest.Monke
     while running.step():
         pass
     assert committed == [0, 1, 2, 3]
+    assert asked == {8000}, "smaller batches would make a slow source slower still"
 
 
 def test_batches_of_slow_runs_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
