@@ -45,10 +45,11 @@ from evaluators.llm_judge import (
 from evaluators.llm_judge.budget import MemoryBudgets
 from evaluators.llm_judge.cache import MemoryCache
 from evaluators.llm_judge.check import ModelCheck, check_model
-from evaluators.llm_judge.client import OpenAICaller, Timeouts
+from evaluators.llm_judge.client import Timeouts
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.ladder import Ladder
+from evaluators.llm_judge.openai_caller import OpenAICaller
 
 _T = TypeVar("_T")
 _TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, call_s=20.0)

@@ -29,10 +29,11 @@ from benchmarks.judge_memory import measure
 from evaluators.llm_judge import Judge, Judged, JudgeRequest, OutputContract, Patience, make_endpoint, transcribe
 from evaluators.llm_judge.budget import MemoryBudgets, MemoryTrial
 from evaluators.llm_judge.cache import MemoryCache
-from evaluators.llm_judge.client import OpenAICaller, Timeouts
+from evaluators.llm_judge.client import Timeouts
 from evaluators.llm_judge.conversation import Conversation
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.ladder import Ladder
+from evaluators.llm_judge.openai_caller import OpenAICaller
 from processor.events.identity import run_key
 from processor.events.task import Task
 from processor.judge_role import Sources
@@ -216,7 +217,7 @@ def main() -> None:
     configure("error", "json")
     stand_in = StandInServer("--latency", "1")
     try:
-        with KafkaServer() as kafka:
+        with KafkaServer(short_lived=False) as kafka:
             if given.seconds:
                 rates(kafka.bootstrap_servers, stand_in, given.seconds)
             if given.parked:

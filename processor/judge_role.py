@@ -20,10 +20,11 @@ from config.store.engine import Database
 from config.store.provider_keys import ProviderKeys
 from evaluators.llm_judge.budget import BudgetLedger, TrialLedger
 from evaluators.llm_judge.cache import MemoryCache
-from evaluators.llm_judge.client import Caller, Completion, OpenAICaller, Timeouts
+from evaluators.llm_judge.client import Caller, Completion, Timeouts
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.judge import Judge, Patience
 from evaluators.llm_judge.ladder import Ladder, Rung
+from evaluators.llm_judge.openai_caller import OpenAICaller
 from evaluators.llm_judge.outcome import JudgeRequest, Price
 from processor.events.task import Task
 from processor.hog_status import HogFailures

@@ -9,7 +9,6 @@ from functools import partial
 from config.clickhouse import connect
 from processor.committer import AtLeastOnceCommitter
 from processor.event_matcher import EventMatcher
-from processor.judge_role import build_judge_stage
 from processor.matcher import MatcherWorker
 from processor.role_context import RoleContext
 from processor.sink import SinkLimits, SinkWorker
@@ -57,6 +56,13 @@ def build_matcher(context: RoleContext) -> Stage:
     )
 
 
+def build_judge(context: RoleContext) -> Stage:
+    """Return the judge: tasks in, LLM results out."""
+    from processor.judge_role import build_judge_stage  # with the provider's package, which takes a second to load
+
+    return build_judge_stage(context)
+
+
 def build_sink(context: RoleContext) -> Stage:
     """Return the sink: results, and the archive of events, into ClickHouse."""
     settings = context.settings
@@ -98,6 +104,6 @@ def build_sink(context: RoleContext) -> Stage:
 
 BUILDERS: dict[str, Callable[[RoleContext], Stage]] = {
     "matcher": build_matcher,
-    "judge": build_judge_stage,
+    "judge": build_judge,
     "sink": build_sink,
 }

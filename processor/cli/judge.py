@@ -76,7 +76,8 @@ def try_command(
 
 async def _try(draft: EvaluationDraft, generation: Generation, endpoint: Endpoint, model: str) -> Attempt:
     from config.prices import load_prices
-    from evaluators.llm_judge.client import OpenAICaller, Timeouts
+    from evaluators.llm_judge.client import Timeouts
+    from evaluators.llm_judge.openai_caller import OpenAICaller
     from evaluators.llm_judge.prompt import DEFAULT_MAX_CHARS
     from processor.judge_try import try_judge
 

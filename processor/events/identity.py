@@ -14,6 +14,8 @@ Runtime = Literal["llm_judge", "hog", "sentiment"]
 Trigger = Literal["live", "manual", "backfill", "replay"]
 
 _PREFIX: dict[str, str] = {"llm_judge": "llma-llm-eval", "hog": "llma-hog-eval", "sentiment": "llma-sentiment-eval"}
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""Of a hexadecimal digit, what it becomes where a UUID tells its variant: `10` and the digit's two lowest bits."""
 _SEED = sha1(NAMESPACE_URL.bytes + b"posthog://ai-evaluation/", usedforsecurity=False)
 
 
@@ -49,5 +51,4 @@ def result_uuid(key: str) -> str:
     digest = _SEED.copy()
     digest.update(key.encode())
     h = digest.hexdigest()
-    variant = "89ab"[int(h[16], 16) & 3]
-    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{variant}{h[17:20]}-{h[20:32]}"
+    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANTS[h[16]]}{h[17:20]}-{h[20:32]}"

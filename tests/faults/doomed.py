@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 
 import processor.committer
 from evaluators.hog import HogEvaluator
-from evaluators.llm_judge.client import OpenAICaller
+from evaluators.llm_judge.openai_caller import OpenAICaller
 from processor.cli.main import main
 from processor.sink import SinkWorker
 from processor.sink_insert import Inserter

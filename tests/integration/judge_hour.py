@@ -27,7 +27,8 @@ from config.store.engine import open_store
 from config.store.evaluations import Evaluations
 from config.store.judging import Budgets
 from config.store.provider_keys import ProviderKey, ProviderKeys
-from evaluators.llm_judge.client import OpenAICaller, Timeouts
+from evaluators.llm_judge.client import Timeouts
+from evaluators.llm_judge.openai_caller import OpenAICaller
 from processor.events.identity import run_key
 from processor.events.task import Task
 from processor.hog_status import HogFailures

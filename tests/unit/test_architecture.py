@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +119,17 @@ def is_clock(called: ast.expr) -> bool:
         return False
     owner = ast.unparse(called.value)
     return owner in {"datetime", "date", "time", "uuid", "datetime.datetime", "datetime.date"}
+
+
+def test_only_a_judge_loads_the_providers_package() -> None:
+    """It takes longer to load than all the rest, and a matcher or a sink that died is to be back at once."""
+    look = "import sys, processor.cli.run, processor.runtime; print('openai' in sys.modules)"
+    loads = ["", "import processor.judge_role\n"]
+    seen = [
+        subprocess.run([sys.executable, "-c", load + look], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+        for load in loads
+    ]
+    assert [each.stdout.strip() for each in seen] == ["False", "True"]
 
 
 def test_the_rules_see_what_breaks_them() -> None:

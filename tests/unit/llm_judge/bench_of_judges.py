@@ -12,9 +12,10 @@ from typing import Any
 from evaluators.llm_judge import Judge, JudgeRequest, OutputContract, Patience, RunOutcome, make_endpoint, transcribe
 from evaluators.llm_judge.budget import MemoryBudgets, MemoryTrial
 from evaluators.llm_judge.cache import MemoryCache
-from evaluators.llm_judge.client import OpenAICaller, Timeouts
+from evaluators.llm_judge.client import Timeouts
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.ladder import Ladder
+from evaluators.llm_judge.openai_caller import OpenAICaller
 from tests.stand_in.in_process import InProcess
 from tests.stand_in.server import Settings, StandIn
 
