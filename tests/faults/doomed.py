@@ -20,7 +20,6 @@ from confluent_kafka import Producer
 
 import processor.committer
 from evaluators.hog import HogEvaluator
-from evaluators.llm_judge.openai_caller import OpenAICaller
 from processor.cli.main import main
 from processor.sink import SinkWorker
 from processor.sink_insert import Inserter
@@ -86,6 +85,8 @@ def after(owner: Any, name: str, doom: Doom, step: str) -> None:
 
 def after_call(doom: Doom) -> None:
     """Die when the provider has answered: a call that was paid for and whose verdict is lost."""
+    from evaluators.llm_judge.openai_caller import OpenAICaller  # a second of loading that the other roles are spared
+
     real = OpenAICaller.complete
 
     async def replaced(*arguments: Any, **named: Any) -> Any:
