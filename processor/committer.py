@@ -13,6 +13,7 @@ a transaction produced if and only if its offsets are committed.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -25,6 +26,11 @@ from processor.deadline import Deadline
 from processor.ledger import Frontier, Output
 
 _T = TypeVar("_T")
+_log = logging.getLogger("gavel.librdkafka")
+_INFO = 6
+"""Of syslog, by which librdkafka counts."""
+_NEVER_CONNECTED = ("Connect to ", "Failed to resolve ")
+"""In the log of a connection that could not be made, and has carried nothing."""
 
 
 class CommitAborted(Exception):
@@ -152,6 +158,64 @@ def _produce_all(producer: Producer, outputs: Iterable[Output], deadline: Deadli
                 producer.poll(0.05)
 
 
+class FencingProducer:
+    """A transactional producer that begins anew after one of its connections broke.
+
+    What was sent on a connection that broke may reach the broker yet, after the client has sent it again elsewhere
+    and gone on. librdkafka (2.16) uses one epoch for all transactions of a producer (the second part of KIP-890 is
+    not there: https://github.com/confluentinc/librdkafka/issues/5423), so the broker takes a late request to end a
+    transaction for one of the *next*: that ends early, what is produced after belongs to none, and the next commit
+    of this `transactional.id` shows it, although its offsets were never committed. A producer that is made anew has
+    a higher epoch, and the broker refuses all that is late.
+
+    Attributes:
+        client: the producer of now. Between `renew` and the end of a transaction it stays the same.
+
+    Args:
+        configuration: of librdkafka, with `transactional.id`.
+        start: initialises the transactions of a producer that was just made, and raises what its owner raises.
+    """
+
+    def __init__(self, configuration: dict[str, Any], start: Callable[[Producer], None]) -> None:
+        logger = _Connections(configuration.get("logger", _log))
+        level = max(_INFO, int(configuration.get("log_level", _INFO)))  # below it a broken connection is not told
+        self._configuration = {**configuration, "logger": logger, "log_level": level}
+        self._connections = logger
+        self.client = self._make(start)
+
+    def renew(self, start: Callable[[Producer], None]) -> None:
+        """Call before each transaction, with none open: makes another producer if a connection broke since the last."""
+        self.client.poll(0)  # what waits to be told
+        if self._connections.broken:
+            self.client = self._make(start)
+
+    def _make(self, start: Callable[[Producer], None]) -> Producer:
+        client = Producer(self._configuration)
+        start(client)
+        self._connections.broken = False  # what was sent until now is of a lower epoch
+        return client
+
+
+class _Connections:
+    """Takes the client's log on its way to a logger: nothing else tells of every connection that breaks.
+
+    Errors (`error_cb`) do so only when the last broker is gone.
+
+    Attributes:
+        broken: whether a connection broke that may have carried something.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+        self.broken = False
+
+    def log(self, level: int, form: str, facility: str, client: str, message: str) -> None:
+        """Note and pass on one line, as confluent-kafka calls a logger."""
+        if facility == "FAIL" and not any(text in message for text in _NEVER_CONNECTED):
+            self.broken = True
+        self._logger.log(level, form, facility, client, message)
+
+
 class TransactionalCommitter:
     """Exactly once: outputs and offsets in one transaction.
 
@@ -162,14 +226,22 @@ class TransactionalCommitter:
     """
 
     def __init__(self, configuration: dict[str, Any], *, start_timeout_s: float = 60.0) -> None:
-        self._producer = Producer(configuration)
         self._limit_s = configuration.get("transaction.timeout.ms", 60_000) / 1000
-        deadline = Deadline(start_timeout_s)
-        self._retry(lambda: self._producer.init_transactions(deadline.left_s()), deadline, "init_transactions")
+        self._fencing = FencingProducer(configuration, self._start(Deadline(start_timeout_s)))
+
+    @property
+    def _producer(self) -> Producer:
+        return self._fencing.client
+
+    def _start(self, deadline: Deadline) -> Callable[[Producer], None]:
+        return lambda producer: self._retry(
+            lambda: producer.init_transactions(deadline.left_s()), deadline, "init_transactions"
+        )
 
     def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
         """See `Committer`: outputs and offsets go into one transaction."""
         deadline = deadline.sooner(Deadline(self._limit_s))
+        self._fencing.renew(self._start(deadline))
         self._retry(self._producer.begin_transaction, deadline, "begin_transaction")
         try:
             _produce_all(self._producer, frontier.outputs, deadline)

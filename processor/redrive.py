@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from processor.committer import FencingProducer
 from processor.dead_letters import HEADER_PREFIX, read_attempts
 from processor.deadline import Deadline
 from processor.events.task import Headers
@@ -290,8 +291,18 @@ class Redriver:
         self._letters = letters
         self._topic = topic
         self._max_attempts = max_attempts
-        self._producer = Producer(configuration)
-        self._call(self._producer.init_transactions, 60.0)
+        self._fencing = FencingProducer(configuration, self._start)
+
+    @property
+    def _producer(self) -> Producer:
+        return self._fencing.client
+
+    def _start(self, producer: Producer) -> None:
+        self._call(producer.init_transactions, 60.0)
+
+    def _begin(self) -> None:
+        self._fencing.renew(self._start)
+        self._call(self._producer.begin_transaction)
 
     def redrive(self, letters: list[DeadLetter], *, on_sent: Callable[[int], None] | None = None) -> Redriven:
         """Send `letters` back, 500 to a transaction.
@@ -301,7 +312,7 @@ class Redriver:
         """
         sent, refused = 0, []
         for start in range(0, len(letters), 500):
-            self._call(self._producer.begin_transaction)
+            self._begin()
             for letter in letters[start : start + 500]:
                 problem = self._send(letter)
                 if problem is None:
@@ -316,7 +327,7 @@ class Redriver:
     def purge(self, letters: list[DeadLetter]) -> int:
         """Close `letters` without sending them anywhere. Returns how many."""
         for start in range(0, len(letters), 500):
-            self._call(self._producer.begin_transaction)
+            self._begin()
             for letter in letters[start : start + 500]:
                 self._mark(letter, "purged")
             self._call(self._producer.commit_transaction, 60.0)

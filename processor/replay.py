@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from config.snapshot import Snapshot, TeamSnapshot, compile_team
 from config.store.changes import TeamDefinitions
-from processor.committer import CommitFailed, PendingCommit
+from processor.committer import CommitFailed, FencingProducer, PendingCommit
 from processor.deadline import Deadline
 from processor.event_matcher import VERDICTS, EventMatcher, Unreadable
 from processor.events.identity import result_uuid
@@ -127,8 +127,14 @@ class ReplaySender:
 
     def __init__(self, configuration: dict[str, Any], consumer: Consumer) -> None:
         self._consumer = consumer
-        self._producer = Producer(configuration)
-        self._call(self._producer.init_transactions, _COMMIT_S)
+        self._fencing = FencingProducer(configuration, self._start)
+
+    @property
+    def _producer(self) -> Producer:
+        return self._fencing.client
+
+    def _start(self, producer: Producer) -> None:
+        self._call(producer.init_transactions, _COMMIT_S)
 
     def begin(self, outputs: list[Output], place: list[TopicPartition]) -> PendingCommit:
         """Begin to make `outputs` and the source's place durable together. One at a time.
@@ -139,6 +145,7 @@ class ReplaySender:
         Raises:
             ReplayError: they are not; the replay can be resumed.
         """
+        self._fencing.renew(self._start)
         self._call(self._producer.begin_transaction)
         for output in outputs:
             while True:

@@ -29,6 +29,8 @@ class _Pipe:
         """Ends that send no more."""
         self.shut: set[socket.socket] = set()
         """Ends that were told that the other one sends no more."""
+        self.held = False
+        """Whether what the client sends goes no further."""
 
     def other(self, end: socket.socket) -> socket.socket:
         return self.ends[1] if end is self.ends[0] else self.ends[0]
@@ -46,6 +48,7 @@ class TcpProxy:
         self._commands: list[tuple[Callable[[], None], Future[None]]] = []
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._pipes: dict[socket.socket, _Pipe] = {}
+        self._late: list[tuple[socket.socket, bytearray]] = []
         self._stalled = self._closing = False
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
@@ -75,6 +78,18 @@ class TcpProxy:
     def stall(self) -> None:
         """Keep every connection, and take new ones, but move no byte until `resume`."""
         self._command(lambda: self._set_stalled(stalled=True))
+
+    def hold(self) -> None:
+        """Take what clients send on the connections that there are, and keep it, until `abandon`."""
+        self._command(self._hold_all)
+
+    def abandon(self) -> None:
+        """Reset held connections for their clients alone. What they had sent is on its way still: see `deliver`."""
+        self._command(self._abandon_held)
+
+    def deliver(self) -> None:
+        """Let the target have what abandoned connections had sent: requests that come late."""
+        self._command(self._deliver_late)
 
     def refuse(self) -> None:
         """Reset every connection and take no new one until `resume`: clients get “connection refused”."""
@@ -121,6 +136,8 @@ class TcpProxy:
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._pipes:
                     self._move(key.fileobj, events)
         self._drop_all()
+        for target, _ in self._late:
+            target.close()
         self._listener.close()
         self._wake_reader.close()
         self._selector.close()
@@ -188,7 +205,8 @@ class TcpProxy:
         events = 0
         if not self._stalled:
             may_read = end not in pipe.ended and len(pipe.pending[pipe.other(end)]) < MAX_BUFFERED_BYTES
-            events = selectors.EVENT_READ * may_read | selectors.EVENT_WRITE * bool(pipe.pending[end])
+            may_write = pipe.pending[end] and not (pipe.held and end is pipe.ends[1])
+            events = selectors.EVENT_READ * may_read | selectors.EVENT_WRITE * bool(may_write)
         watched = end in self._selector.get_map()
         if events and watched:
             self._selector.modify(end, events)
@@ -207,6 +225,26 @@ class TcpProxy:
     def _drop_all(self) -> None:
         for pipe in set(self._pipes.values()):
             self._drop(pipe)
+
+    def _hold_all(self) -> None:
+        for pipe in set(self._pipes.values()):
+            pipe.held = True
+            self._watch(pipe.ends[1])
+
+    def _abandon_held(self) -> None:
+        for pipe in [pipe for pipe in set(self._pipes.values()) if pipe.held]:
+            client, target = pipe.ends
+            for end in pipe.ends:
+                if end in self._selector.get_map():
+                    self._selector.unregister(end)
+                del self._pipes[end]
+            _reset(client)
+            self._late.append((target, pipe.pending[target]))
+
+    def _deliver_late(self) -> None:
+        for target, sent in self._late:
+            target.setblocking(True)
+            target.sendall(sent)
 
     def _set_stalled(self, *, stalled: bool) -> None:
         self._stalled = stalled

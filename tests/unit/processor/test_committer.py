@@ -9,7 +9,14 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from processor import committer
-from processor.committer import CommitAborted, CommitFailed, PendingCommit, TransactionalCommitter, commit_offsets
+from processor.committer import (
+    CommitAborted,
+    CommitFailed,
+    FencingProducer,
+    PendingCommit,
+    TransactionalCommitter,
+    commit_offsets,
+)
 from processor.deadline import Deadline
 from processor.ledger import Frontier
 
@@ -67,6 +74,50 @@ def test_closing_a_fenced_producer_does_not_hide_why_it_ended(monkeypatch: pytes
 
     monkeypatch.setattr(committer, "Producer", lambda _: Fenced())
     TransactionalCommitter({"transactional.id": "t"}).close(Deadline(1.0))
+
+
+class Talker:
+    """A producer that logs a line when it is polled; its number says which it is of those that were made."""
+
+    made = 0
+    line: str | None = None
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        assert configuration["log_level"] >= 6  # below it librdkafka does not tell
+        self._log = configuration["logger"].log
+        Talker.made += 1
+        self.number = Talker.made
+
+    def poll(self, _: float) -> None:
+        if self.line is not None:
+            self._log(20, "%s [%s] %s", "FAIL", "rdkafka#producer-1", self.line)
+
+
+BROKEN = [
+    "[thrd:b:9092/1]: b:9092/1: Disconnected: connection closed by peer (after 98ms in state UP)",
+    "[thrd:TxnCoordinator]: TxnCoordinator: b:9092: 1 request(s) timed out: disconnect (after 70001ms in state UP)",
+]
+VAIN = [
+    "[thrd:b:9092/1]: b:9092/1: Connect to ipv4#b:9092 failed: Connection refused (after 0ms in state CONNECT)",
+    "[thrd:b:9092/bootstrap]: b:9092/bootstrap: Failed to resolve 'b:9092': Name or service not known",
+    None,
+]
+
+
+@pytest.mark.parametrize(("line", "made"), [*((each, 2) for each in BROKEN), *((each, 1) for each in VAIN)])
+def test_a_producer_begins_anew_after_a_connection_broke_that_may_have_carried_something(
+    monkeypatch: pytest.MonkeyPatch, line: str | None, made: int
+) -> None:
+    """Not for a broker that cannot be reached: each transaction would wait for a new producer while one is away."""
+    monkeypatch.setattr(committer, "Producer", Talker)
+    monkeypatch.setattr(Talker, "made", 0)
+    started: list[int] = []
+    fencing = FencingProducer({"log_level": 3}, lambda producer: started.append(producer.number))
+    monkeypatch.setattr(Talker, "line", line)
+    fencing.renew(lambda producer: started.append(producer.number))
+    monkeypatch.setattr(Talker, "line", None)
+    fencing.renew(lambda producer: started.append(producer.number))
+    assert (fencing.client.number, started) == (made, list(range(1, made + 1)))
 
 
 class Deliveries:

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from confluent_kafka import TopicPartition
 
-import processor.replay
+import processor.committer
 from config.snapshot import Snapshot
 from processor.committer import CommitFailed
 from processor.deadline import Deadline
@@ -47,7 +47,7 @@ class Broker:
 
 
 def sender(monkeypatch: pytest.MonkeyPatch, broker: Broker) -> ReplaySender:
-    monkeypatch.setattr(processor.replay, "Producer", lambda _configuration: broker)
+    monkeypatch.setattr(processor.committer, "Producer", lambda _configuration: broker)
     made: Any = broker
     return ReplaySender({}, made)
 
@@ -62,7 +62,7 @@ def test_deliveries_are_served_by_the_thread_that_works_and_the_commit_is_left_t
     broker.undelivered = 0
     assert not pending.ended()
     pending.wait(Deadline(5.0))
-    own = ["init_transactions", "begin_transaction", *["produce"] * 3, "consumer_group_metadata", *["poll"] * 3]
+    own = ["init_transactions", "poll", "begin_transaction", *["produce"] * 3, "consumer_group_metadata", *["poll"] * 3]
     assert broker.steps == [
         *((name, True) for name in own),
         ("send_offsets_to_transaction", False),

@@ -1,0 +1,91 @@
+"""A request that a broken connection left behind reaches the broker late, when its transaction is long over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+import processor.committer
+from processor.committer import TransactionalCommitter
+from processor.deadline import Deadline
+from processor.ledger import Frontier, Output
+from tests.services.kafka import KafkaServer
+from tests.services.tcp_proxy import TcpProxy
+
+EVENTS, RESULTS = "events", "results"
+
+
+@pytest.fixture
+def broker(tcp_proxy: TcpProxy) -> Iterator[KafkaServer]:
+    with KafkaServer(advertised_port=tcp_proxy.port) as server:
+        tcp_proxy.forward_to(server.proxied_port)
+        admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+        made = admin.create_topics([NewTopic(EVENTS, 1), NewTopic(RESULTS, 1)])
+        for future in made.values():
+            future.result(30)
+        yield server
+
+
+def consumer(address: str, **options: Any) -> Consumer:
+    return Consumer({"bootstrap.servers": address, "group.id": uuid4().hex, "log_level": 0, **options})
+
+
+def frontier(number: int) -> Frontier:
+    output = Output(RESULTS, b"key", str(number).encode(), [])
+    return Frontier([output], {(EVENTS, 0): number + 1}, 1)
+
+
+def committed(address: str) -> list[bytes]:
+    """Return the results that readers see."""
+    reader = consumer(address, **{"isolation.level": "read_committed"})
+    reader.assign([TopicPartition(RESULTS, 0, 0)])
+    found, end = [], time.monotonic() + 3
+    while time.monotonic() < end:
+        found += [message.value() for message in reader.consume(100, 0.2) if message.error() is None]
+    reader.close()
+    return found
+
+
+def held_up(proxy: TcpProxy) -> type[Producer]:
+    """Return a producer whose first commit is sent twice, once on a connection that breaks and is delivered late."""
+    times: list[None] = []
+
+    class HeldUp(Producer):
+        def commit_transaction(self, *arguments: Any) -> None:
+            times.append(None)
+            if len(times) == 1:
+                proxy.hold()
+                threading.Timer(0.5, proxy.abandon).start()
+            super().commit_transaction(*arguments)
+
+    return HeldUp
+
+
+def test_a_commit_that_arrives_twice_does_not_end_the_next_transaction(
+    broker: KafkaServer, tcp_proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second copy comes when the next transaction is open: that must not be committed by it.
+
+    The process that has it open dies then, and the next one makes its outputs again.
+    """
+    monkeypatch.setattr(processor.committer, "Producer", held_up(tcp_proxy))
+    configuration = {"bootstrap.servers": tcp_proxy.address, "transactional.id": "late", "log_level": 0}
+    group = consumer(broker.bootstrap_servers)
+    died = TransactionalCommitter(configuration)
+    died.begin(group, frontier(0), Deadline(30)).wait(Deadline(30))
+    died.begin(group, frontier(1), Deadline(30))
+    while len(died._producer):
+        died._producer.poll(0.1)
+    tcp_proxy.deliver()
+    time.sleep(1)
+    lives = TransactionalCommitter(configuration)
+    lives.begin(group, frontier(1), Deadline(30)).wait(Deadline(30))
+    assert committed(broker.bootstrap_servers) == [b"0", b"1"]
