@@ -178,8 +178,9 @@ class FencingProducer:
 
     def __init__(self, configuration: dict[str, Any], start: Callable[[Producer], None]) -> None:
         logger = _Connections(configuration.get("logger", _log))
-        level = max(_INFO, int(configuration.get("log_level", _INFO)))  # below it a broken connection is not told
-        self._configuration = {**configuration, "logger": logger, "log_level": level}
+        # Else a connection that breaks is not told.
+        told = {"log_level": max(_INFO, int(configuration.get("log_level", _INFO))), "log.connection.close": True}
+        self._configuration = {**configuration, **told, "logger": logger}
         self._connections = logger
         self.client = self._make(start)
 

@@ -83,7 +83,7 @@ class Talker:
     line: str | None = None
 
     def __init__(self, configuration: dict[str, Any]) -> None:
-        assert configuration["log_level"] >= 6  # below it librdkafka does not tell
+        assert (configuration["log_level"], configuration["log.connection.close"]) == (6, True)  # else none is told
         self._log = configuration["logger"].log
         Talker.made += 1
         self.number = Talker.made
@@ -112,7 +112,9 @@ def test_a_producer_begins_anew_after_a_connection_broke_that_may_have_carried_s
     monkeypatch.setattr(committer, "Producer", Talker)
     monkeypatch.setattr(Talker, "made", 0)
     started: list[int] = []
-    fencing = FencingProducer({"log_level": 3}, lambda producer: started.append(producer.number))
+    fencing = FencingProducer(
+        {"log_level": 3, "log.connection.close": False}, lambda producer: started.append(producer.number)
+    )
     monkeypatch.setattr(Talker, "line", line)
     fencing.renew(lambda producer: started.append(producer.number))
     monkeypatch.setattr(Talker, "line", None)
