@@ -21,6 +21,8 @@ from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
 
 EVENTS, RESULTS = "events", "results"
+END_TXN = (26).to_bytes(2, "big")
+"""The key of the request that ends a transaction, behind the four bytes of a request's length."""
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_a_commit_that_arrives_twice_does_not_end_the_next_transaction(
     died.begin(group, frontier(1), Deadline(30))
     while len(died._producer):
         died._producer.poll(0.1)
-    tcp_proxy.deliver()
+    assert END_TXN in [request[4:6] for request in tcp_proxy.deliver()]  # it was held up, and not something else
     time.sleep(1)
     lives = TransactionalCommitter(configuration)
     lives.begin(group, frontier(1), Deadline(30)).wait(Deadline(30))

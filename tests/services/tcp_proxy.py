@@ -87,9 +87,10 @@ class TcpProxy:
         """Reset held connections for their clients alone. What they had sent is on its way still: see `deliver`."""
         self._command(self._abandon_held)
 
-    def deliver(self) -> None:
-        """Let the target have what abandoned connections had sent: requests that come late."""
+    def deliver(self) -> list[bytes]:
+        """Let the target have what abandoned connections had sent, requests that come late; returns it."""
         self._command(self._deliver_late)
+        return [bytes(sent) for _, sent in self._late]
 
     def refuse(self) -> None:
         """Reset every connection and take no new one until `resume`: clients get “connection refused”."""
