@@ -5,6 +5,8 @@
 Each contestant runs in a process of its own, one after the other, over the same records:
 
 * bare loop: `consume(n)`, orjson decodes the row and its properties, commits after every batch;
+* bare loop that writes: the same, and produces as many messages as the matchers, of the same size, ready-made and
+  at least once: what is left of the bare loop before anything is matched or judged;
 * matcher, at least once, and matcher, exactly once: the role as it is deployed, with 20 enabled
   evaluations (two sets of three filters each), Hog verdicts produced to Kafka;
 * two matchers, exactly once: two such processes at the same time, each with the whole load on a topic of its
@@ -43,12 +45,21 @@ from benchmarks.workload import TEAM_ID, evaluation_drafts, events
 PARTITIONS = 4
 BATCH = 2000
 EVALUATIONS = 20
+RESULT_BYTES = 1100
+"""Of a result of these events."""
+_ID = b"018f2f6e-0000-7000-8000-000000000000"
+_HEADERS = [("result_id", _ID), ("evaluation_id", _ID), ("team_id", b"1"), ("trigger", b"live")]
+
+
+def make_topic(kafka: str, topic: str) -> None:
+    """Make `topic`, with the partitions that all of this run have."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)])[topic].result(30)
 
 
 def produce(kafka: str, topic: str, count: int) -> int:
     """Fill `topic`; returns the mean size of an event in bytes."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)])[topic].result(30)
+    make_topic(kafka, topic)
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 50, "compression.type": "lz4"})
     size = 0
     for n, value in enumerate(events(count)):
@@ -64,12 +75,15 @@ def produce(kafka: str, topic: str, count: int) -> int:
     return size // count
 
 
-def bare_loop(kafka: str, topic: str, count: int) -> dict[str, Any]:
-    """Consume and decode, nothing else."""
+def bare_loop(kafka: str, topic: str, count: int, results_per_event: float = 0.0) -> dict[str, Any]:
+    """Consume and decode, and produce some bytes of so many events where results would be; nothing else."""
     import orjson
 
-    from processor.kafka import FETCHING
+    from processor.kafka import FETCHING, PRODUCING
 
+    producer = Producer({"bootstrap.servers": kafka, "delivery.report.only.error": True, **PRODUCING})
+    outputs = f"bare-{uuid4().hex[:8]}"
+    make_topic(kafka, outputs)
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -80,7 +94,7 @@ def bare_loop(kafka: str, topic: str, count: int) -> dict[str, Any]:
         }
     )
     consumer.subscribe([topic])
-    seen, started, cpu = 0, 0.0, 0.0
+    seen, written, started, cpu = 0, 0, 0.0, 0.0
     while seen < count:
         messages = consumer.consume(BATCH, 0.1)
         if not messages:
@@ -92,10 +106,15 @@ def bare_loop(kafka: str, topic: str, count: int) -> dict[str, Any]:
                 row = orjson.loads(message.value())
                 orjson.loads(row["properties"])
                 seen += 1
+                if written < seen * results_per_event:
+                    value, key = message.value()[:RESULT_BYTES], row["uuid"].encode()
+                    producer.produce(outputs, value, key, headers=_HEADERS)
+                    written += 1
+        producer.flush(60)
         consumer.commit(asynchronous=False)
     took, used = time.perf_counter() - started, time.process_time() - cpu
     consumer.close()
-    return {"events": seen, "seconds": took, "cpu_seconds": used}
+    return {"events": seen, "seconds": took, "cpu_seconds": used, "results": written}
 
 
 def settings_of(kafka: str, topic: str, folder: str, delivery: str, matching: int | None = None) -> Any:
@@ -242,7 +261,8 @@ _TITLES = {
     "replay": "replay",
 }
 _BARE_LOOP = Contestant("bare loop")
-CONTESTANTS = (_BARE_LOOP, *(Contestant(name, matching) for matching in (1, None) for name in _TITLES))
+_NAMES = ("bare loop that writes", *_TITLES)
+CONTESTANTS = (_BARE_LOOP, *(Contestant(name, matching) for matching in (1, None) for name in _NAMES))
 
 
 def child(contestant: Contestant, kafka: str, topic: str, count: int) -> dict[str, Any]:
@@ -253,6 +273,8 @@ def child(contestant: Contestant, kafka: str, topic: str, count: int) -> dict[st
     name, matching = contestant
     if contestant == _BARE_LOOP:
         result = bare_loop(kafka, topic, count)
+    elif name == "bare loop that writes":
+        result = bare_loop(kafka, topic, count, results_per_event=0.02 * (matching or EVALUATIONS))
     elif name == "replay":
         result = replay(kafka, topic, matching)
     else:
@@ -343,7 +365,7 @@ def report(best: dict[Contestant, dict[str, Any]], size: int, count: int, *, as_
             _TITLES.get(contestant.name, contestant.name),
             f"{found['rate']:,.0f}",
             f"{found['rate'] / bare:.2f}",
-            f"{found['results'] / found['events']:.2f}" if "results" in found else "",
+            f"{found['results'] / found['events']:.2f}",
             f"{found['rss_peak_mb']} MB",
         ]
         for contestant, found in best.items()

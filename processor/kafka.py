@@ -70,7 +70,8 @@ FETCHING: dict[str, Any] = {
     "fetch.wait.max.ms": 100,  # a partition that is resumed waits until the request on its way without it has ended
 }
 """How consumers read ahead, unless `kafka.extra` says otherwise."""
-_PRODUCING: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.kbytes": 256 * 1024}
+PRODUCING: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.kbytes": 256 * 1024}
+"""How producers gather messages, unless `kafka.extra` says otherwise."""
 
 
 class InstanceSlot:
@@ -161,7 +162,7 @@ class KafkaClients:
         """Return the options of an idempotent producer."""
         kafka = self._settings.kafka
         return {
-            **_PRODUCING,
+            **PRODUCING,
             **self.base("producer"),
             "enable.idempotence": True,
             "acks": "all",

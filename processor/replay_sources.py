@@ -101,7 +101,8 @@ class TopicSource:
         """See `ReplaySource.read`."""
         silent_polls = 0
         while self._pending:
-            taken = self._within(self._consumer.consume(records, 0.5))
+            # No more than there can be: for what never comes, `consume` waits until its time is over.
+            taken = self._within(self._consumer.consume(min(records, self.total - self.done), 0.5))
             if taken:
                 return taken
             silent_polls += 1

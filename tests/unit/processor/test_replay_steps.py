@@ -18,6 +18,7 @@ from processor.committer import CommitFailed
 from processor.deadline import Deadline
 from processor.ledger import Output
 from processor.replay import Replay, ReplayError, ReplaySender
+from processor.replay_sources import TopicSource
 from tests.services.records import Record, generation_row
 from tests.unit.processor.matching import event_matcher, snapshot_of
 
@@ -143,6 +144,69 @@ def test_a_commit_that_fails_while_runs_go_on_ends_the_replay_so_that_it_can_be_
     with pytest.raises(ReplayError, match="Resume the replay"):
         running.step()
     assert running.report.read == 0
+
+
+def test_many_events_of_a_moment_look_once_after_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = events = 0
+    now_s = 0.0
+
+    class Sent:
+        def begin(self, _outputs: Any, _place: Any) -> Any:
+            return self
+
+        def ended(self) -> bool:
+            nonlocal looks
+            looks += 1
+            return False
+
+        def wait(self, _deadline: Any) -> None:
+            return
+
+    def busy() -> bool:
+        nonlocal events, now_s
+        events += 1
+        now_s += 0.0001
+        return events % 1000 != 0
+
+    monkeypatch.setattr(processor.replay, "monotonic", lambda: now_s)
+    running = replay(Sent(), Events(busy))
+    while running.step():
+        pass
+    assert events == 2000, "in two batches, and nothing was sent during the first"
+    assert looks == 10, "the second took 0.1 s"
+
+
+def test_a_topic_is_asked_for_no_more_records_than_are_left() -> None:
+    asked: list[int] = []
+
+    class Topic:
+        """Two partitions, one of which begins behind a gap."""
+
+        def __init__(self) -> None:
+            here = [(0, offset) for offset in range(10)] + [(1, offset) for offset in range(7, 9)]
+            self.records = [Record(b"", at, in_partition=partition) for partition, at in here]
+
+        def consume(self, records: int, _timeout_s: float) -> list[Record]:
+            asked.append(records)
+            given, self.records = self.records[:records], self.records[records:]
+            return given
+
+        def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            return [TopicPartition(each.topic, each.partition, -1001) for each in partitions]
+
+        def assign(self, _partitions: Any) -> None:
+            return
+
+        def incremental_unassign(self, _partitions: Any) -> None:
+            return
+
+    topic: Any = Topic()
+    source = TopicSource(topic, "events", {0: (0, 10), 1: (5, 9)})
+    read = []
+    while messages := source.read(8):
+        read.append(len(messages))
+    assert (asked, read) == ([8, 6], [8, 4]), "14 offsets, two of which hold nothing"
+    assert (source.done, source.total) == (14, 14)
 
 
 def test_what_was_sent_does_not_wait_for_a_slow_source(monkeypatch: pytest.MonkeyPatch) -> None:
