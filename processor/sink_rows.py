@@ -113,6 +113,12 @@ def _microseconds(text: str, field: str) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+def _same_moment(timestamp: str, started: str) -> bool:
+    """Tell whether the two are texts of one moment as live results have them; False if it takes more than a look."""
+    usual = len(timestamp) == 26 and len(started) == 32
+    return usual and started[:10] == timestamp[:10] and started[11:26] == timestamp[11:] and started[26:] == "+00:00"
+
+
 def _read_outer(value: bytes) -> _Outer:
     try:
         return _decode_outer(value)
@@ -233,7 +239,8 @@ def decode_result(message: Any) -> Row:
     same = outer.created_at == outer.timestamp or not outer.created_at
     created_at = timestamp if same else _microseconds(outer.created_at, "created_at")
     started = properties.start_time
-    properties.start_time = _microseconds(started, "$ai_evaluation_start_time") if started else timestamp
+    same = not started or _same_moment(outer.timestamp, started)
+    properties.start_time = timestamp if same else _microseconds(started, "$ai_evaluation_start_time")
     if properties.evaluation_version is None:
         properties.evaluation_version = 0
     return (

@@ -224,7 +224,10 @@ class Soak:
         self._loading.set()
         sender.join()
         self._gavel.stop()
-        ended = Counter(f"{name.partition('-')[0]}: exit code {code}" for name, code in self._gavel.exits())
+        ended = Counter(
+            f"{name.partition('-')[0]}: exit code {code}{f' ({why})' if why else ''}"
+            for name, code, why in self._gavel.exits()
+        )
         self.ledger.processes_ended = dict(sorted(ended.items()))
         self._heal_the_provider()
         return self.ledger

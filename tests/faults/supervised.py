@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
@@ -22,10 +23,11 @@ _TELLING = re.compile(
 
 
 class Exit(NamedTuple):
-    """How a process ended: -9 is `kill -9`."""
+    """How a process ended: -9 is `kill -9`. `why`: what it logged last of a role that failed."""
 
     name: str
     code: int
+    why: str = ""
 
 
 class Supervised:
@@ -59,9 +61,13 @@ class Supervised:
                 code = self._process.exit_code
                 if code is not None and self._wanted:
                     self._process.kill()
-                    self.exits.append(Exit(self.name, code))
+                    self.exits.append(Exit(self.name, code, self._why() if code > 0 else ""))
                     self._process = self._start()
             time.sleep(BACKOFF_S)
+
+    def _why(self) -> str:
+        told = re.findall(r'^{.*"event": "role_failed".*}$', self.log.read_text(errors="replace"), re.MULTILINE)
+        return str(json.loads(told[-1])["error"]) if told else ""
 
     def kill(self) -> None:
         """`kill -9`; the supervisor starts it again."""

@@ -75,6 +75,22 @@ def test_times_are_utc_whatever_their_form(stamp: str) -> None:
     assert _decoded(result_row(row={"timestamp": stamp}))["timestamp"] == 1_795_168_800_123_456
 
 
+@pytest.mark.parametrize(
+    ("started", "microseconds"),
+    [
+        ("2026-11-20T10:00:00.123456+00:00", 1_795_168_800_123_456),
+        ("2026-11-20T12:00:00.123456+02:00", 1_795_168_800_123_456),
+        ("2026-11-20T10:00:00.123456+02:00", 1_795_161_600_123_456),
+        ("2026-11-20T10:00:00.123457+00:00", 1_795_168_800_123_457),
+        ("2026-11-21T10:00:00.123456+00:00", 1_795_255_200_123_456),
+        ("2026-11-20T10:00:00Z", 1_795_168_800_000_000),
+    ],
+)
+def test_a_run_may_begin_at_another_time_than_its_results(started: str, microseconds: int) -> None:
+    row = _decoded(result_row(row={"timestamp": "2026-11-20 10:00:00.123456"}, evaluation_start_time=started))
+    assert (row["timestamp"], row["start_time"]) == (1_795_168_800_123_456, microseconds)
+
+
 def test_what_was_copied_from_a_generation_may_be_of_any_type() -> None:
     """Traces and prompt versions come from foreign events, where they are numbers, nulls or lone surrogates."""
     row = _decoded(result_row(prompt_version=4, trace_id=12.5, session_id={"a": 1}, prompt_name="\ud83d"))
@@ -178,3 +194,17 @@ def test_all_decoded_rows_are_what_the_engine_takes(client: Client) -> None:
     assert found[0] == (odd, 2**63 - 1, 1e-12, [], 1, "true")
     assert found[1][3:] == ([odd, ""], 1, "scored")
     assert found[2][4:] == (None, "true")
+
+
+def test_texts_that_all_rows_share_are_whole_in_each(client: Client) -> None:
+    shared, mixed = "ü" * 200, ["", "b", ""]
+    rows = [
+        RESULTS.decode(Record(result_row(n, evaluation_name=shared, evaluation_condition_id=text)))
+        for n, text in enumerate(mixed)
+    ]
+    client.raw_insert(RESULTS.table, column_names=RESULTS.columns, insert_block=RESULTS.encode(rows), fmt="Native")
+    found = client.query(
+        "SELECT evaluation_name, condition_id, backfill_id FROM evaluation_results "
+        "ORDER BY toUInt64(extract(trace_id, '[0-9]+'))"
+    ).result_rows
+    assert list(found) == [(shared, text, "") for text in mixed]
