@@ -99,14 +99,13 @@ class TopicSource:
 
     def read(self, records: int) -> list[Any]:
         """See `ReplaySource.read`."""
-        silent_polls = 0
+        began_s = monotonic()
         while self._pending:
             # No more than there can be: for what never comes, `consume` waits until its time is over.
             taken = self._within(self._consumer.consume(min(records, self.total - self.done), 0.5))
             if taken:
                 return taken
-            silent_polls += 1
-            if silent_polls * 0.5 > _SILENCE_S:
+            if monotonic() - began_s > _SILENCE_S:
                 raise ReplayError(f"{self._topic}: no record for {_SILENCE_S:.0f} s; is Kafka reachable?")
         return []
 

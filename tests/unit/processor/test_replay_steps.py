@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 import processor.committer
+import processor.replay_sources
 from config.snapshot import Snapshot
 from processor.committer import CommitFailed
 from processor.deadline import Deadline
@@ -176,37 +177,46 @@ def test_many_events_of_a_moment_look_once_after_what_was_sent(monkeypatch: pyte
     assert looks == 10, "the second took 0.1 s"
 
 
+class Topic:
+    """A consumer of two partitions, one of which begins behind a gap. `asked`: how many records, each time."""
+
+    def __init__(self) -> None:
+        here = [(0, offset) for offset in range(10)] + [(1, offset) for offset in range(7, 9)]
+        self.records = [Record(b"", at, in_partition=partition) for partition, at in here]
+        self.asked: list[int] = []
+
+    def consume(self, records: int, _timeout_s: float) -> list[Record]:
+        self.asked.append(records)
+        given, self.records = self.records[:records], self.records[records:]
+        return given
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, -1001) for each in partitions]
+
+    def assign(self, _partitions: Any) -> None:
+        return
+
+    def incremental_unassign(self, _partitions: Any) -> None:
+        return
+
+
 def test_a_topic_is_asked_for_no_more_records_than_are_left() -> None:
-    asked: list[int] = []
-
-    class Topic:
-        """Two partitions, one of which begins behind a gap."""
-
-        def __init__(self) -> None:
-            here = [(0, offset) for offset in range(10)] + [(1, offset) for offset in range(7, 9)]
-            self.records = [Record(b"", at, in_partition=partition) for partition, at in here]
-
-        def consume(self, records: int, _timeout_s: float) -> list[Record]:
-            asked.append(records)
-            given, self.records = self.records[:records], self.records[records:]
-            return given
-
-        def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-            return [TopicPartition(each.topic, each.partition, -1001) for each in partitions]
-
-        def assign(self, _partitions: Any) -> None:
-            return
-
-        def incremental_unassign(self, _partitions: Any) -> None:
-            return
-
     topic: Any = Topic()
     source = TopicSource(topic, "events", {0: (0, 10), 1: (5, 9)})
     read = []
     while messages := source.read(8):
         read.append(len(messages))
-    assert (asked, read) == ([8, 6], [8, 4]), "14 offsets, two of which hold nothing"
+    assert (topic.asked, read) == ([8, 6], [8, 4]), "14 offsets, two of which hold nothing"
     assert (source.done, source.total) == (14, 14)
+
+
+def test_a_topic_is_silent_by_the_clock_however_often_nothing_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic: Any = Topic()
+    topic.records = []
+    monkeypatch.setattr(processor.replay_sources, "monotonic", lambda: len(topic.asked) * 0.1)
+    with pytest.raises(ReplayError, match="no record for 30 s"):
+        TopicSource(topic, "events", {0: (0, 10)}).read(8)
+    assert len(topic.asked) == 301
 
 
 def test_what_was_sent_does_not_wait_for_a_slow_source(monkeypatch: pytest.MonkeyPatch) -> None:
