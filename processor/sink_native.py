@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from clickhouse_connect.datatypes.registry import get_from_name
-from clickhouse_connect.datatypes.string import String
 from clickhouse_connect.driver.common import write_leb128
 from clickhouse_connect.driver.insert import InsertContext
 
@@ -47,7 +46,7 @@ class NativeBlocks:
                 continue
             body += head
             context.start_column(name)
-            if shared and type(kind) is String and not kind.nullable:
+            if shared and kind.name == "String":  # neither nullable nor a dictionary: one value's bytes repeat
                 one = bytearray()
                 kind.write_column(values[:1], one, context)
                 body += one * len(values)
