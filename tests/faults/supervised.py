@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import sys
@@ -23,7 +22,7 @@ _TELLING = re.compile(
 
 
 class Exit(NamedTuple):
-    """How a process ended: -9 is `kill -9`. `why`: what it logged last of a role that failed."""
+    """How a process ended: -9 is `kill -9`. `why`: what it logged of a role that failed."""
 
     name: str
     code: int
@@ -53,6 +52,7 @@ class Supervised:
 
     def _start(self) -> GuardedProcess:
         self.starts += 1
+        self._log_from = self.log.stat().st_size if self.log.exists() else 0
         return GuardedProcess(self._argv, log=self.log, env=self._env)
 
     def _watch(self) -> None:
@@ -66,8 +66,9 @@ class Supervised:
             time.sleep(BACKOFF_S)
 
     def _why(self) -> str:
-        told = re.findall(r'^{.*"event": "role_failed".*}$', self.log.read_text(errors="replace"), re.MULTILINE)
-        return str(json.loads(told[-1])["error"]) if told else ""
+        told = self.log.read_bytes()[self._log_from :].decode(errors="replace").splitlines()
+        failed = "".join(line for line in told if '"role_failed"' in line)
+        return "".join(re.findall(r'"error": "([^"]*)', failed)[:1])
 
     def kill(self) -> None:
         """`kill -9`; the supervisor starts it again."""
