@@ -38,7 +38,7 @@ _LONG_BATCH_S = 5.0
 """If the runs of a batch take longer, the next is smaller: it is what a crash does over, and reported as a whole."""
 
 _BEAT_S = 0.01
-"""Between two looks at what was sent; one after each event would take a tenth of the time of its runs."""
+"""Between two looks at what was sent; one after each event would take a fifth of the time of its runs."""
 
 Existing = Callable[[Mapping[str, Collection[str]]], set[str]]
 """Takes result ids by evaluation, returns those that exist already."""
