@@ -8,30 +8,42 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# What `make test` hands to pytest. The workers share one Kafka and one PostgreSQL; most of the time they wait for something.
-PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
-# How long `make soak` mixes faults, and from which seed.
+# The arguments that `make test` gives to pytest. The workers share one Kafka and one PostgreSQL, and mostly wait for them.
+PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+# The minutes for which `make soak` injects faults, and the seed of their order.
 MINUTES ?= 20
 SEED ?= 1
 
-.PHONY: help demo test faults lint format bench soak lock clean
+.PHONY: help install demo test faults hostile lint format docs check-docs bench soak lock sbom pin-images clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed-embedded ## See real generations judged: everything in one process, ends by itself
+install: $(VENV)/installed-embedded ## Make the virtual environment .venv with Gavel in it
+	@echo "Gavel is installed. Activate it: source $(VENV)/bin/activate"
+
+demo: $(VENV)/installed-embedded ## Judge real generations, with everything in one process; it ends by itself
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/installed-dev ## Install what the tests need and run all of them
+test: $(VENV)/installed-dev ## Install everything that the tests need and run all of them
 	@.ci/install-services
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/installed-dev ## Check style, formatting and types
+lint: $(VENV)/installed-dev check-docs ## Check style, formatting, types, prose, and that generated pages are up to date
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python .ci/check_prose.py
 
-format: $(VENV)/installed-dev ## Put the code in shape
+docs: $(VENV)/installed-dev ## Write the pages of docs/ that are made from the code
+	@$(BIN)/python .ci/make_docs.py
+	@$(BIN)/python .ci/make_dashboards.py
+
+check-docs: $(VENV)/installed-dev ## Check that those pages are up to date
+	@$(BIN)/python .ci/make_docs.py --check
+	@$(BIN)/python .ci/make_dashboards.py --check
+
+format: $(VENV)/installed-dev ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -39,23 +51,38 @@ bench: $(VENV)/installed-dev ## Measure everything against its baseline, the str
 	@.ci/install-services
 	@$(BIN)/python -m benchmarks
 
-faults: $(VENV)/installed-dev ## Only the fault tests: outages, cuts, members, topics, and a count of every result
+screenshots: $(VENV)/installed-dev ## Make the pictures of the console that the README shows
+	@.ci/install-services
+	@$(BIN)/python -m tests.browser.readme_pictures docs/pictures
+
+hostile: $(VENV)/installed-dev ## Run only the tests of hostile input, then a mixed load of it for five minutes
+	@.ci/install-services
+	@$(BIN)/python -m pytest tests/hostile
+	@$(BIN)/python -m tests.hostile.mixed_load
+
+faults: $(VENV)/installed-dev ## Run only the fault tests: outages, cuts, members, topics, and a count of every result
 	@.ci/install-services
 	@$(BIN)/python -m pytest tests/faults
 
-soak: $(VENV)/installed-dev ## Mix faults under load for MINUTES=20 from SEED=1, and count what came out
+soak: $(VENV)/installed-dev ## Inject faults under load for MINUTES=20 from SEED=1, and count every result
 	@.ci/install-services
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
 
-lock: $(VENV)/installed-dev ## Pin all dependencies anew, to the newest that fit pyproject.toml
+lock: $(VENV)/installed-dev ## Pin all dependencies to the newest versions that fit pyproject.toml
 	@$(PIP) uv
-	@for lock in "dev --upgrade --all-extras --group dev" "runtime -c locks/dev.txt" "embedded --extra embedded -c locks/dev.txt"; do \
+	@for lock in "dev --upgrade --all-extras --group dev" "runtime --extra otel -c locks/dev.txt" "embedded --extra embedded -c locks/dev.txt"; do \
 	  set -- $$lock; name=$$1; shift; \
 	  $(BIN)/uv pip compile --quiet pyproject.toml "$$@" --universal --generate-hashes --no-header -o locks/$$name.txt || exit 1; \
 	done
 	@echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet - --upgrade --universal --generate-hashes --no-header --no-annotate -o locks/build.txt
 
-clean: ## Remove what these commands made: environment, downloads, caches, data of embedded mode
+sbom: $(VENV)/installed-dev ## Write the packages of the image as CycloneDX to build/gavel.cdx.json
+	@$(BIN)/python .ci/make_sbom.py locks/runtime.txt build/gavel.cdx.json
+
+pin-images: ## Pin every image of Dockerfile and compose.yaml by its digest; needs Docker and a network
+	@$(PYTHON) .ci/pin_images.py
+
+clean: ## Remove everything that these commands made: environment, downloads, caches, embedded data
 	@rm -rf $(VENV) .cache .gavel .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import create_app
-from api.archive import Archive
-from api.judging import JudgeAccess
-from api.services import Services
-from api.task_sender import TaskSender
+from api.http.measures import HttpMetrics, NoMetrics, count_refused
+from api.http.precedence import Precedence
+from api.services.resources import Services, open_services
 from config.settings import Settings
-from config.store.engine import Database
+from ingest.connection import Connection
+from storage.sql.engine import Database, StoreError
 
 _START_WITHIN_S = 15.0
-_DRAIN_WITHIN_S = 5
+_DRAIN_WITHIN_S = 9
+"""The front door on this port answers within eight seconds of a request's last byte."""
+
+
+class FrontDoor(Protocol):
+    """An application that serves some paths beside the API's own, such as the front door for events and the console."""
+
+    def serves(self, path: str) -> bool:
+        """Return whether a request for `path` is for it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
 
 
 class ApiServer:
@@ -24,20 +39,30 @@ class ApiServer:
 
     Args:
         bootstrap_servers: the address of the in-process broker, where the settings say `embedded`.
+        front_door: serves its paths on this port too, because PostHog SDKs know one host for everything.
+        console: makes the web pages over the services of the API, or None if they are not served.
+        metrics: count the requests.
+        listener: a bound socket to serve on, instead of the address of the settings.
     """
 
     name = "api"
 
-    def __init__(self, settings: Settings, database: Database, bootstrap_servers: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        bootstrap_servers: str | None = None,
+        front_door: FrontDoor | None = None,
+        console: Callable[[Services], FrontDoor] | None = None,
+        metrics: HttpMetrics | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         self._settings = settings
-        self._services = Services(
-            settings=settings,
-            database=database,
-            archive=Archive(settings.clickhouse.dsn.get_secret_value()),
-            tasks=TaskSender(settings.kafka, bootstrap_servers=bootstrap_servers),
-            judging=JudgeAccess(settings, database),
-        )
-        self._server = uvicorn.Server(_configuration(self._services))
+        self._listeners = None if listener is None else [listener]
+        self.services = open_services(settings, database, bootstrap_servers=bootstrap_servers)
+        doors = [front_door] if front_door is not None else []
+        doors += [console(self.services)] if console is not None else []
+        self._server = uvicorn.Server(_configuration(self.services, doors, metrics))
         self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
 
     @property
@@ -59,16 +84,30 @@ class ApiServer:
                 raise OSError(f"the API cannot listen on {address}; set api.port, or end what uses it")
             time.sleep(0.01)
 
+    def live(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the server runs, for `/livez`."""
+        return self._thread.is_alive(), {}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether requests can be served, with the reason if not, for `/readyz`. Blocks on the store."""
+        if self._server.should_exit or not self._thread.is_alive():
+            return False, {"reason": "the server is stopping"}
+        try:
+            with self.services.database.read() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except StoreError as error:
+            return False, {"reason": str(error)}
+        return True, {}
+
     def ask_to_stop(self) -> None:
         """Let the server end soon; does not wait."""
         self._server.should_exit = True
 
     def stop(self) -> None:
-        """Finish the requests in hand, a few seconds at the most, and close what was opened."""
+        """Finish the requests in progress within a few seconds, and close all connections."""
         self.ask_to_stop()
         self._thread.join(_DRAIN_WITHIN_S + 5)
-        self._services.tasks.close()
-        self._services.archive.close()
+        self.services.close()
 
     def wait(self) -> None:
         """Block until the server ends."""
@@ -77,23 +116,57 @@ class ApiServer:
 
     def _serve(self) -> None:
         try:
-            self._server.run()
+            self._server.run(self._listeners)
         except SystemExit:
             # uvicorn ends the process when it cannot bind; `start` sees that the thread is gone and says so.
             return
 
 
-def build_service(settings: Settings, database: Database, bootstrap_servers: str | None) -> ApiServer:
+def build_service(
+    settings: Settings,
+    database: Database,
+    bootstrap_servers: str | None,
+    front_door: FrontDoor | None = None,
+    console: Callable[[Services], FrontDoor] | None = None,
+    metrics: HttpMetrics | None = None,
+) -> ApiServer:
     """Return the API for `gavel up` (entry point group `gavel.services`)."""
-    return ApiServer(settings, database, bootstrap_servers)
+    return ApiServer(settings, database, bootstrap_servers, front_door, console, metrics)
 
 
-def _configuration(services: Services) -> uvicorn.Config:
+class _Port:
+    """All applications of the port: each path goes to the first door that serves it, or to the API."""
+
+    def __init__(self, api: ASGIApp, doors: Sequence[FrontDoor], metrics: HttpMetrics, precedence: Precedence) -> None:
+        self._api = api
+        self._precedence = precedence
+        self._doors = doors
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        found = next((door for door in self._doors if scope["type"] == "http" and door.serves(scope["path"])), None)
+        if found is not None:
+            await found(scope, receive, send)
+            return
+        with self._precedence.request():
+            await self._api(scope, receive, send)
+
+    def count_refused(self, status: int) -> None:
+        """Count a request that no route has seen, because it is not HTTP or its head is too large."""
+        count_refused(self._metrics, status)
+
+
+def _configuration(services: Services, doors: Sequence[FrontDoor], metrics: HttpMetrics | None) -> uvicorn.Config:
     settings = services.settings.api
+    api = create_app(services, metrics=metrics)
     return uvicorn.Config(
-        create_app(services),
+        _Port(api, doors, metrics or NoMetrics(), services.precedence),
         host=settings.host,
         port=settings.port,
+        http=Connection,
+        ws="none",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -1,4 +1,4 @@
-"""What a page costs at the server: `python -m benchmarks.api [--json] [--dsn DSN]`.
+"""The time of a page at the server: `python -m benchmarks.api [--json] [--dsn DSN]`.
 
 10 000 evaluations of one team on SQLite (or another store), over the whole application in this process: middleware,
 authentication, the store, and the response as JSON. The network is left out. Best and median of several rounds.
@@ -17,18 +17,15 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.archive import Archive
-from api.judging import JudgeAccess
-from api.services import Services
-from api.task_sender import TaskSender
+from api.services.resources import open_services
 from benchmarks.table import markdown
 from config.definitions import parse_draft
-from config.migrations import upgrade
 from config.settings import load_settings
-from config.store.api_keys import ApiKeys
-from config.store.engine import Database, open_database
-from config.store.evaluations import create_evaluation
-from config.store.revision import lock_definitions
+from storage.sql.api_keys import ApiKeys
+from storage.sql.engine import Database, open_database
+from storage.sql.evaluation_changes import create_evaluation
+from storage.sql.migrations import upgrade
+from storage.sql.revision import lock_definitions
 
 EVALUATIONS = 10_000
 TEAM = 1
@@ -77,13 +74,7 @@ def measure(dsn: str | None) -> dict[str, tuple[float, float]]:
         upgrade(database)
         evaluation_id = fill(database)
         _, secret = ApiKeys(database).create(team_id=TEAM, label="b", scopes=["*"], now=datetime.now(UTC))
-        services = Services(
-            settings=settings,
-            database=database,
-            archive=Archive(settings.clickhouse.dsn.get_secret_value()),
-            tasks=TaskSender(settings.kafka),
-            judging=JudgeAccess(settings, database),
-        )
+        services = open_services(settings, database)
         with TestClient(create_app(services), headers={"Authorization": f"Bearer {secret}"}) as client:
             times: dict[str, list[float]] = {name: [] for name in REQUESTS}
             for _ in range(ROUNDS):

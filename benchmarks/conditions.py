@@ -1,9 +1,9 @@
-"""What matching costs: `python -m benchmarks.conditions [--json]`.
+"""The cost of matching: `python -m benchmarks.conditions [--json]`.
 
-Per event, on one core, in one run: decoding the event with orjson (row, then properties) is the baseline;
-the matcher's figures include its own decoding of the row and the count of what was sampled out, as the
-stream asks for it. Best of several rounds, all rounds interleaved, so that a busy machine slows both sides
-of a ratio alike.
+The figures are per event, on one core, in one run. The baseline is decoding the event with orjson: the row, then the
+properties. The matcher's figures include its own decoding of the row and the count of sampled-out pairs, because the
+stream needs both. Each figure is the best of several rounds. The rounds are interleaved, so that a busy machine slows
+both sides of a ratio alike.
 
 The load (`benchmarks.conditions_load`): each evaluation has two sets of three filters, of all operators;
 2 % of event × evaluation pairs match. As in a stream, prompt names, models, regions, plans and versions
@@ -25,7 +25,7 @@ import orjson
 from benchmarks.conditions_load import evaluations, events, match_rates
 from benchmarks.table import markdown
 from conditions import Target, compile_matcher, decode_row
-from conditions.interpreter import Fields, interpret
+from conditions.interpreter import RowFields, interpret
 from evaluators.generation import USUAL
 
 LIMITS = {1: 1.2, 100: 2.0, 1000: 3.0}
@@ -61,7 +61,7 @@ def _match(targets: Sequence[Target]) -> Callable[[bytes], None]:
 def _loop(targets: Sequence[Target]) -> Callable[[bytes], None]:
     def run(event: bytes) -> None:
         row = decode_row(event)
-        fields = Fields(row)
+        fields = RowFields(row)
         for target in targets:
             interpret(target, fields)
 

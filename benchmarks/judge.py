@@ -1,4 +1,4 @@
-"""What a judge process costs, against the stand-in provider in a process of its own.
+"""The cost of a judge process, measured against the stand-in provider in its own process.
 
     python -m benchmarks.judge [--seconds 15] [--parked 10000] [--waves 3]      (0 leaves a part out)
 
@@ -26,21 +26,31 @@ import openai
 from confluent_kafka import Producer
 
 from benchmarks.judge_memory import measure
-from evaluators.llm_judge import Judge, Judged, JudgeRequest, OutputContract, Patience, make_endpoint, transcribe
+from evaluators.llm_judge import (
+    Chance,
+    Judge,
+    Judged,
+    JudgeRequest,
+    OutputContract,
+    Patience,
+    RunStores,
+    make_endpoint,
+    transcribe,
+)
 from evaluators.llm_judge.budget import MemoryBudgets, MemoryTrial
 from evaluators.llm_judge.cache import MemoryCache
-from evaluators.llm_judge.client import Timeouts
-from evaluators.llm_judge.conversation import Conversation
+from evaluators.llm_judge.caller import Timeouts
+from evaluators.llm_judge.conversation import JudgeExchange
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.ladder import Ladder
 from evaluators.llm_judge.openai_caller import OpenAICaller
+from examples.stand_in.client import StandInServer
 from processor.events.identity import run_key
 from processor.events.task import Task
-from processor.judge_role import Sources
-from processor.logs import configure
+from processor.judge.role import Sources
+from processor.runtime.logs import configure
 from tests.integration.judge_rig import TEAM, JudgeRig
 from tests.services.kafka import KafkaServer
-from tests.stand_in.client import StandInServer
 
 CONCURRENCY = 200
 WANTED_PER_S = 180.0
@@ -99,7 +109,7 @@ async def bare(base_url: str, seconds: float) -> Measured:
         max_retries=0,
         http_client=openai.DefaultAsyncHttpxClient(limits=_limits()),
     )
-    talk = Conversation(request(base_url, 0), Ladder(time.time))
+    talk = JudgeExchange(request(base_url, 0), Ladder(time.time))
     payload = talk.payload(talk.prompt(secrets.token_hex(8)))
 
     async def call(_number: int) -> bool:
@@ -126,13 +136,10 @@ async def judge_alone(base_url: str, seconds: float) -> Measured:
         caller,
         Gates(GateLimits(concurrency=CONCURRENCY), clock=clock, random=sources.random),
         Ladder(time.time),
-        budgets=MemoryBudgets(sources.now),
-        trial=MemoryTrial(0),
-        cache=MemoryCache(10_000, 3600.0, clock),
+        RunStores(budgets=MemoryBudgets(sources.now), trial=MemoryTrial(0), cache=MemoryCache(10_000, 3600.0, clock)),
         price=lambda *_: 0.0,
         patience=Patience(),
-        random=sources.random,
-        nonce=lambda: secrets.token_hex(8),
+        chance=Chance(random=sources.random, nonce=lambda: secrets.token_hex(8)),
     )
 
     async def run(number: int) -> bool:

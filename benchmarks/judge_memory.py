@@ -15,12 +15,12 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.table import markdown
-from processor.parked import OVERFLOW
+from examples.stand_in.client import StandInServer
+from processor.judge.parked import OVERFLOW
 from tests.integration.judge_rig import JudgeRig
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
-from tests.stand_in.client import StandInServer
 
 SETTLED_S = 25.0
 """After the last commit: by then memory was given back."""
@@ -59,7 +59,7 @@ class JudgeProcess:
             **{f"JUDGE__{name.upper()}": value for name, value in judge.items()},
         }
         env = {f"GAVEL_{name}": str(value) for name, value in values.items()} | {"PYTHONPATH": str(CHECKOUT)}
-        program = "from processor.cli.main import main; main()"
+        program = "from cli.main import main; main()"
         argv = [sys.executable, "-c", program, "run", "--role", "judge"]
         self._url = f"http://127.0.0.1:{port}"
         self._process = GuardedProcess(argv, log=folder / "judge.log", env=env)
@@ -99,7 +99,7 @@ class JudgeProcess:
         return sum(each.value for each in samples if each.name == name and each.labels.get("cause") != OVERFLOW)
 
     def read(self, name: str) -> Reading:
-        """Wait until nothing is in flight, and until what was freed was given back."""
+        """Wait until nothing is in flight, and until the allocator has returned freed memory."""
         self.wait(lambda: self.value("gavel_records_in_flight") == 0, "nothing in flight")
         time.sleep(SETTLED_S)
         found = Reading(name, int(self._most_in_flight), self._most_mb, self._resident_mb())

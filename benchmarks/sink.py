@@ -28,16 +28,16 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from benchmarks.table import markdown
-from config.clickhouse import connect, migrate
-from config.clickhouse.results import count_copies
-from processor.dead_letters import RatioGuard
-from processor.deadline import Deadline
-from processor.garbage import tune_collector
-from processor.ledger import Span
+from processor.dead_letters.letter import RatioGuard
 from processor.metrics import Metrics
-from processor.sink import SinkWorker
-from processor.sink_insert import INSERT_SETTINGS, Backoff
-from processor.sink_rows import RESULTS
+from processor.runtime.garbage import tune_collector
+from processor.sink.insert import INSERT_SETTINGS, Backoff
+from processor.sink.rows import RESULTS
+from processor.sink.worker import LetterRules, SinkWorker
+from processor.stream.deadline import Deadline
+from processor.stream.ledger import Span
+from storage.clickhouse import connect, migrate
+from storage.clickhouse.results import count_copies
 
 BATCH, POLL = 10_000, 2_000
 _REASONINGS = (
@@ -48,7 +48,7 @@ _REASONINGS = (
 
 
 class Message(NamedTuple):
-    """What a worker uses of a Kafka message."""
+    """The part of a Kafka message that a worker uses."""
 
     body: bytes
     at: int
@@ -167,7 +167,6 @@ def run(rows: int, rounds: int) -> dict[str, Any]:
         for attempt in range(rounds):
             for name, taken in turns.items():
                 client.command("TRUNCATE TABLE evaluation_results")
-                client.command("TRUNCATE TABLE evaluation_outcomes_hourly")
                 taken.append(measure(bare) if name == "bare insert" else _sink(dsn, messages, attempt))
                 copies = count_copies(client)
                 if (copies.ids, copies.visible) != (rows, rows):
@@ -181,9 +180,7 @@ def _sink(dsn: str, messages: list[Message], attempt: int) -> Turn:
     worker = SinkWorker(
         lambda: connect(dsn),
         {"results": RESULTS},
-        dead_letters_topic="dead",
-        max_message_bytes=1_000_000,
-        guard=RatioGuard(0.5, 1000),
+        letters=LetterRules("dead", 1_000_000, RatioGuard(0.5, 1000)),
         metrics=Metrics(CollectorRegistry()),
         backoff=Backoff(0.1, 1.0, random.random),
     )

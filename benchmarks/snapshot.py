@@ -1,4 +1,4 @@
-"""What it takes a processor to load a team's definitions, and to take over one edit, on SQLite.
+"""The time that a processor takes to load a team's definitions, and to take over one edit, on SQLite.
 
     python -m benchmarks.snapshot [--sizes 1000 10000]
 
@@ -24,12 +24,12 @@ from sqlalchemy import insert, select
 
 from benchmarks.table import markdown
 from config.definitions import parse_draft, patch_draft
-from config.migrations import upgrade
-from config.snapshot import SnapshotPoller
-from config.store.changes import read_changes
-from config.store.engine import Database, open_database
-from config.store.evaluations import Evaluations
-from config.store.tables import evaluations
+from storage.snapshot import SnapshotPoller
+from storage.sql.changes import read_changes
+from storage.sql.engine import Database, open_database
+from storage.sql.evaluation_changes import evaluations
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EDITS = 5

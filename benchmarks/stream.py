@@ -6,7 +6,7 @@ Each contestant runs in a process of its own, one after the other, over the same
 
 * bare loop: `consume(n)`, orjson decodes the row and its properties, commits after every batch;
 * bare loop that writes: the same, and produces as many messages as the matchers, of the same size, ready-made and
-  at least once: what is left of the bare loop before anything is matched or judged;
+  at least once. It shows how much of the bare loop is left before anything is matched or judged;
 * matcher, at least once, and matcher, exactly once: the role as it is deployed, with 20 enabled
   evaluations (two sets of three filters each), Hog verdicts produced to Kafka;
 * two matchers, exactly once: two such processes at the same time, each with the whole load on a topic of its
@@ -46,7 +46,7 @@ PARTITIONS = 4
 BATCH = 2000
 EVALUATIONS = 20
 RESULT_BYTES = 1100
-"""Of a result of these events."""
+"""The size of a result of these events."""
 _ID = b"018f2f6e-0000-7000-8000-000000000000"
 _HEADERS = [("result_id", _ID), ("evaluation_id", _ID), ("team_id", b"1"), ("trigger", b"live")]
 
@@ -120,10 +120,10 @@ def bare_loop(kafka: str, topic: str, count: int, results_per_event: float = 0.0
 def settings_of(kafka: str, topic: str, folder: str, delivery: str, matching: int | None = None) -> Any:
     """Return settings with topics of this run's own, and the evaluations in a store; see `evaluation_drafts`."""
     from config.definitions import EvaluationDraft
-    from config.migrations import upgrade
     from config.settings import load_settings
-    from config.store.engine import open_store
-    from config.store.evaluations import Evaluations
+    from storage.sql.engine import open_store
+    from storage.sql.evaluations import Evaluations
+    from storage.sql.migrations import upgrade
 
     run = uuid4().hex[:8]
     topics = {name: f"{run}-{name}" for name in ("results", "tasks", "parked", "dead_letters")}
@@ -148,14 +148,14 @@ def matcher(kafka: str, topic: str, count: int, delivery: str, matching: int | N
     """The matcher role as `gavel run --role matcher` builds it."""
     from prometheus_client import CollectorRegistry
 
-    from config.snapshot import SnapshotPoller
-    from config.store.changes import read_changes
-    from config.store.engine import open_store
     from processor.kafka import KafkaClients, ensure_topics
-    from processor.logs import configure
+    from processor.matcher.role import build_matcher
     from processor.metrics import Metrics
     from processor.role_context import RoleContext
-    from processor.roles import build_matcher
+    from processor.runtime.logs import configure
+    from storage.snapshot import SnapshotPoller
+    from storage.sql.changes import read_changes
+    from storage.sql.engine import open_store
 
     configure("error", "json")
     with tempfile.TemporaryDirectory() as folder:
@@ -185,10 +185,10 @@ def matcher(kafka: str, topic: str, count: int, delivery: str, matching: int | N
 
 def replay(kafka: str, topic: str, matching: int | None = None) -> dict[str, Any]:
     """`gavel replay` of the whole topic."""
-    from config.clickhouse import connect, migrate
-    from config.store.engine import open_store
     from processor.kafka import KafkaClients, ensure_topics
-    from processor.replay_plan import ReplayPlan, open_replay, time_ranges
+    from processor.replay.plan import ReplayPlan, open_replay, time_ranges
+    from storage.clickhouse import connect, migrate
+    from storage.sql.engine import open_store
 
     with tempfile.TemporaryDirectory() as folder:
         settings = settings_of(kafka, topic, folder, "exactly_once", matching)
@@ -228,12 +228,13 @@ def _watch(stage: Any, metrics: Any, count: int, marks: dict[str, float], sample
     process = psutil.Process()
     records = metrics.registry.get_sample_value
     labels = {"role": "matcher", "topic": stage.topics[0]}
-    step, take_up = stage._step, stage._take_up  # noqa: SLF001  # there is no other place in its thread
+    intake = stage._intake  # noqa: SLF001  # there is no other place in its thread
+    step, take_up = stage._step, intake.take_up  # noqa: SLF001  # as above
 
-    def take_up_timed(messages: list[Any]) -> None:
-        if "start" not in marks:
+    def take_up_timed(messages: list[Any]) -> Any:
+        if "start" not in marks and messages:
             marks["start"], marks["cpu_start"] = time.perf_counter(), time.process_time()
-        take_up(messages)
+        return take_up(messages)
 
     def step_watched() -> None:
         step()
@@ -244,11 +245,11 @@ def _watch(stage: Any, metrics: Any, count: int, marks: dict[str, float], sample
             marks["end"], marks["cpu_end"] = time.perf_counter(), time.process_time()
             stage.stop()
 
-    stage._step, stage._take_up = step_watched, take_up_timed  # noqa: SLF001  # as above
+    stage._step, intake.take_up = step_watched, take_up_timed  # noqa: SLF001  # as above
 
 
 class Contestant(NamedTuple):
-    """What runs, and how many of the evaluations ever match (None: all)."""
+    """The roles that run, and how many of the evaluations ever match (None: all)."""
 
     name: str
     matching: int | None = None
@@ -267,7 +268,7 @@ CONTESTANTS = (_BARE_LOOP, *(Contestant(name, matching) for matching in (1, None
 
 def child(contestant: Contestant, kafka: str, topic: str, count: int) -> dict[str, Any]:
     """Run one contestant in this process, all with the collector as `gavel` sets it."""
-    from processor.garbage import tune_collector
+    from processor.runtime.garbage import tune_collector
 
     tune_collector()
     name, matching = contestant

@@ -1,9 +1,9 @@
 """Condition sets: which evaluations an event runs. Pure: no I/O, no clock."""
 
-from conditions.compiler import compile_matcher
+from conditions.compiled.compiler import compile_matcher
+from conditions.compiled.matcher import NOTHING, Matcher, MatchResult
 from conditions.errors import ConditionError, RowError
 from conditions.explain import Explanation, explain
-from conditions.matcher import NOTHING, Matcher, MatchResult
 from conditions.model import ConditionSet, Filter, FilterGroup, Target, parse_conditions
 from conditions.rollout import rollout_number
 from conditions.row import EventRow, decode_object, decode_row

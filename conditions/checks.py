@@ -1,4 +1,4 @@
-"""What an operator demands of a filter's value at save, with the remedy in the message."""
+"""Checks of the value of a filter when it is saved: each operator refuses an unusable value and names the remedy."""
 
 from __future__ import annotations
 

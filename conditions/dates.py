@@ -23,7 +23,7 @@ def instant_of(value: object) -> int | None:
     """Return the instant that `value` names, or None.
 
     A string is an ISO date (its midnight), or a date-time with `T` or a space between; UTC unless it has an
-    offset. A number is epoch seconds; a numeric string and a boolean are no date.
+    offset. A number is epoch seconds; a numeric string or a boolean is not a date.
     """
     if isinstance(value, str):
         since = _since_epoch(value)
@@ -64,7 +64,7 @@ def is_relative(value: object) -> bool:
 def resolve(value: object, now: int | None) -> int | None:
     """Return the instant of a filter's value; a relative one counts back from `now`, the event's own time.
 
-    None if the value is no date, or relative while the event has no time. Months, quarters and years keep
+    None if the value is not a date, or is relative while the event has no time. Months, quarters and years keep
     the day of the month, or take the month's last day where it is shorter.
     """
     match = _RELATIVE.fullmatch(value) if isinstance(value, str) else None
@@ -83,7 +83,7 @@ def resolve_at_midnight(value: str, midnight: int) -> int:
     """
     match = _RELATIVE.fullmatch(value)
     if match is None:
-        raise ValueError(f"{value!r} is no relative date")
+        raise ValueError(f"{value!r} is not a relative date")
     return _shift(midnight, int(match[1]), match[2])
 
 

@@ -2,7 +2,7 @@
 
 ValueError
 ├── ConditionError   a definition that cannot be accepted; `path` says where
-└── RowError         a message that is no event row; `reason` is a short label
+└── RowError         a message that is not an event row; `reason` is a short label
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class ConditionError(ValueError):
 
     Attributes:
         path: where the fault is, as in `conditions[1].properties[0].value`.
-        problem: what is wrong and what to do, without the path.
+        problem: the fault and its remedy, without the path.
     """
 
     def __init__(self, path: str, problem: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conditions.compiler import compile_matcher
-from conditions.interpreter import Decision, Fields, interpret
+from conditions.compiled.compiler import compile_matcher
+from conditions.interpreter import Decision, RowFields, interpret
 from conditions.model import CompileExpression, Target
 from conditions.row import EventRow, too_deep
 
@@ -11,23 +11,23 @@ Explanation = Decision
 """Each set, each filter with its value and outcome, the rollout number, and the outcome."""
 
 
-class Disagreement(RuntimeError):
+class EngineDisagreement(RuntimeError):
     """The matcher that runs live and the interpreter decided differently: a fault of Gavel, never of a user."""
 
 
 def explain(target: Target, row: EventRow, *, compile_expression: CompileExpression | None = None) -> Explanation:
     """Explain the decision about one evaluation and one event.
 
-    The outcome is the compiled matcher's, the one that decides live; what is shown beside it is the
-    interpreter's, which must have come to the same.
+    The outcome comes from the compiled matcher, which decides live. The traces come from the interpreter, which must
+    have reached the same outcome.
 
     Raises:
-        RowError: the row's properties are no JSON object, or nested too deeply.
+        RowError: the row's properties are not a JSON object, or are nested too deeply.
         ConditionError: a hogql filter, and no `compile_expression`.
-        Disagreement: the two differ.
+        EngineDisagreement: the two differ.
     """
     try:
-        explanation = interpret(target, Fields(row), compile_expression=compile_expression)
+        explanation = interpret(target, RowFields(row), compile_expression=compile_expression)
     except RecursionError as error:
         raise too_deep() from error
     live = compile_matcher([target], compile_expression=compile_expression).match(row)
@@ -40,5 +40,5 @@ def explain(target: Target, row: EventRow, *, compile_expression: CompileExpress
     silent = explanation.outcome in ("disabled", "no_conditions")
     expected = ("filtered", None) if silent else (explanation.outcome, explanation.condition_id)
     if seen != expected:
-        raise Disagreement(f"the live matcher says {seen}, the interpreter {expected}; please report this event")
+        raise EngineDisagreement(f"the live matcher says {seen}, the interpreter {expected}; please report this event")
     return explanation

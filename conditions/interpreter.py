@@ -27,7 +27,7 @@ Truth = Literal["holds", "fails", "error"]
 
 @dataclass(frozen=True, slots=True)
 class FilterTrace:
-    """What became of one filter.
+    """The outcome of one filter.
 
     Attributes:
         value: the field's value; None if it is absent, or the filter is an expression.
@@ -42,7 +42,7 @@ class FilterTrace:
 
 @dataclass(frozen=True, slots=True)
 class GroupTrace:
-    """What became of a group, and of each member."""
+    """The outcome of a group, and of each member."""
 
     type: Literal["AND", "OR"]
     members: tuple[FilterTrace | GroupTrace, ...]
@@ -51,7 +51,7 @@ class GroupTrace:
 
 @dataclass(frozen=True, slots=True)
 class SetTrace:
-    """What became of a condition set.
+    """The outcome of a condition set.
 
     Attributes:
         filters: whether all filters hold.
@@ -67,7 +67,7 @@ class SetTrace:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of one evaluation for one event.
+    """The decision about one evaluation for one event.
 
     Attributes:
         condition_id: of the set that won, else None.
@@ -81,7 +81,7 @@ class Decision:
     sets: tuple[SetTrace, ...]
 
 
-def interpret(target: Target, fields: Fields, *, compile_expression: CompileExpression | None = None) -> Decision:
+def interpret(target: Target, fields: RowFields, *, compile_expression: CompileExpression | None = None) -> Decision:
     """Decide about one evaluation and the event whose fields these are.
 
     Raises:
@@ -95,7 +95,7 @@ def interpret(target: Target, fields: Fields, *, compile_expression: CompileExpr
     if not sets:
         return Decision("no_conditions", None, number, sets)
     for trace in sets:
-        # A set that the rollout leaves out cannot win, so what its filters say is not an error.
+        # A set that the rollout leaves out cannot win, so errors in its filters do not count.
         if trace.sampled_in and trace.filters == "holds":
             return Decision("matched", trace.id, number, sets)
         if trace.sampled_in and trace.filters == "error":
@@ -105,7 +105,7 @@ def interpret(target: Target, fields: Fields, *, compile_expression: CompileExpr
 
 
 def _trace_set(
-    item: ConditionSet, fields: Fields, number: float, compile_expression: CompileExpression | None
+    item: ConditionSet, fields: RowFields, number: float, compile_expression: CompileExpression | None
 ) -> SetTrace:
     members = tuple(_trace(node, fields, compile_expression) for node in item.properties)
     sampled_in = rollout_takes(number, item.rollout_percentage)
@@ -113,7 +113,7 @@ def _trace_set(
 
 
 def _trace(
-    node: Filter | FilterGroup, fields: Fields, compile_expression: CompileExpression | None
+    node: Filter | FilterGroup, fields: RowFields, compile_expression: CompileExpression | None
 ) -> FilterTrace | GroupTrace:
     if isinstance(node, FilterGroup):
         members = tuple(_trace(inner, fields, compile_expression) for inner in node.values)
@@ -129,13 +129,13 @@ def _trace(
 
 
 def _trace_expression(
-    node: Filter, fields: Fields, expression: Callable[[Mapping[str, object]], object]
+    node: Filter, fields: RowFields, expression: Callable[[Mapping[str, object]], object]
 ) -> FilterTrace:
     outcome, problem = run_expression(expression, fields)
     return FilterTrace(node, None, outcome, problem)
 
 
-def run_expression(expression: Callable[[Mapping[str, object]], object], fields: Fields) -> tuple[Truth, str | None]:
+def run_expression(expression: Callable[[Mapping[str, object]], object], fields: RowFields) -> tuple[Truth, str | None]:
     """Evaluate a Hog expression over an event: it holds exactly when it gives `true`.
 
     An expression is a user's program, so whatever it raises is that user's error, not this process's.
@@ -161,11 +161,11 @@ def _any_of(outcomes: list[Truth]) -> Truth:
     return "error" if "error" in outcomes else "fails"
 
 
-class Fields:
+class RowFields:
     """The fields of a row that filters can name, decoded when first asked for.
 
-    Raises RowError on construction if the properties are no JSON object: without them nothing can be
-    decided. Broken person or group properties are raised by `value`, for the filters that need them.
+    Raises RowError on construction if the properties are not a JSON object, because nothing can be
+    decided without them. Broken person or group properties are raised by `value`, for the filters that need them.
     """
 
     def __init__(self, row: EventRow) -> None:
@@ -189,7 +189,7 @@ class Fields:
         return self._objects[field]
 
     def expression_globals(self) -> dict[str, object]:
-        """Return what a Hog expression sees: `properties`, `person`, `event`, `distinct_id`."""
+        """Return the globals of a Hog expression: `EXPRESSION_GLOBALS`."""
         return {
             "properties": self.decoded("properties"),
             "person": {"id": self._row.person_id, "properties": self.decoded("person_properties")},

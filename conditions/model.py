@@ -13,7 +13,10 @@ from conditions.errors import ConditionError
 from conditions.operators import Operator
 
 CompileExpression = Callable[[str], Callable[[Mapping[str, object]], object]]
-"""Compiles a Hog expression; injected, because this room imports no other. What it raises refuses the source."""
+"""Compiles a Hog expression. It is injected, because this room imports no other. Any exception refuses the source."""
+
+EXPRESSION_GLOBALS = frozenset({"properties", "person", "event", "distinct_id"})
+"""Globals of a Hog expression in a filter of type `hogql`."""
 
 FilterType = Literal["event", "person", "group", "event_metadata", "hogql"]
 METADATA_FIELDS = ("event", "distinct_id", "timestamp", "person_id", "person_mode")
@@ -96,7 +99,7 @@ class ConditionSet(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the matcher decides about: one evaluation's conditions.
+    """The unit that a matcher decides about: the conditions of one evaluation.
 
     Attributes:
         id: of the evaluation; part of the sampling key of cohort `independent`.
@@ -110,7 +113,7 @@ class Target:
 
 
 ALL_EVENTS = (ConditionSet(id="default"),)
-"""What conditions that are left out mean: every event of the team."""
+"""The conditions of an evaluation that gives none: every event of the team."""
 
 
 def parse_conditions(raw: object, *, compile_expression: CompileExpression | None = None) -> tuple[ConditionSet, ...]:

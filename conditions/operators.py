@@ -1,7 +1,7 @@
 """The operators: their names, what each demands of a filter's value, and when each holds.
 
 `holds` is the executable form of the specification. It is written for reading; the compiled matcher
-(`conditions.compiler`) must say the same of every value, which a property test shows.
+(`conditions.compiled.compiler`) must say the same of every value, which a property test shows.
 """
 
 from __future__ import annotations
@@ -76,11 +76,9 @@ NEGATIVES: dict[str, str] = {
     "not_regex": "regex",
     "semver_neq": "semver_eq",
 }
-"""Operators that hold exactly when another does not: so they hold of what is absent, and of none in a list."""
+"""Operators that hold exactly when another one does not. They hold for an absent field, and in a list for none."""
 
 VALUELESS = frozenset({"is_set", "is_not_set"})
-
-_MAX_VALUE_DEPTH = 64
 
 
 def holds(operator: str, x: object, value: object, now: int | None) -> bool:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from math import inf, isfinite
-from typing import Any, NoReturn
+from typing import Annotated, Any
 
 import msgspec
 
 from conditions.errors import RowError
 
 _DIGIT_LIMIT = 4_300  # Python reads no longer whole number
+MAX_UUID_CHARACTERS = 200
+"""An event's id is part of message keys, headers and identities, so its length is limited."""
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number that every store can hold."""
 
 
 class EventRow(msgspec.Struct, gc=False):  # nothing in it can refer back to it
@@ -18,11 +23,11 @@ class EventRow(msgspec.Struct, gc=False):  # nothing in it can refer back to it
     holds JSON, or an object; empty and None mean that there are none.
     """
 
-    uuid: str
-    team_id: int
+    uuid: Annotated[str, msgspec.Meta(max_length=MAX_UUID_CHARACTERS)]
+    team_id: Integer
     event: str = ""
     properties: Any = None
-    project_id: int | None = None
+    project_id: Integer | None = None
     distinct_id: str = ""
     timestamp: str | None = None
     created_at: str | None = None
@@ -39,6 +44,7 @@ class EventRow(msgspec.Struct, gc=False):  # nothing in it can refer back to it
 
 _decode_row = msgspec.json.Decoder(EventRow).decode
 _decode_any = msgspec.json.Decoder().decode
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode_row(value: bytes) -> EventRow:
@@ -65,11 +71,26 @@ def read_row(decoded: object) -> EventRow:
     for field in ("uuid", "team_id"):
         if decoded.get(field) is None:
             raise RowError(f"no_{field}", f"the row has no {field}")
+    found = {name: _as_text(name, item) for name, item in decoded.items() if item is not None}
     try:
-        row = msgspec.convert({name: item for name, item in decoded.items() if item is not None}, EventRow)
+        row = msgspec.convert(found, EventRow)
     except msgspec.ValidationError as error:
         raise RowError("not_a_row", f"the row has a field of a wrong type: {error}") from error
     return _identified(row)
+
+
+def _as_text(name: str, item: object) -> object:
+    """Return a field's value with U+FFFD for each lone surrogate: no store and no encoding takes one.
+
+    Raises:
+        RowError: the field is the uuid. Two events must not become one by a replacement in their ids.
+    """
+    if not isinstance(item, str) or item.isascii():
+        return item
+    text = _LONE_SURROGATE.sub("\ufffd", item)
+    if name == "uuid" and text != item:
+        raise RowError("not_a_row", "the row's uuid holds half of a surrogate pair, which is not Unicode text")
+    return text
 
 
 def _identified(row: EventRow) -> EventRow:
@@ -79,18 +100,18 @@ def _identified(row: EventRow) -> EventRow:
 
 
 def decode_json(source: str | bytes, reason: str, what: str) -> Any:
-    """Decode JSON, also what the fast decoder refuses: lone surrogates and numbers beyond a float's range,
-    which read as infinite and so as no number.
+    """Decode JSON, also what the fast decoder refuses: lone surrogates, numbers beyond a float's range, which
+    read as infinite and so do not count as numbers, and NaN and Infinity, which read as null.
 
     Raises:
-        RowError: with `reason`, saying that `what` is no JSON.
+        RowError: with `reason`, saying that `what` is not JSON.
     """
     try:
         return _decode_any(source)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         pass
     try:
-        return json.loads(source, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant)
+        return json.loads(source, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_read_constant)
     except RecursionError as error:
         raise RowError(reason, f"{what} is nested too deeply to be read") from error
     except ValueError as error:
@@ -104,11 +125,12 @@ def _parse_int(digits: str) -> int | float:
 
 def _parse_float(text: str) -> float:
     number = float(text)
-    return number if isfinite(number) else inf  # whichever side it is beyond, it is no number to a filter
+    return number if isfinite(number) else inf  # no filter takes infinity for a number, whatever its sign
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _read_constant(_name: str) -> None:
+    """Return null for NaN and Infinity, which Python's encoder writes though JSON has no word for them."""
+    return
 
 
 def decode_object(source: object, field: str) -> dict[str, Any]:

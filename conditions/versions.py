@@ -10,7 +10,11 @@ Version = tuple[int, int, int, tuple[int, tuple[tuple[int, int, str], ...]]]
 """A version as a key that sorts by precedence: major, minor, patch, pre-release."""
 
 Range = tuple[Version | None, Version | None]
-"""From (inclusive) and to (exclusive); None is open."""
+"""A lower bound (inclusive) and an upper bound (exclusive); None leaves a side open. Pre-releases of the release at
+the upper bound are outside."""
+
+MAX_CHARS = 256
+"""Longer texts are not read as versions."""
 
 _NUMBER = r"(0|[1-9][0-9]{0,17})"
 _IDENTIFIER = r"(?:0|[1-9][0-9]{0,17}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
@@ -20,16 +24,17 @@ _VERSION = re.compile(
 )
 _WILDCARD = re.compile(rf"v?(?:{_NUMBER}\.(?:{_NUMBER}\.)?)?\*(?:\.\*){{0,2}}", re.ASCII)
 _RELEASE: tuple[int, tuple[tuple[int, int, str], ...]] = (1, ())
+_LOWEST_PRE_RELEASE: tuple[int, tuple[tuple[int, int, str], ...]] = (0, ())
 
-LOWEST: Version = (0, 0, 0, (0, ()))
+LOWEST: Version = (0, 0, 0, _LOWEST_PRE_RELEASE)
 """Sorts before every version."""
 
 
 def parse_version(value: object) -> Version | None:
-    """Return the version that a string, or the text of a number, names; None if it is none.
+    """Return the version that a string, or the text of a number, names; None if it is not a version.
 
-    An optional `v` is passed over, missing parts are 0, build metadata does not count. Leading zeros are
-    no version, as SemVer has it.
+    An optional `v` is skipped, missing parts count as 0, and build metadata does not count. A part with a leading
+    zero is not a version, as SemVer has it, and neither is a text of more than `MAX_CHARS` characters.
     """
     match = _match(value)
     return None if match is None else _version_of(match)
@@ -37,7 +42,10 @@ def parse_version(value: object) -> Version | None:
 
 def _match(value: object) -> re.Match[str] | None:
     # A boolean is an int, but neither of its texts is a version.
-    return _VERSION.fullmatch(text_of(value)) if isinstance(value, str | int | float) else None
+    if not isinstance(value, str | int | float):
+        return None
+    text = text_of(value)
+    return _VERSION.fullmatch(text) if len(text) <= MAX_CHARS else None
 
 
 def _version_of(match: re.Match[str]) -> Version:
@@ -56,17 +64,22 @@ def _release(major: int, minor: int = 0, patch: int = 0) -> Version:
     return major, minor, patch, _RELEASE
 
 
+def _before(major: int, minor: int = 0, patch: int = 0) -> Version:
+    """Return the upper bound of a range that ends before this release and before all its pre-releases."""
+    return major, minor, patch, _LOWEST_PRE_RELEASE
+
+
 def tilde_range(value: object) -> Range | None:
-    """`1.2.3` → [1.2.3, 1.3.0), `1.2` → [1.2.0, 1.3.0), `1` → [1.0.0, 2.0.0); None if it is no version."""
+    """`1.2.3` → [1.2.3, 1.3.0), `1.2` → [1.2.0, 1.3.0), `1` → [1.0.0, 2.0.0); None if it is not a version."""
     match = _match(value)
     if match is None:
         return None
     low = _version_of(match)
-    return low, _release(low[0] + 1) if match[2] is None else _release(low[0], low[1] + 1)
+    return low, _before(low[0] + 1) if match[2] is None else _before(low[0], low[1] + 1)
 
 
 def caret_range(value: object) -> Range | None:
-    """`1.2.3` → [1.2.3, 2.0.0), `0.2.3` → [0.2.3, 0.3.0), `0.0.3` → [0.0.3, 0.0.4); None if it is no version.
+    """`1.2.3` → [1.2.3, 2.0.0), `0.2.3` → [0.2.3, 0.3.0), `0.0.3` → [0.0.3, 0.0.4); None if it is not a version.
 
     The first part that is not 0 is raised; if all that are given are 0, the last one given (`0.0` → 0.1.0).
     """
@@ -75,23 +88,23 @@ def caret_range(value: object) -> Range | None:
         return None
     low = _version_of(match)
     if low[0] or match[2] is None:
-        return low, _release(low[0] + 1)
+        return low, _before(low[0] + 1)
     if low[1] or match[3] is None:
-        return low, _release(0, low[1] + 1)
-    return low, _release(0, 0, low[2] + 1)
+        return low, _before(0, low[1] + 1)
+    return low, _before(0, 0, low[2] + 1)
 
 
 def wildcard_range(value: object) -> Range | None:
-    """`1.2.*` → [1.2.0, 1.3.0), `1.*` → [1.0.0, 2.0.0), `*` → any; None if it is no such pattern."""
-    match = _WILDCARD.fullmatch(value) if isinstance(value, str) else None
+    """`1.2.*` → [1.2.0, 1.3.0), `1.*` → [1.0.0, 2.0.0), `*` → any; None if it is not such a pattern."""
+    match = _WILDCARD.fullmatch(value) if isinstance(value, str) and len(value) <= MAX_CHARS else None
     if match is None:
         return None
     if match[1] is None:
         return None, None
     major = int(match[1])
     if match[2] is None:
-        return _release(major), _release(major + 1)
-    return _release(major, int(match[2])), _release(major, int(match[2]) + 1)
+        return _release(major), _before(major + 1)
+    return _release(major, int(match[2])), _before(major, int(match[2]) + 1)
 
 
 def in_range(version: Version, span: Range) -> bool:

@@ -1,8 +1,6 @@
-"""What an evaluation is: the model that the API, the YAML files and the store share.
+"""The model of an evaluation, which the API, the YAML files and the store share.
 
-    DefinitionError                 a definition that cannot be used, with the attribute at fault
-
-`EvaluationDraft` is what a person writes, `Evaluation` what the store keeps.
+A person writes an `EvaluationDraft`; the store keeps an `Evaluation`.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -29,9 +27,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from conditions import ConditionError, ConditionSet, parse_conditions
+from conditions.model import EXPRESSION_GLOBALS
+from config.definition_errors import DefinitionError, first_problem
 from config.outputs import OUTPUT_CONFIGS, OutputConfig
 from config.storable import find_unstorable
+from config.strategies import HogStep, ModelStep, Strategy
 from evaluators.hog import EVALUATOR_GLOBALS, HogCompileError, compile_expression, compile_program
+from evaluators.llm_judge.providers import ProviderName
 
 EvaluationType = Literal["llm_judge", "hog"]
 OutputType = Literal["boolean", "numeric", "categorical"]
@@ -50,41 +52,12 @@ StatusReason = Literal[
     "trial_limit_reached",
     "budget_exhausted",
 ]
-Provider = Literal["openai", "azure_openai", "anthropic", "gemini", "openrouter", "fireworks", "together_ai", "custom"]
 
 MAX_CONFIG_CHARS = 200_000
 """Longest prompt or Hog source."""
 
 _STORED = "stored"
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_CONFIG_CHARS)]
-
-
-class DefinitionError(ValueError):
-    """A definition that cannot be used.
-
-    Attributes:
-        attr: the attribute at fault as the API names it, parts joined by `__`; empty for the whole.
-        path: where exactly, down to a filter: keys and list positions.
-        code: `required`, `unknown_field`, `invalid`, ...
-        message: what is wrong and what to do.
-        source_line: line within the Hog source, 1-based, if that is where the problem is.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        path: Sequence[str | int] = (),
-        attr: str | None = None,
-        code: str = "invalid",
-        source_line: int | None = None,
-    ) -> None:
-        self.message = message
-        self.path = tuple(path)
-        self.attr = "__".join(str(part) for part in self.path) if attr is None else attr
-        self.code = code
-        self.source_line = source_line
-        super().__init__(f"{self.attr}: {message}" if self.attr else message)
 
 
 class _Part(BaseModel):
@@ -115,16 +88,58 @@ class SourceConfig(_Part):
 class ModelConfiguration(_Part):
     """Which model judges."""
 
-    provider: Provider
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema.update(
+            {"required": [], "anyOf": [{"required": ["provider", "model"]}, {"required": ["strategy"]}]}
+        )
+    )
+
+    # It stands first so that its problems are told before those of the fields that are taken from it.
+    strategy: Strategy | None = Field(default=None, exclude_if=lambda strategy: strategy is None)
+    """Several models that judge together. Provider, model and key are then those of its first model."""
+    provider: ProviderName
     """Whose API is called."""
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     """Model name as the provider knows it."""
     provider_key_id: UUID | None = None
     """Id of the team's provider key to use; without one its active key."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_strategy(cls, value: Any) -> Any:
+        """Take provider, model and key from the strategy where they are left out."""
+        strategy = value.get("strategy") if isinstance(value, Mapping) else None
+        steps = strategy.get("steps") if isinstance(strategy, Mapping) else None
+        if not isinstance(steps, list | tuple):
+            return value
+        first = next((step for step in steps if isinstance(step, Mapping) and "hog" not in step), {})
+        names = ("provider", "model", "provider_key_id")
+        return {**value, **{name: first[name] for name in names if value.get(name) is None and name in first}}
+
+    @model_validator(mode="after")
+    def _agrees_with_strategy(self) -> Self:
+        if self.strategy is not None:
+            first = self.strategy.model_steps[0]
+            for name in ("provider", "model", "provider_key_id"):
+                if getattr(self, name) != getattr(first, name):
+                    raise ValueError(
+                        f"{name} is not that of the strategy's first model; leave it out, or name it there."
+                    )
+        return self
+
+    @property
+    def models(self) -> tuple[ModelConfiguration | ModelStep, ...]:
+        """Each model that judges, in the order of the steps."""
+        return (self,) if self.strategy is None else self.strategy.model_steps
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of the provider keys that it names."""
+        return frozenset(str(model.provider_key_id) for model in self.models if model.provider_key_id is not None)
+
 
 class Budget(_Part):
-    """What an evaluation may spend per period (UTC). Over it no model is called."""
+    """The most that an evaluation may spend per period (UTC). Over it no model is called."""
 
     usd: Annotated[float, Field(gt=0, le=1_000_000_000, allow_inf_nan=False, strict=True)] | None = None
     """US dollars."""
@@ -146,8 +161,21 @@ def compile_condition(source: str) -> Callable[[Mapping[str, object]], object]:
     Raises:
         ValueError: it does not compile; says where.
     """
+    return _compile_condition(source, None)
+
+
+def check_condition(source: str) -> Callable[[Mapping[str, object]], object]:
+    """Compile the expression of a filter that is about to be saved: as `compile_condition`, and the globals are known.
+
+    Raises:
+        ValueError: it does not compile, or it names a global that no event has; says where.
+    """
+    return _compile_condition(source, EXPRESSION_GLOBALS)
+
+
+def _compile_condition(source: str, known_globals: frozenset[str] | None) -> Callable[[Mapping[str, object]], object]:
     try:
-        return compile_expression(source)
+        return compile_expression(source, known_globals=known_globals)
     except HogCompileError as error:
         raise ValueError(str(error)) from error
 
@@ -164,7 +192,7 @@ def _read_part(value: Any, model: type[BaseModel]) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problem = _first(error)
+        problem = first_problem(error)
         raise PydanticCustomError(
             "in_part", "{text}", {"text": problem.message, "path": problem.path, "code": problem.code}
         ) from None
@@ -180,7 +208,7 @@ class EvaluationDraft(_Part):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
     """Name of the evaluation."""
     description: str = ""
-    """What this evaluation checks, for people."""
+    """Description of the check, for people."""
     enabled: StrictBool = False
     """Whether it runs on new `$ai_generation` events."""
     evaluation_type: EvaluationType
@@ -196,7 +224,7 @@ class EvaluationDraft(_Part):
     model_configuration: ModelConfiguration | None = None
     """Model of an `llm_judge`; null uses the team's active key and its provider's default model."""
     budget: Budget | None = None
-    """What may be spent."""
+    """The most that its judge may spend."""
     sampling_cohort: Literal["shared", "independent"] = "shared"
     """`shared`: all evaluations sample the same events. `independent`: this one draws its own."""
     cache_verdicts: StrictBool = True
@@ -230,11 +258,13 @@ class EvaluationDraft(_Part):
 
     @field_validator("conditions", mode="before")
     @classmethod
-    def _parse_conditions(cls, value: Any) -> Any:
+    def _parse_conditions(cls, value: Any, info: ValidationInfo) -> Any:
+        # A stored filter that names an unknown global is an error of its evaluation, event by event, as before.
+        compile_filter = compile_condition if info.context == _STORED else check_condition
         if isinstance(value, list | tuple):
             value = [each.model_dump(mode="json") if isinstance(each, ConditionSet) else each for each in value]
         try:
-            return parse_conditions(value, compile_expression=compile_condition)
+            return parse_conditions(value, compile_expression=compile_filter)
         except ConditionError as error:
             context = {"text": str(error), "path": _steps(error.path)}
             raise PydanticCustomError("conditions", "{text}", context) from None
@@ -244,6 +274,16 @@ class EvaluationDraft(_Part):
         if self.evaluation_type == "hog" and self.output_type != "boolean":
             raise PydanticCustomError(
                 "in_part", "{text}", {"text": "Hog gives booleans; use output_type boolean.", "path": ("output_type",)}
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _hog_step_is_boolean(self) -> Self:
+        strategy = None if self.model_configuration is None else self.model_configuration.strategy
+        if strategy is not None and isinstance(strategy.steps[0], HogStep) and self.output_type != "boolean":
+            path = ("model_configuration", "strategy", "steps", 0)
+            raise PydanticCustomError(
+                "in_part", "{text}", {"text": "Hog gives booleans; ask models only.", "path": path}
             )
         return self
 
@@ -293,6 +333,8 @@ class Evaluation(EvaluationDraft):
     """The store's revision at the last change of any kind; what optimistic concurrency compares."""
     fingerprint: str
     """Hex hash of what decides a verdict."""
+    question: int = 1
+    """Counts changes after which people's labels no longer answer the same question, from 1."""
     status: Status
     """`paused` and `error` mean not enabled."""
     status_reason: StatusReason | None = None
@@ -300,7 +342,7 @@ class Evaluation(EvaluationDraft):
     status_reason_detail: str | None = None
     """The reason in words."""
     origin: Literal["api", "file"] = "api"
-    """What made it: the API, or `gavel evaluations apply`."""
+    """Its origin: the API, or `gavel evaluations apply`."""
     created_at: datetime
     updated_at: datetime
     created_by: str | None = None
@@ -326,7 +368,19 @@ def parse_draft(raw: object) -> EvaluationDraft:
     try:
         return EvaluationDraft.model_validate(raw)
     except ValidationError as error:
-        raise _first(error) from None
+        raise first_problem(error) from None
+
+
+def read_condition_sets(value: object) -> tuple[ConditionSet, ...]:
+    """Return condition sets that a person wrote without the rest of a definition.
+
+    Raises:
+        DefinitionError: with the text that `parse_draft` gives for the same sets.
+    """
+    try:
+        return parse_conditions(value, compile_expression=compile_condition)
+    except ConditionError as error:
+        raise DefinitionError(str(error), path=("conditions", *_steps(error.path)), attr="conditions") from None
 
 
 def patch_draft(current: EvaluationDraft, changes: Mapping[str, Any]) -> EvaluationDraft:
@@ -358,12 +412,12 @@ def load_stored(raw: Mapping[str, Any]) -> Evaluation:
     """Read an evaluation that was validated when it was stored; its Hog is not compiled again.
 
     Raises:
-        DefinitionError: the stored values are no evaluation, as after an edit by hand.
+        DefinitionError: the stored values are not an evaluation, as after an edit by hand.
     """
     try:
         return Evaluation.model_validate(raw, context=_STORED)
     except ValidationError as error:
-        raise _first(error) from None
+        raise first_problem(error) from None
 
 
 def _steps(path: str) -> tuple[str | int, ...]:
@@ -374,33 +428,3 @@ def _steps(path: str) -> tuple[str | int, ...]:
 
 def _hog_problem(error: HogCompileError) -> dict[str, Any]:
     return {"text": str(error), "source_line": error.line}
-
-
-_CODES = {"missing": "required", "extra_forbidden": "unknown_field", "string_too_short": "blank"}
-_MESSAGES = {
-    "missing": "This field is required.",
-    "extra_forbidden": "Unknown field; remove it or correct its name.",
-    "string_too_short": "This field may not be blank.",
-}
-
-
-def _first(error: ValidationError) -> DefinitionError:
-    """Return the first of pydantic's problems as ours. Values are left out: a prompt may be long or private."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    context = problem.get("ctx", {})
-    kind = problem["type"]
-    path = (*_without_tags(problem["loc"]), *context.get("path", ()))
-    message = _MESSAGES.get(kind) or problem["msg"].removeprefix("Value error, ")
-    return DefinitionError(
-        message,
-        path=path,
-        # The API reports every problem of the conditions on the field as a whole.
-        attr=str(path[0]) if kind == "conditions" else None,
-        code=context.get("code") or _CODES.get(kind, "invalid"),
-        source_line=context.get("source_line"),
-    )
-
-
-def _without_tags(location: Sequence[str | int]) -> tuple[str | int, ...]:
-    """Drop the names of union members, which pydantic writes between field names."""
-    return tuple(part for part in location if not (isinstance(part, str) and part[:1].isupper()))

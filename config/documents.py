@@ -1,7 +1,4 @@
-"""The documents that are generated from the models: `python -m config.documents` writes them anew.
-
-A test holds them equal to what is generated.
-"""
+"""The texts of the documents that are generated from the models. `make docs` writes them, and a test compares them."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ from typing import Any
 from config.definitions import EvaluationDraft, PromptConfig, SourceConfig
 from config.outputs import OUTPUT_CONFIGS
 from config.settings.reference import settings_table
+from evaluators.llm_judge.providers import PROVIDERS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 SCHEMA_FILE = "evaluations.schema.json"
 CONFIGURATION_FILE = "configuration.md"
+JUDGES_FILE = "judges.md"
 
 
 def definition_schema() -> dict[str, Any]:
@@ -46,7 +44,7 @@ def definition_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Gavel evaluations",
-        "description": "What `gavel evaluations apply` reads.",
+        "description": "The files that `gavel evaluations apply` reads.",
         "anyOf": [one, {"type": "array", "items": one}],
         "$defs": dict(sorted(definitions.items())),
     }
@@ -64,19 +62,22 @@ def schema_text() -> str:
     return json.dumps(definition_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def configuration_text(current: str) -> str:
-    """Return the text of the settings' document with its table generated anew."""
-    before, _, rest = current.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{settings_table()}\n{END}{after}"
+def configuration_text(present: str) -> str:
+    """Return the text of the page of settings with a new table."""
+    return _with_table(present, "settings", settings_table())
 
 
-def main() -> None:
-    """Write the documents."""
-    (DOCS / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
-    configuration = DOCS / CONFIGURATION_FILE
-    configuration.write_text(configuration_text(configuration.read_text(encoding="utf-8")), encoding="utf-8")
+def judges_text(present: str) -> str:
+    """Return the text of the page of judges with a new table of providers."""
+    rows = ["| provider | needs | default model |", "|---|---|---|"]
+    for name, provider in PROVIDERS.items():
+        default = f"`{provider.default_model}`" if provider.default_model else "–"
+        rows.append(f"| `{name}` | {provider.needs} | {default} |")
+    return _with_table(present, "providers", "\n".join(rows) + "\n")
 
 
-if __name__ == "__main__":
-    main()
+def _with_table(present: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = present.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{table}\n{end}{after}"

@@ -7,16 +7,20 @@ YAML 1.2 has it, so `no` is a text, `010` is ten and a date stays as it is writt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid5
 
 import yaml
 
-from conditions import parse_conditions
-from config.definitions import DefinitionError, Evaluation, EvaluationDraft, parse_draft
+from conditions import ConditionSet, parse_conditions
+from config.definition_errors import DefinitionError
+from config.definitions import Evaluation, EvaluationDraft, parse_draft, read_condition_sets
+from config.given import UnreadableFile, read_given
+
+_T = TypeVar("_T")
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 _MAX_NODES = 200_000
@@ -51,8 +55,22 @@ class FileEvaluation:
         return self.id or str(uuid5(_IDS, f"{team_id}/{self.draft.name}"))
 
 
+@dataclass(frozen=True, slots=True)
+class FileConditions:
+    """The part of a file's evaluation that decides what matches. `id`: the file's, or a name for the reader."""
+
+    id: str
+    conditions: tuple[ConditionSet, ...]
+    enabled: bool
+    cohort: Literal["shared", "independent"]
+
+
+_MATCHING_FIELDS = frozenset({"id", "conditions", "enabled", "sampling_cohort"})
+"""A file that holds nothing else is taken for bare condition sets, not for a definition."""
+
+
 def read_definitions(paths: Iterable[Path]) -> tuple[list[FileEvaluation], list[FileProblem]]:
-    """Read files and folders; return what is good and what is not, duplicates among it."""
+    """Read files and folders; return the good evaluations, and the problems, duplicates among them."""
     good: list[FileEvaluation] = []
     files, problems = definition_files(paths)
     for file in files:
@@ -147,27 +165,34 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
 def read_file(path: Path) -> Iterator[FileEvaluation | FileProblem]:
-    """Yield the evaluations of one file, and in place of each that is none what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        yield FileProblem(path, 0, f"cannot be read ({error.strerror}); correct the path")
-        return
-    if len(content) > MAX_FILE_BYTES:
-        yield FileProblem(path, 0, f"is larger than {MAX_FILE_BYTES} bytes; split it into files of a folder")
-        return
+    """Yield the evaluations of one file; a `FileProblem` stands in the place of each that is wrong."""
+    return _read(path, _evaluation)
+
+
+def read_conditions(path: Path) -> Iterator[FileConditions | FileProblem]:
+    """Yield the condition sets of one file, which holds whole definitions or only the fields that decide what matches.
+
+    A whole definition is checked as `read_file` checks it, so that its problems are the same.
+    """
+    return _read(path, _conditions)
+
+
+def _read(path: Path, make: Callable[[_Given], _T]) -> Iterator[_T | FileProblem]:
+    """Yield what `make` makes of each document of a file, or its problem."""
     loader: _Loader | None = None
     try:
+        content = read_given(path, limit_bytes=MAX_FILE_BYTES)
         # Without a line's end PyYAML would take bytes that begin like UTF-16 for UTF-16.
         loader = _Loader(content.decode("utf-8-sig"))
         found = 0
         while loader.check_node():
-            for item in _documents(loader.get_node()):
+            for node in _documents(loader.get_node()):
                 found += 1
-                yield _read_node(path, loader, item)
+                yield _made(path, loader, node, make)
         if not found:
             yield FileProblem(path, 0, "holds no evaluation; write one, or remove the file")
+    except UnreadableFile as error:
+        yield FileProblem(path, 0, error.problem)
     except UnicodeDecodeError:
         yield FileProblem(path, 0, "is not UTF-8 text; save it as UTF-8")
     except yaml.YAMLError as error:
@@ -186,18 +211,35 @@ def _documents(node: yaml.Node | None) -> Iterator[yaml.Node]:
         yield node
 
 
-def _read_node(path: Path, loader: _Loader, node: yaml.Node) -> FileEvaluation | FileProblem:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One document of a file: its fields as plain values, and where they stand."""
+
+    fields: dict[str, Any]
+    node: yaml.Node
+    path: Path
+
+
+def _made(path: Path, loader: _Loader, node: yaml.Node, make: Callable[[_Given], _T]) -> _T | FileProblem:
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
-        return FileProblem(path, line, "is no evaluation; write `name:`, `evaluation_config:` and so on")
+        return FileProblem(path, line, "is not an evaluation; write `name:`, `evaluation_config:` and so on")
     if _size(node) > _MAX_NODES:
         return FileProblem(path, line, "expands to too much by its aliases; write it out")
     try:
-        raw = loader.construct_document(node)
+        given = _Given(loader.construct_document(node), node, path)
     except yaml.YAMLError as error:
         return _yaml_problem(path, error)
     except ValueError as error:
         return FileProblem(path, line, f"holds a value that cannot be read ({error}); correct it")
+    try:
+        return make(given)
+    except DefinitionError as error:
+        return FileProblem(path, _line_of_error(node, error), str(error))
+
+
+def _evaluation(given: _Given) -> FileEvaluation:
+    raw = dict(given.fields)
     given_id = raw.pop("id", None)
     if "evaluation_type" not in raw and isinstance(raw.get("evaluation_config"), dict):
         # The one key of the configuration tells the type.
@@ -207,11 +249,22 @@ def _read_node(path: Path, loader: _Loader, node: yaml.Node) -> FileEvaluation |
     try:
         identity = None if given_id is None else str(UUID(str(given_id)))
     except ValueError:
-        return FileProblem(path, _line(node, ("id",)), "id: must be a UUID; correct it, or leave it out")
-    try:
-        return FileEvaluation(parse_draft(raw), identity, path, line)
-    except DefinitionError as error:
-        return FileProblem(path, _line_of_error(node, error), str(error))
+        raise DefinitionError("must be a UUID; correct it, or leave it out", path=("id",)) from None
+    return FileEvaluation(parse_draft(raw), identity, given.path, given.node.start_mark.line + 1)
+
+
+def _conditions(given: _Given) -> FileConditions:
+    if not given.fields.keys() <= _MATCHING_FIELDS:
+        found = _evaluation(given)
+        draft = found.draft
+        identity = found.id or draft.name
+        return FileConditions(identity, tuple(draft.conditions), enabled=draft.enabled, cohort=draft.sampling_cohort)
+    cohort = given.fields.get("sampling_cohort", "shared")
+    if cohort not in ("shared", "independent"):
+        raise DefinitionError("must be shared or independent", path=("sampling_cohort",))
+    sets = read_condition_sets(given.fields.get("conditions"))
+    enabled = given.fields.get("enabled", True) is not False
+    return FileConditions(str(given.fields.get("id") or given.path.stem), sets, enabled=enabled, cohort=cohort)
 
 
 def _size(node: yaml.Node) -> int:
@@ -279,9 +332,9 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def write_definition(evaluation: Evaluation) -> str:
-    """Return an evaluation as a YAML document that reads back to the same, without what is at its default."""
+    """Return an evaluation as a YAML document that reads back to the same, without fields at their defaults."""
     kept = evaluation.model_dump(mode="json", include=set(EvaluationDraft.model_fields), exclude_defaults=True)
-    # Types follow from the configuration; what they default to is not worth a line.
+    # Types follow from the configuration, so a type at its default is not worth a line.
     for name, default in (("evaluation_type", evaluation.evaluation_type), ("output_type", "boolean")):
         if kept.get(name) == default:
             del kept[name]

@@ -9,21 +9,33 @@ without a key the operator's trial key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from config.definitions import ModelConfiguration, StatusReason
+from config.provider_keys import EvaluationConfig, OpenKey
 from config.settings.sections import Judge as JudgeSettings
-from config.store.provider_keys import OpenKey
+from config.strategies import ModelStep
 from evaluators.llm_judge.providers import PROVIDERS, Endpoint, EndpointError, make_endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """Where an evaluation's calls go, and to which model."""
+    """Where an evaluation's calls go, and to which model.
+
+    Attributes:
+        steps: of a strategy, one for each of its models in their order; the first of them is this one.
+    """
 
     endpoint: Endpoint
     model: str
+    steps: tuple[ResolvedModel, ...] = ()
+
+    @property
+    def all(self) -> tuple[ResolvedModel, ...]:
+        """Each model that may be asked."""
+        return self.steps or (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +68,29 @@ def resolve_model(
     *,
     ignore_state: bool = False,
 ) -> ResolvedModel:
-    """Return the key and the model for a configuration.
+    """Return the key and the model for a configuration; for a strategy those of all its steps.
 
     Args:
         ignore_state: also take a key that is known not to work, to probe whether it does again.
 
     Raises:
-        Unresolved: there is none.
+        Unresolved: there is none, for one of the steps.
     """
+    if configuration is not None and configuration.strategy is not None:
+        found = [_resolve_one(step, team, settings, ignore_state) for step in configuration.models]
+        return replace(found[0], steps=tuple(found))
+    return _resolve_one(configuration, team, settings, ignore_state)
+
+
+def default_models(settings: JudgeSettings) -> set[tuple[str, str]]:
+    """Return provider and model of each default: one of them judges an evaluation that names no model."""
+    found = {(name, each.default_model) for name, each in PROVIDERS.items() if each.default_model is not None}
+    return found if settings.trial_api_key is None else {*found, (settings.trial_provider, settings.trial_model)}
+
+
+def _resolve_one(
+    configuration: ModelConfiguration | ModelStep | None, team: TeamKeys, settings: JudgeSettings, ignore_state: bool
+) -> ResolvedModel:
     if configuration is not None and configuration.provider_key_id is not None:
         pinned = team.keys.get(str(configuration.provider_key_id))
         if pinned is None:
@@ -118,7 +145,7 @@ def _own(found: OpenKey, settings: JudgeSettings, ignore_state: bool) -> Endpoin
         raise Unresolved("key_invalid", "provider_key_invalid", str(error)) from error
 
 
-def _trial(configuration: ModelConfiguration | None, settings: JudgeSettings) -> ResolvedModel:
+def _trial(configuration: ModelConfiguration | ModelStep | None, settings: JudgeSettings) -> ResolvedModel:
     if settings.trial_api_key is None:
         raise Unresolved(
             "provider_key_required", "provider_key_required", "the team has no active provider key; add one"
@@ -129,6 +156,13 @@ def _trial(configuration: ModelConfiguration | None, settings: JudgeSettings) ->
             "provider_key_required",
             f"the trial serves {settings.trial_provider} only; add a key for {configuration.provider}",
         )
+    model = settings.trial_model if configuration is None else configuration.model
+    if model not in (settings.trial_model, *settings.trial_models):
+        raise Unresolved(
+            "provider_key_required",
+            "provider_key_required",
+            f"the trial serves {', '.join((settings.trial_model, *settings.trial_models))} only; add a key for {model}",
+        )
     endpoint = make_endpoint(
         settings.trial_provider,
         settings.trial_api_key.get_secret_value(),
@@ -136,4 +170,23 @@ def _trial(configuration: ModelConfiguration | None, settings: JudgeSettings) ->
         base_urls=settings.base_urls,
         key_type="trial",
     )
-    return ResolvedModel(endpoint, settings.trial_model if configuration is None else configuration.model)
+    return ResolvedModel(endpoint, model)
+
+
+class StoredKeys(NamedTuple):
+    """All keys and configs of the store."""
+
+    keys: Sequence[OpenKey]
+    configs: Sequence[EvaluationConfig]
+
+
+def keys_by_team(stored: StoredKeys, configs: Mapping[int, EvaluationConfig]) -> dict[int, TeamKeys]:
+    """Return each team's keys and its active one."""
+    keys: dict[int, dict[str, Any]] = {}
+    for found in stored.keys:
+        keys.setdefault(found.key.team_id, {})[found.key.id] = found
+    teams = {}
+    for team_id in {*keys, *configs}:
+        config = configs.get(team_id)
+        teams[team_id] = TeamKeys(keys.get(team_id, {}), None if config is None else config.active_provider_key_id)
+    return teams

@@ -1,4 +1,4 @@
-"""What an evaluation gives: the options of each output type."""
+"""The output types of an evaluation, with the options of each."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Option(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     key: _Key
-    """What results hold."""
+    """The key that results hold."""
     label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
-    """What people and the judge read."""
+    """The text that people and the judge read."""
 
 
 class PassingCategories(BaseModel):
@@ -119,3 +119,15 @@ OUTPUT_CONFIGS: Mapping[str, type[BooleanOutput | NumericOutput | CategoricalOut
     "numeric": NumericOutput,
     "categorical": CategoricalOutput,
 }
+
+
+def question_of(output_type: str, output: OutputConfig) -> tuple[object, ...]:
+    """Return what makes the answers of people comparable: the kind of answer, its options and its bounds.
+
+    Two definitions with equal values ask people the same question, whatever their prompts and passing rules say.
+    """
+    if isinstance(output, NumericOutput):
+        return output_type, output.min, output.max, output.step
+    if isinstance(output, CategoricalOutput):
+        return output_type, output.selection_mode, *(option.key for option in output.options)
+    return (output_type,)

@@ -15,7 +15,7 @@ _PER = 1_000_000
 
 
 class PriceTableError(ValueError):
-    """A file that is no price table; the text says where and what."""
+    """A file that is not a price table. The text says where it is wrong, and why."""
 
 
 class _Part(BaseModel):
@@ -60,7 +60,7 @@ def load_prices(path: str | Path | None = None) -> PriceTable:
     """Return the table in the file at `path`; without one the bundled table.
 
     Raises:
-        PriceTableError: the file cannot be read, or is no price table.
+        PriceTableError: the file cannot be read, or is not a price table.
     """
     source = files("config").joinpath("prices.yaml") if path is None else Path(path)
     try:
@@ -68,4 +68,4 @@ def load_prices(path: str | Path | None = None) -> PriceTable:
     except OSError as error:
         raise PriceTableError(f"the price table {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValidationError) as error:
-        raise PriceTableError(f"{path or 'the bundled price table'} is no price table: {error}") from error
+        raise PriceTableError(f"{path or 'the bundled price table'} is not a price table: {error}") from error

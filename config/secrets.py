@@ -1,7 +1,7 @@
-"""Encryption of provider keys at rest, and what may be shown of them.
+"""Encryption of provider keys at rest, and the parts of them that may be shown.
 
-SecretsError            what can go wrong; no message holds a secret
-  NoSecretKeys          nothing to encrypt with is configured
+SecretsError            the root of these errors; no message holds a secret
+  NoSecretKeys          no key to encrypt with is configured
   UndecipherableSecret  stored with a key that is no longer configured, or damaged
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
-_SHORTEST_TO_SHOW = 12
+_SHORTEST_TO_SHOW = 32
+"""Characters of a key from which on its first and last four tell little of it."""
 
 
 class SecretsError(RuntimeError):
@@ -79,6 +80,6 @@ class SecretBox:
 
 
 def mask(secret: SecretStr) -> str:
-    """Return the first and last four characters of a key, or only asterisks if that would show most of it."""
+    """Return the first and last four characters of a key of at least 32 characters, and `****` for a shorter one."""
     text = secret.get_secret_value()
     return f"{text[:4]}...{text[-4:]}" if len(text) >= _SHORTEST_TO_SHOW else "****"

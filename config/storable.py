@@ -1,4 +1,4 @@
-"""What texts and numbers every database holds."""
+"""Checks that every supported database can hold a text or a number."""
 
 from __future__ import annotations
 

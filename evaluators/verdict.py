@@ -1,4 +1,4 @@
-"""What an evaluator says of one generation: a verdict, or the reason why there is none."""
+"""The result of an evaluator for one generation: a verdict, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SkipReason = Literal[
     "score_out_of_bounds",
     "context_window_exceeded",
     "content_filtered",
+    "jury_no_majority",
 ]
 """Why a run that was made gave no verdict. Runs that were never made are counted, not skipped."""
 
@@ -23,7 +24,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):  # one for every run: a fr
     """A verdict of exactly one output type, or "not applicable".
 
     `result` (boolean), `score` (numeric) or `categories` (categorical) is set when `applicable`;
-    all three are None when the verdict is N/A.
+    all three are None when the verdict is N/A. `confidence` is the probability of this verdict among all possible ones,
+    as far as it is known.
     """
 
     result: bool | None = None
@@ -31,6 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):  # one for every run: a fr
     categories: tuple[str, ...] | None = None
     applicable: bool = True
     reasoning: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,35 @@ class Skip:
     reasoning: str = ""
 
 
+ConfidenceSource = Literal["logprobs", "samples", "votes"]
+"""Where a confidence comes from: probabilities of the verdict's token, several answers of a model, votes of a jury."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepUsage:
+    """One answer on the way to a verdict, for the reader of a result.
+
+    Attributes:
+        step: which step of the strategy, from 1.
+        model, provider: that answered; `hog` for code.
+        verdict: true or false, a score, a list of keys, or `not_applicable`; None if it gave no verdict.
+        skip_reason: why it gave none.
+    """
+
+    step: int
+    model: str
+    provider: str
+    verdict: bool | float | str | list[str] | None
+    confidence: float | None
+    cost_usd: float | None
+    latency_s: float
+    cached: bool
+    skip_reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeUsage:
-    """What one judge run used: set only if a model was called, or its cached verdict reused.
+    """The use of one judge run, set only if a model was called or its cached verdict was reused.
 
     Attributes:
         model, provider: of the judge, not of the generation.
@@ -55,7 +84,11 @@ class JudgeUsage:
         cost_usd: by the price table; None if the model has no price.
         latency_s: wall-clock seconds of all calls of this run.
         key_type: `own` for a team's key, `trial` for the operator's.
+        tokens_estimated: the provider reported no usage for a call, so that its tokens are estimated.
         truncated: the judged text was over the prompt's limit and was cut.
+        suspected_injection: the judged text seems to speak to the judge. It is a flag, and changes no verdict.
+        steps: of a strategy. The fields above are then sums over all of them, and name the model that decided.
+        confidence_source: of the verdict's confidence, if it has one.
     """
 
     model: str
@@ -68,3 +101,7 @@ class JudgeUsage:
     key_id: str | None = None
     cached: bool = False
     truncated: bool = False
+    tokens_estimated: bool = False
+    suspected_injection: bool = False
+    steps: tuple[StepUsage, ...] = ()
+    confidence_source: ConfidenceSource | None = None

@@ -24,12 +24,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # run as a script, this file's folder is on the path, and not the checkout
 
-from posthog import Posthog  # noqa: E402 - after the path
+from posthog import Posthog
 
-from examples.conversations.corpus import Conversation, conversations, embedded_texts  # noqa: E402  # after the path that finds it
-from examples.conversations.rows import NAMESPACE, Person, people, rows  # noqa: E402  # after the path that finds it
-from examples.conversations.talk import Talker  # noqa: E402  # after the path that finds it
-from tests.stand_in.client import StandInServer  # noqa: E402  # after the path that finds it
+from examples.conversations.corpus import Conversation, conversations, embedded_texts
+from examples.conversations.rows import NAMESPACE, Person, people, rows
+from examples.conversations.talk import Talker
+from examples.stand_in.client import StandInServer
 
 SEED = 20260209
 INTO = ROOT / "examples" / "generations"

@@ -26,21 +26,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from api.routes.results import pass_rule
-from config.apply import apply_definitions
-from config.clickhouse import connect
-from config.clickhouse.query import rows
-from config.clickhouse.results import Selection, Summary, find_results, summarise
 from config.files import read_definitions
 from config.settings import Settings, load_settings
-from config.settings.safety import ROLES
-from config.store.engine import Database, open_store
-from config.store.evaluations import EvaluationQuery, Evaluations
 from processor.kafka import EmbeddedBroker
-from processor.logs import configure
 from processor.metrics import Metrics
-from processor.runtime import Runtime
-from processor.setup import initialise
+from processor.runtime.logs import configure
+from processor.runtime.process import Runtime
+from processor.runtime.roles import BUILDERS
+from processor.runtime.setup import initialise
+from storage.apply import apply_definitions
+from storage.clickhouse import connect
+from storage.clickhouse.query import PassRule, rows
+from storage.clickhouse.results import ResultSelection, Summary, find_results, summarise
+from storage.sql.engine import Database, open_store
+from storage.sql.evaluation_queries import EvaluationQuery
+from storage.sql.evaluations import Evaluations
 
 HERE = Path(__file__).resolve().parent
 TEAM_ID = 1
@@ -63,7 +63,7 @@ def main() -> int:
         broker, database = EmbeddedBroker(), open_store(settings)
         stack.callback(database.close)
         metrics = Metrics(CollectorRegistry())
-        runtime = Runtime(settings, ROLES, database, metrics, embedded=broker)
+        runtime = Runtime(settings, BUILDERS, database, metrics, embedded=broker)
         failed = [finding for finding in initialise(settings, runtime.clients, database) if not finding.ok]
         if failed:
             SHOWN.print(f"{failed[0].subject}: {failed[0].detail}; {failed[0].remedy}")
@@ -81,6 +81,8 @@ def main() -> int:
         print(json.dumps(summary, indent=2))
     else:
         show(summary, len(events), time.monotonic() - started)
+        SHOWN.print("\nLook at them in a browser: this prints a link that signs you in to the console.")
+        SHOWN.print(f"  GAVEL_DATA_DIR={given.data_dir} .venv/bin/gavel up --quiet", markup=False, soft_wrap=True)
     if not complete:
         SHOWN.print(f"[red]Not everything was judged within {LIMIT_S:.0f} s.")
     return code if complete else 1
@@ -94,7 +96,7 @@ def demo_settings(data_dir: Path, stack: ExitStack) -> Settings:
         SHOWN.print("Judges: OpenAI, with OPENAI_API_KEY. This costs money.")
         judge |= {"trial_api_key": api_key}
     else:
-        from tests.stand_in.client import StandInServer
+        from examples.stand_in.client import StandInServer
 
         server = StandInServer("--latency", "0.05", "--jitter", "0.1")
         stack.callback(server.close)
@@ -182,7 +184,7 @@ def read_back(settings: Settings, database: Database) -> list[dict[str, Any]]:
     found = []
     page = Evaluations(database).page(TEAM_ID, EvaluationQuery(order_by=("name",)))
     for evaluation in page.results:
-        selection, rule = Selection(TEAM_ID, evaluation_id=evaluation.id), pass_rule(evaluation)
+        selection, rule = ResultSelection(TEAM_ID, evaluation_id=evaluation.id), PassRule.of(evaluation.output_config)
         failing = find_results(client, selection, rule, verdict="fail", limit=1)
         found.append(
             {

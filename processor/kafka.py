@@ -6,45 +6,38 @@ import fcntl
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from itertools import chain, count
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any, TypeVar
+from time import sleep
+from typing import Any, Literal, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from config.log_repeats import FirstOfMany
 from config.settings import Settings
-from processor.deadline import Deadline
+from processor.kafka_access import AdminWithCauses, forbidden_topics, is_forbidden
+from processor.kafka_statistics import EVERY_MS, Client, statistics_to
+from processor.metrics import Metrics
+from processor.stream.deadline import Deadline
 
 _T = TypeVar("_T")
-_REPEAT_AFTER_S = 30.0
-_VARYING = re.compile(r"\d+ms|#\w+-\d+")
-
-
-class _FirstOfMany(logging.Filter):
-    """Lets a message pass once in 30 s: a client that cannot connect says so twenty times a second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last_s: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is news."""
-        shape = _VARYING.sub("", record.getMessage())
-        now = monotonic()
-        if now - self._last_s.get(shape, -_REPEAT_AFTER_S) < _REPEAT_AFTER_S:
-            return False
-        if len(self._last_s) > 1000:
-            self._last_s.clear()
-        self._last_s[shape] = now
-        return True
 
 
 _log = logging.getLogger("gavel.librdkafka")
 _log.setLevel(logging.WARNING)
-_log.addFilter(_FirstOfMany())
+_log.addFilter(FirstOfMany())
+
+
+_DAY_MS = 24 * 3_600 * 1000
+_DIGITS = re.compile(r"\d+")
+_SIMILAR = 0.93
+"""Share of a name that another one has too: one letter of twenty is a slip."""
+EMBEDDED_PARTITIONS = 4
+"""Partitions of each topic of the embedded broker; librdkafka decides it."""
 
 
 class EmbeddedBroker:
@@ -84,18 +77,17 @@ class InstanceSlot:
     Args:
         directory: of the lock files; shared by the processes of a host that share a configuration.
         name: of the role and its group.
+        preferred: a number to take if it is free, so that a worker has the same one after each restart.
     """
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, preferred: int = 0) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        number = 0
-        while True:
+        for number in chain((preferred,), (each for each in count() if each != preferred)):
             handle = (directory / f"{name}-{number}.lock").open("w")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 handle.close()
-                number += 1
                 continue
             self._handle = handle
             break
@@ -112,12 +104,24 @@ class KafkaClients:
 
     Args:
         embedded: the in-process broker where the settings ask for one.
+        metrics: take librdkafka's own figures of the roles' clients.
+        number: of this worker among those of one supervisor; clients with an identity go by it.
     """
 
-    def __init__(self, settings: Settings, embedded: EmbeddedBroker | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        embedded: EmbeddedBroker | None = None,
+        *,
+        metrics: Metrics | None = None,
+        number: int = 0,
+    ) -> None:
+        self._number = number
+        self._statistics = None if metrics is None else statistics_to(metrics)
         self._settings = settings
         self._embedded = embedded
         self._slots: dict[str, InstanceSlot] = {}
+        self._classic_only = False
 
     @property
     def bootstrap_servers(self) -> str:
@@ -129,12 +133,30 @@ class KafkaClients:
         options = self._settings.kafka.client_config(bootstrap_servers=self.bootstrap_servers, client_id=client_id)
         return {**options, "logger": _log}
 
+    @property
+    def group_protocol(self) -> Literal["classic", "consumer"]:
+        """How consumers join their groups now."""
+        wanted = self._settings.kafka.group_protocol
+        if wanted == "auto":
+            return "classic" if self._classic_only or self._embedded is not None else "consumer"
+        return wanted
+
+    def fall_back_to_classic_groups(self) -> bool:
+        """Note that the broker has only the classic protocol; return False if the settings insist on the other one."""
+        self._classic_only = True
+        return self.group_protocol == "classic"
+
     def _identity(self, role: str) -> str:
         slot = self._slots.get(role)
         if slot is None:
             directory = Path(self._settings.data_dir) / "instances"
-            slot = self._slots[role] = InstanceSlot(directory, self._settings.kafka.group(role))
+            slot = self._slots[role] = InstanceSlot(directory, self._settings.kafka.group(role), self._number)
         return slot.identity
+
+    def _reports(self, role: str, client: Client) -> dict[str, Any]:
+        if self._statistics is None:
+            return {}
+        return {"statistics.interval.ms": EVERY_MS, "stats_cb": self._statistics(role, client)}
 
     def consumer(self, role: str) -> Consumer:
         """Return a consumer of the role's group, not yet subscribed."""
@@ -142,15 +164,20 @@ class KafkaClients:
         options: dict[str, Any] = {
             **FETCHING,
             **self.base(role),
+            **self._reports(role, "consumer"),
             "group.id": kafka.group(role),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,  # says that all is read, although markers of transactions follow
             "max.poll.interval.ms": int(kafka.max_poll_interval_s * 1000),
         }
-        if kafka.group_protocol == "consumer":
+        if self.group_protocol == "consumer":
             options["group.protocol"] = "consumer"
+            # Spreads the partitions of each topic over all members. The broker's default, uniform, gives one judge all
+            # partitions of tasks and another all of parked runs, so one busy evaluation keeps half of the judges idle.
+            options["group.remote.assignor"] = "range"
         else:
             options["partition.assignment.strategy"] = "cooperative-sticky"
             options["session.timeout.ms"] = int(kafka.session_timeout_s * 1000)
@@ -173,6 +200,7 @@ class KafkaClients:
         """Return the options of the one transactional producer of `role` in this process."""
         return {
             **self.producer_config(),
+            **self._reports(role, "producer"),
             "transactional.id": self._identity(role),
             "transaction.timeout.ms": int(self._settings.kafka.transaction_timeout_s * 1000),
         }
@@ -222,32 +250,70 @@ class TopicError(RuntimeError):
     """A topic that is missing or could not be made."""
 
 
-def ensure_topics(clients: KafkaClients, settings: Settings, embedded: EmbeddedBroker | None = None) -> list[str]:
+class TopicForbidden(TopicError):
+    """This user lacks a right; the message says which and what to do."""
+
+
+class EventsTopicMistyped(TopicError):
+    """The events topic does not exist, and another one has nearly its name; the message says what to do."""
+
+
+def refuse_mistyped_events(existing: Collection[str], settings: Settings) -> None:
+    """Return unless the events topic seems to be mistyped: applications write to it, so it usually exists before Gavel.
+
+    Raises:
+        EventsTopicMistyped: it is missing and a topic that is not Gavel's has nearly its name.
+    """
+    events = settings.kafka.topics.events
+    ours = {name for _, name in settings.kafka.topics}
+    # Names that differ in their digits only are meant, such as those of two regions.
+    others = [name for name in existing if name not in ours and _DIGITS.sub("", name) != _DIGITS.sub("", events)]
+    similar = get_close_matches(events, others, n=1, cutoff=_SIMILAR)
+    if events not in existing and similar:
+        raise EventsTopicMistyped(
+            f"the events topic {events!r} does not exist, and {similar[0]!r} does; correct kafka.topics.events, or "
+            "make a new topic with `gavel init --make-events-topic`"
+        )
+
+
+def ensure_topics(
+    clients: KafkaClients,
+    settings: Settings,
+    embedded: EmbeddedBroker | None = None,
+    *,
+    make_events_topic: bool = False,
+) -> list[str]:
     """Make the topics that do not exist yet.
+
+    Args:
+        make_events_topic: make the events topic also where its name seems to be mistyped.
 
     Returns:
         The names of those that were made.
 
     Raises:
-        TopicError: the broker refused; says why.
+        TopicError: the broker refused, or the events topic seems to be mistyped; says why.
     """
     names = [name for _, name in settings.kafka.topics]
     if embedded is not None:
         for name in names:
             embedded.create_topic(name)
         return names
-    admin = clients.admin()
-    existing = admin.list_topics(timeout=15).topics
+    asking = AdminWithCauses(clients.base("admin"))
+    admin = asking.admin
+    existing = asking.list_topics(15).topics
     missing = [name for name in names if name not in existing]
     if not missing:
         return []
+    if not make_events_topic:
+        refuse_mistyped_events(existing, settings)
     kafka = settings.kafka
     wanted = [
         NewTopic(
             name,
             num_partitions=kafka.partitions,
             replication_factor=kafka.replication_factor,
-            config={"max.message.bytes": str(kafka.max_message_bytes)},
+            config={"max.message.bytes": str(kafka.max_message_bytes), **_topic_config(settings, name)},
         )
         for name in missing
     ]
@@ -255,16 +321,54 @@ def ensure_topics(clients: KafkaClients, settings: Settings, embedded: EmbeddedB
         try:
             future.result()
         except KafkaException as error:
+            if is_forbidden(error):
+                raise TopicForbidden(
+                    f"this user may not make the topic {name}; grant it Create on the topics of Gavel, or let an "
+                    "administrator run `gavel init`"
+                ) from error
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicError(f"topic {name} could not be made: {error.args[0].str()}") from error
+    _await_topics(admin, set(missing))
     return missing
+
+
+def _await_topics(admin: AdminClient, made: set[str]) -> None:
+    """Return when the broker lists the topics that it has just made: it answers before its own metadata has them."""
+    deadline = Deadline(30.0)
+    while hidden := made - admin.list_topics(timeout=15).topics.keys():
+        if deadline.over():
+            raise TopicError(f"the broker made {', '.join(sorted(hidden))} but does not list it after 30 s; try again")
+        sleep(0.05)
+
+
+def _topic_config(settings: Settings, name: str) -> dict[str, str]:
+    """Return the options of one topic: results can be gathered again, and only the newest state counts."""
+    topics = settings.kafka.topics
+    if name == topics.dead_letters:
+        return {"retention.ms": str(settings.dead_letters.retention_days * _DAY_MS)}
+    if name == topics.windows:
+        return {"retention.ms": str(_DAY_MS)}
+    if name == topics.windows_state:
+        return {"cleanup.policy": "compact", "segment.ms": str(3_600 * 1000)}
+    return {}
 
 
 def missing_topics(clients: KafkaClients, settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
     """Return the names of the configured topics that the broker does not have.
 
     Raises:
+        EventsTopicMistyped: see `refuse_mistyped_events`.
+        TopicForbidden: this user may not see some of them.
         KafkaException: the broker cannot be reached or refuses.
     """
-    existing = clients.admin().list_topics(timeout=timeout_s).topics
-    return [name for _, name in settings.kafka.topics if name not in existing]
+    asking = AdminWithCauses(clients.base("admin"))
+    existing = asking.list_topics(timeout_s).topics
+    refuse_mistyped_events(existing, settings)
+    missing = [name for _, name in settings.kafka.topics if name not in existing]
+    hidden = forbidden_topics(asking.admin, missing)
+    if hidden:
+        raise TopicForbidden(
+            f"this user may not see the topics {', '.join(hidden)}, or they do not exist; grant it Describe, Read and "
+            "Write on the topics of Gavel"
+        )
+    return missing

@@ -1,32 +1,39 @@
-"""What the roles of one process share, and what each needs to be put together."""
+"""The parts that the roles of one process share, and that build each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from config.settings import Settings
-from config.snapshot import SnapshotPoller
-from config.store.engine import Database
-from config.store.evaluations import Evaluations
-from processor.committer import AtLeastOnceCommitter, Committer, TransactionalCommitter
-from processor.dead_letters import RatioGuard
-from processor.hog_status import HogFailures
+from processor.dead_letters.letter import RatioGuard
+from processor.hog_failures import HogFailures
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
+from processor.stream.committer import AtLeastOnceCommitter, Committer, TransactionalCommitter
+from processor.tracing.queue import TraceQueue
+from storage.snapshot import SnapshotPoller
+from storage.sql.engine import Database
+from storage.sql.evaluations import Evaluations
+
+_SPARE_S = 15.0
 
 
 @dataclass
 class RoleContext:
-    """What the roles of one process share."""
+    """The parts that the roles of one process share."""
 
     settings: Settings
     clients: KafkaClients
     database: Database
     snapshots: SnapshotPoller
     metrics: Metrics
+    traces: TraceQueue | None = None
     on_close: list[Callable[[], None]] = field(default_factory=list)
+    details: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
+    """By role: returns its own part of the heartbeat. Another thread calls it, so it must not block."""
 
     def committer(self, role: str) -> Committer:
         """Return the committer that `delivery` asks for."""
@@ -36,8 +43,14 @@ class RoleContext:
 
     @property
     def rejoin_s(self) -> float:
-        """Seconds within which a group takes a member back that lost its partitions: a rebalance has ended by then."""
-        return self.settings.kafka.max_poll_interval_s + self.settings.kafka.session_timeout_s
+        """Seconds within which a group takes a member back that lost its partitions: a rebalance has ended by then.
+
+        A group of the classic protocol may wait for members that are gone; a group of the other one never does.
+        """
+        kafka = self.settings.kafka
+        if self.clients.group_protocol == "consumer":
+            return kafka.session_timeout_s + _SPARE_S
+        return kafka.max_poll_interval_s + kafka.session_timeout_s
 
     def guard(self) -> RatioGuard:
         """Return a guard over the dead letters of one role."""
@@ -51,7 +64,7 @@ class RoleContext:
         return failures
 
     def _stop_evaluation(self, team_id: int, evaluation_id: str, detail: str) -> None:
-        Evaluations(self.database).set_status(
+        stopped = Evaluations(self.database).set_status(
             team_id,
             evaluation_id,
             "error",
@@ -61,6 +74,8 @@ class RoleContext:
             detail=detail,
             only_from=["active"],
         )
+        if stopped.status == "error":  # a person may have paused it meanwhile
+            self.metrics.count("gavel_judge_status_changes", status="error", reason="hog_error")
 
     def close(self) -> None:
         """Release what roles registered."""

@@ -1,4 +1,4 @@
-"""Fixtures for the servers that tests talk to. All are real; `tests/stand_in` is the only stand-in.
+"""Fixtures for the servers that tests talk to. All are real; `examples/stand_in` is the only stand-in.
 
 A component that cannot be had fails the tests that need it, with what to do about it: nothing is skipped.
 """
@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from hypothesis import HealthCheck, settings
 
+from examples.stand_in.client import StandInServer
+from tests import secret_taps
 from tests.secret_taps import (
     pytest_configure,
     pytest_runtest_makereport,
     pytest_sessionfinish,
     pytest_sessionstart,
-    pytest_terminal_summary,
 )
 from tests.services.kafka import KafkaServer
 from tests.services.postgres import fresh_database
-from tests.services.shared import shared_server
+from tests.services.shared import ended_servers, shared_server
 from tests.services.tcp_proxy import TcpProxy
-from tests.stand_in.client import StandInServer
 
 # The secret watch: what the plugin's hooks do here, they do for every test.
 __all__ = [
@@ -31,13 +32,20 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
     "pytest_sessionstart",
-    "pytest_terminal_summary",
 ]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what no test could be failed for, and which shared server was not there all the time."""
+    secret_taps.pytest_terminal_summary(terminalreporter, config)
+    for text in ended_servers():
+        terminalreporter.write_line(text, yellow=True)
 
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
+
 
 LONG = (
     "tests/faults/",
@@ -115,7 +123,7 @@ def stand_in_server() -> Iterator[StandInServer]:
 
 @pytest.fixture
 def stand_in(stand_in_server: StandInServer) -> StandInServer:
-    """A stand-in LLM provider without rules and with an empty log (`tests/stand_in/`)."""
+    """A stand-in LLM provider without rules and with an empty log (`examples/stand_in/`)."""
     stand_in_server.reset()
     return stand_in_server
 

@@ -11,9 +11,10 @@
 | output and logs of tests | the report of each phase; `capsys`, `capfd`, `capture_logs`, which take them away from it |
 | HTTP responses | the ASGI application and the health server, whoever asks and whichever way |
 | commands in process, and as processes | `CliRunner.invoke`; `Popen.communicate`, which `subprocess.run` uses |
-| logs of processes | `GuardedProcess`, when the process ends; at the end of the session what is left |
+| logs of processes | `GuardedProcess`, when the process ends; at the end of the session the remaining ones |
 
-The one place that shows a secret on purpose is the standard output of `gavel keys create` and `gavel keys new-secret`.
+Secrets are shown on purpose in the standard output of `gavel keys create`, `gavel keys new-secret` and
+`gavel reports secret`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ import structlog.testing
 import typer.testing
 from fastapi import FastAPI
 
-from config.store.api_keys import ApiKeys
-from processor.health import HealthServer
+from processor.runtime.health import HealthServer
+from storage.sql.api_keys import ApiKeys
 from tests.secret_watch import WATCH, Leak
 
-_SHOWN_ON_PURPOSE = (("keys", "create"), ("keys", "new-secret"))
+_SHOWN_ON_PURPOSE = (("keys", "create"), ("keys", "new-secret"), ("reports", "secret"))
 _LEAKS = pytest.StashKey[list[Leak]]()
 
 
@@ -76,7 +77,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Look through what is left, and fail the session for it."""
+    """Search the remaining texts, and fail the session if one holds a secret."""
     WATCH.settle_all()
     leaks = [*session.config.stash[_LEAKS], *WATCH.take()]
     session.config.stash[_LEAKS] = leaks

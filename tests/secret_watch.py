@@ -1,8 +1,8 @@
 """Knows the secrets that the tests really use, and looks for them wherever the project prints, logs or answers.
 
-`watch` takes a secret up the moment it comes into being, `look` searches a text, and what is found is a `Leak` that
-names the place. `tests/secret_taps.py` calls both: it is connected to all that makes secrets and all that makes
-texts. Forms of secrets are searched for too, for those that nobody took up.
+`watch` registers a secret when it is made, and `look` searches a text. A `Leak` names the place of a secret that was
+found. `tests/secret_taps.py` calls both, because it is connected to every maker of secrets and of texts. `look` also
+searches for the usual forms of secrets, because some secret may not have been registered.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ class Leak(NamedTuple):
         return f"the secret {self.secret} is in {self.place}"
 
 
+_WORDS_OF_OURS = frozenset({"secret", "password"})
+"""Passwords of examples that our own texts are full of: the test that uses one looks for it by itself."""
 _WORD = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
 class SecretWatch:
-    """What is watched for, and what was found and is not yet told."""
+    """The registered secrets, and the leaks that are not yet reported."""
 
     def __init__(self) -> None:
         self._by_prefix: defaultdict[str, set[str]] = defaultdict(set)
@@ -47,19 +49,20 @@ class SecretWatch:
         """The size that each log had when the first process began to write to it, a time for each that writes."""
         self._leaks: list[Leak] = []
 
-    # -- what is looked for
+    # -- the secrets
 
     def watch(self, secret: str) -> None:
         """Look for `secret` from now on. Texts too short to tell are left out."""
         secret = secret.strip()
-        if len(secret) >= SHORTEST:
+        if len(secret) >= SHORTEST and secret not in _WORDS_OF_OURS:
             self._by_prefix[secret[:_PREFIX]].add(secret)
 
     def watch_value(self, value: str) -> None:
         """Look for a value that something treats as secret.
 
-        Of a DSN that is its password. Else generated bodies give any text as a key, and every option of librdkafka's
-        is held for secret: what is short, monotonous or a plain word (`read_uncommitted`) would be found everywhere.
+        The secret of a DSN is its password. Other values are registered only if they look like secrets, because
+        generated bodies give any text as a key, and every option of librdkafka is treated as a secret. A value that
+        is short, monotonous or a plain word (`read_uncommitted`) would be found everywhere.
         """
         if "://" in value:
             for password in [*_URL_PASSWORD.findall(value), *_QUERY_PASSWORD.findall(value)]:
@@ -105,7 +108,7 @@ class SecretWatch:
         starts.append(starts[0] if starts else log.stat().st_size if log.exists() else 0)
 
     def settle(self, log: Path) -> None:
-        """Look through what was written to `log`: one of those that wrote to it has ended. Again: no effect.
+        """Search `log`, because one of its writers has ended. A second call has no effect.
 
         A log that is gone before it was looked through is told as a leak: nobody can say that it was none.
         """
@@ -129,14 +132,14 @@ class SecretWatch:
         for log in list(self._logs):
             self.settle(log)
 
-    # -- what was found
+    # -- the leaks
 
     def report(self, leaks: Iterable[Leak]) -> None:
         """Take up leaks that another process found."""
         self._leaks.extend(leaks)
 
     def take(self) -> list[Leak]:
-        """Return what was found since the last call."""
+        """Return the leaks since the last call."""
         taken, self._leaks = self._leaks, []
         return taken
 

@@ -7,19 +7,22 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, status
 
-from api.auth import Scoped
-from api.errors import Conflict, Invalid, NotFound
-from api.owners import Owner, owners
-from api.pagination import Page, WindowParam
-from api.routes.evaluations import find
+from api.http.auth import Scoped
+from api.http.errors import NotFound
+from api.http.one_hop import OneHopRoute
+from api.http.pagination import Page, WindowParam
+from api.http.services import ServicesParam
 from api.routes.parameters import IdPath
 from api.schemas import actions as bodies
-from api.services import Services, ServicesParam
+from api.services.definitions import find
+from api.services.jobs import change_backfill, share_of, start_backfill
+from api.services.owners import Owner
+from api.services.resources import Services
 from config.definitions import Evaluation
-from config.store.api_keys import ApiKey
-from config.store.backfills import Backfill, BackfillOpen, Backfills, WrongState
+from storage.sql.api_keys import ApiKey
+from storage.sql.backfills import Backfill, Backfills
 
-router = APIRouter(tags=["evaluations"])
+router = APIRouter(route_class=OneHopRoute, tags=["evaluations"])
 
 Reader = Annotated[ApiKey, Scoped("evaluation:read")]
 Writer = Annotated[ApiKey, Scoped("evaluation:write")]
@@ -32,26 +35,10 @@ def create_backfill(
 ) -> bodies.Backfill:
     """Start a backfill. One at a time per evaluation: 409 while another is not finished."""
     evaluation = find(services, caller, object_id)
-    now = services.now()
-    if body.window_start >= body.window_end:
-        raise Invalid("window_start must be before window_end.", attr="window_start")
-    if body.window_end > now:
-        raise Invalid("window_end is in the future; live evaluation takes what is to come.", attr="window_end")
-    try:
-        backfill = Backfills(services.database).create(
-            team_id=caller.team_id,
-            evaluation_id=evaluation.id,
-            evaluation_version=evaluation.version,
-            window_start=body.window_start,
-            window_end=body.window_end,
-            rerun_existing=body.rerun_existing,
-            actor=caller.actor,
-            now=now,
-        )
-    except BackfillOpen as error:
-        detail = "This evaluation has a backfill that is not finished; cancel it, or wait."
-        raise Conflict(detail, code="backfill_running") from error
-    return _shown(backfill, owners(services, [backfill.created_by]))
+    backfill = start_backfill(
+        services, caller, evaluation, body.window_start, body.window_end, rerun=body.rerun_existing
+    )
+    return _shown(backfill, services.owners.of([backfill.created_by]))
 
 
 @router.get("/evaluations/{id}/backfills/")
@@ -63,7 +50,7 @@ def list_backfills(
     found, count = Backfills(services.database).page(
         caller.team_id, evaluation.id, limit=window.limit, offset=window.offset
     )
-    owner = owners(services, (backfill.created_by for backfill in found))
+    owner = services.owners.of(backfill.created_by for backfill in found)
     return window.page([_shown(backfill, owner) for backfill in found], count)
 
 
@@ -73,14 +60,14 @@ def retrieve_backfill(
 ) -> bodies.Backfill:
     """Return one backfill with its progress."""
     backfill = _find(services, caller, find(services, caller, object_id), backfill_id)
-    return _shown(backfill, owners(services, [backfill.created_by]))
+    return _shown(backfill, services.owners.of([backfill.created_by]))
 
 
 @router.post("/evaluations/{id}/backfills/{backfill_id}/cancel/")
 def cancel_backfill(
     object_id: IdPath, backfill_id: BackfillPath, caller: Writer, services: ServicesParam
 ) -> bodies.Backfill:
-    """Cancel a backfill. What it judged stays."""
+    """Cancel a backfill. Its verdicts stay."""
     return _change("cancel", object_id, backfill_id, caller, services)
 
 
@@ -109,17 +96,8 @@ def _find(services: Services, caller: ApiKey, evaluation: Evaluation, backfill_i
 
 def _change(action: str, object_id: UUID, backfill_id: UUID, caller: ApiKey, services: Services) -> bodies.Backfill:
     backfill = _find(services, caller, find(services, caller, object_id), backfill_id)
-    repository = Backfills(services.database)
-    changes = {"cancel": repository.cancel, "pause": repository.pause, "resume": repository.resume}
-    try:
-        changed = changes[action](caller.team_id, backfill.id, actor=caller.actor, now=services.now())
-    except WrongState as error:
-        raise Conflict(
-            f"The backfill is {error.state}; it cannot be changed by {action}.", code="wrong_state"
-        ) from error
-    if changed is None:
-        raise NotFound
-    return _shown(changed, owners(services, [changed.created_by]))
+    changed = change_backfill(services, caller, backfill.id, action)
+    return _shown(changed, services.owners.of([changed.created_by]))
 
 
 def _shown(backfill: Backfill, owner: Owner) -> bodies.Backfill:
@@ -140,18 +118,10 @@ def _shown(backfill: Backfill, owner: Owner) -> bodies.Backfill:
         evaluated=progress.evaluated,
         skipped=progress.skipped,
         failed=progress.failed,
-        progress=_share(backfill),
+        progress=share_of(backfill),
         created_at=backfill.created_at,
         started_at=backfill.started_at,
         updated_at=backfill.updated_at,
         finished_at=backfill.finished_at,
         created_by=owner(backfill.created_by),
     )
-
-
-def _share(backfill: Backfill) -> float | None:
-    """Return how much of the window is read, 0 to 1; None until its size is known."""
-    if backfill.state == "completed":
-        return 1.0
-    total = backfill.progress.total
-    return None if total is None else min(1.0, backfill.progress.read / total) if total else 1.0

@@ -10,25 +10,26 @@ from uuid import UUID
 from fastapi import APIRouter
 from sqlalchemy import RowMapping
 
-from api.auth import Scoped
-from api.errors import Invalid, NotFound
-from api.judging import request_of
-from api.routes.evaluations import find, parse
+from api.http.auth import Scoped
+from api.http.errors import Invalid, NotFound
+from api.http.one_hop import OneHopRoute
+from api.http.services import ServicesParam
+from api.http.slow import slow
 from api.routes.parameters import IdPath
 from api.schemas.datasets import DatasetAgreement, DatasetEvaluate, ItemVerdict
-from api.services import Services, ServicesParam
-from config.clickhouse.wilson import wilson_interval
+from api.services.definitions import find, parse
+from api.services.resources import Services
 from config.definitions import Evaluation, EvaluationDraft
 from config.model_resolution import Unresolved
-from config.store.api_keys import ApiKey
-from config.store.datasets import Datasets
-from config.store.evaluations import Evaluations
 from evaluators.generation import Generation
 from evaluators.hog import HogEvaluator, HogTimeExceeded
 from evaluators.llm_judge import Judged
 from evaluators.verdict import Skip, Verdict
+from quality.intervals import wilson
+from storage.sql.api_keys import ApiKey
+from storage.sql.datasets import Datasets
 
-router = APIRouter(tags=["datasets"])
+router = APIRouter(route_class=OneHopRoute, tags=["datasets"])
 
 MAX_ITEMS = 200
 """Items that one request runs; a judge is called for each."""
@@ -42,6 +43,7 @@ Outcome = Verdict | Skip | str
 
 
 @router.post("/datasets/{id}/evaluate/")
+@slow
 def evaluate_dataset(
     object_id: IdPath,
     body: DatasetEvaluate,
@@ -62,7 +64,7 @@ def evaluate_dataset(
     results = [_compare(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
     compared = [result.agrees for result in results if result.agrees is not None]
     agreed = sum(compared)
-    low, high = wilson_interval(agreed, len(compared)) or (None, None)
+    low, high = wilson(agreed, len(compared)) or (None, None)
     return DatasetAgreement(
         evaluation_id=UUID(evaluation.id),
         version=version,
@@ -80,7 +82,7 @@ def evaluate_dataset(
 def _definition(services: Services, evaluation: Evaluation, version: int) -> EvaluationDraft:
     if version == evaluation.version:
         return evaluation
-    for known in Evaluations(services.database).versions(evaluation.team_id, evaluation.id):
+    for known in services.evaluations.versions(evaluation.team_id, evaluation.id):
         if known.version == version:
             return parse({"name": evaluation.name, **known.definition})
     raise Invalid("The evaluation has no such version.", code="does_not_exist", attr="version")
@@ -114,7 +116,7 @@ def _run(
     except Unresolved as error:
         raise Invalid(f"No model can be called: {error.detail}.", code=error.code, attr="evaluation_id") from error
     outcomes = services.judging.judge(
-        [request_of(caller.team_id, draft, resolved, each, evaluation_id=evaluation_id) for each in generations]
+        [services.judging.request(draft, resolved, each, evaluation_id=evaluation_id) for each in generations]
     )
     return [outcome.outcome if isinstance(outcome, Judged) else outcome.detail for outcome in outcomes]
 

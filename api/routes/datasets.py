@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query, status
 from sqlalchemy import RowMapping
 
-from api.auth import Scoped
-from api.errors import Invalid, MethodNotAllowed, NotFound
-from api.owners import Owner, owners
-from api.pagination import Page, WindowParam
+from api.http.auth import Scoped
+from api.http.errors import Invalid, MethodNotAllowed, NotFound
+from api.http.one_hop import OneHopRoute
+from api.http.pagination import Page, WindowParam
+from api.http.services import ServicesParam
 from api.routes.parameters import IdPath, IdsParam, OrderParam, SearchParam
 from api.schemas.datasets import (
     Dataset,
@@ -21,12 +22,13 @@ from api.schemas.datasets import (
     DatasetItemPatch,
     DatasetPatch,
     columns,
+    replacement,
 )
-from api.services import ServicesParam
-from config.store.api_keys import ApiKey
-from config.store.datasets import Datasets, Selection, UnknownDataset
+from api.services.owners import Owner
+from storage.sql.api_keys import ApiKey
+from storage.sql.datasets import DatasetQuery, Datasets, UnknownDataset
 
-router = APIRouter(tags=["datasets"])
+router = APIRouter(route_class=OneHopRoute, tags=["datasets"])
 
 Reader = Annotated[ApiKey, Scoped("dataset:read")]
 Writer = Annotated[ApiKey, Scoped("dataset:write")]
@@ -44,10 +46,10 @@ def list_datasets(
     search: SearchParam = "",
 ) -> Page[Dataset]:
     """List the team's datasets."""
-    selection = Selection(ids=ids, search=search or None, order_by=order_by)
+    query = DatasetQuery(ids=ids, search=search or None, order_by=order_by)
     repository = Datasets(services.database)
-    rows, count = repository.page(caller.team_id, selection, limit=window.limit, offset=window.offset)
-    owner = owners(services, (row["created_by"] for row in rows))
+    rows, count = repository.page(caller.team_id, query, limit=window.limit, offset=window.offset)
+    owner = services.owners.of(row["created_by"] for row in rows)
     return window.page([_dataset(row, owner) for row in rows], count)
 
 
@@ -57,7 +59,7 @@ def create_dataset(body: DatasetCreate, caller: Writer, services: ServicesParam)
     row = Datasets(services.database).create(
         caller.team_id, columns(body.given()), actor=caller.actor, now=services.now()
     )
-    return _dataset(row, owners(services, [row["created_by"]]))
+    return _dataset(row, services.owners.of([row["created_by"]]))
 
 
 @router.get("/datasets/{id}/")
@@ -79,7 +81,7 @@ def update_dataset(object_id: IdPath, body: DatasetPatch, caller: Writer, servic
 def replace_dataset(object_id: IdPath, body: DatasetCreate, caller: Writer, services: ServicesParam) -> Dataset:
     """Replace a dataset: fields that are left out get their defaults."""
     row = Datasets(services.database).update(
-        caller.team_id, str(object_id), columns(body.model_dump()), actor=caller.actor, now=services.now()
+        caller.team_id, str(object_id), columns(replacement(body)), actor=caller.actor, now=services.now()
     )
     return _found_dataset(row, services)
 
@@ -101,7 +103,7 @@ def list_dataset_items(
     rows, count = Datasets(services.database).items_page(
         caller.team_id, dataset_id=str(dataset) if dataset else None, limit=window.limit, offset=window.offset
     )
-    owner = owners(services, (row["created_by"] for row in rows))
+    owner = services.owners.of(row["created_by"] for row in rows)
     return window.page([_item(row, owner) for row in rows], count)
 
 
@@ -114,7 +116,7 @@ def create_dataset_item(body: DatasetItemCreate, caller: Writer, services: Servi
         )
     except UnknownDataset as error:
         raise _unknown_dataset(error) from error
-    return _item(row, owners(services, [row["created_by"]]))
+    return _item(row, services.owners.of([row["created_by"]]))
 
 
 @router.get("/dataset_items/{id}/")
@@ -142,7 +144,7 @@ def replace_dataset_item(
     services: ServicesParam,
 ) -> DatasetItem:
     """Replace an item: fields that are left out get their defaults."""
-    return _changed_item(object_id, body.model_dump(), caller, services)
+    return _changed_item(object_id, replacement(body), caller, services)
 
 
 @router.delete("/dataset_items/{id}/", status_code=status.HTTP_405_METHOD_NOT_ALLOWED)
@@ -170,13 +172,13 @@ def _unknown_dataset(error: UnknownDataset) -> Invalid:
 def _found_dataset(row: RowMapping | None, services: ServicesParam) -> Dataset:
     if row is None:
         raise NotFound
-    return _dataset(row, owners(services, [row["created_by"]]))
+    return _dataset(row, services.owners.of([row["created_by"]]))
 
 
 def _found_item(row: RowMapping | None, services: ServicesParam) -> DatasetItem:
     if row is None:
         raise NotFound
-    return _item(row, owners(services, [row["created_by"]]))
+    return _item(row, services.owners.of([row["created_by"]]))
 
 
 def _dataset(row: RowMapping, owner: Owner) -> Dataset:

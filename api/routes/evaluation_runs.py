@@ -8,29 +8,28 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Path, Query, status
 
-from api.auth import Scoped
-from api.errors import NotFound, Unavailable
-from api.owners import Owner, owners
-from api.pagination import Page, WindowParam
-from api.routes.evaluations import find
-from api.routes.results import shown
+from api.http.auth import Scoped
+from api.http.errors import NotFound
+from api.http.one_hop import OneHopRoute
+from api.http.pagination import Page, WindowParam
+from api.http.services import ServicesParam
 from api.schemas import runs as bodies
 from api.schemas.actions import ResultShown
-from api.services import Services, ServicesParam
-from api.task_sender import TaskNotSent
+from api.services.definitions import find
+from api.services.manual_runs import start_run
+from api.services.owners import Owner
+from api.services.resources import Services
+from api.services.results import shown
 from conditions import EventRow
-from config.clickhouse.results import Selection, find_results
-from config.clickhouse.rows import RowSelection, newest_rows
-from config.definitions import Evaluation
-from config.store.api_keys import ApiKey
-from config.store.runs import ManualRun, ManualRuns, RunExists
-from processor.events.identity import result_uuid, run_key
-from processor.events.task import Task
+from processor.events.identity import result_uuid
+from storage.clickhouse.results import ResultSelection, find_results
+from storage.clickhouse.rows import RowSelection, newest_rows
+from storage.sql.api_keys import ApiKey
+from storage.sql.runs import ManualRun, ManualRuns
 
-router = APIRouter(tags=["evaluation_runs"])
+router = APIRouter(route_class=OneHopRoute, tags=["evaluation_runs"])
 
 Reader = Annotated[ApiKey, Scoped("evaluation:read")]
 Writer = Annotated[ApiKey, Scoped("evaluation:write")]
@@ -43,21 +42,7 @@ def create_evaluation_run(body: bodies.RunCreate, caller: Writer, services: Serv
     """Create a new evaluation run: puts a task on the task topic. The result comes as any other."""
     evaluation = find(services, caller, body.evaluation_id)
     row = _find_event(services, caller, body)
-    run = _remember(services, caller, evaluation, row)
-    task = Task(
-        team_id=caller.team_id,
-        evaluation_id=evaluation.id,
-        event_uuid=row.uuid,
-        run_key=run.workflow_id,
-        condition_id="",
-        started_at=run.requested_at.isoformat(),
-        trigger="manual",
-    )
-    try:
-        services.tasks.send(task, msgspec.json.encode(row))
-    except TaskNotSent as error:
-        ManualRuns(services.database).remove(caller.team_id, run.workflow_id)
-        raise Unavailable("Kafka did not take the task; try again later.", code="kafka_unavailable") from error
+    run = start_run(services, caller, evaluation, row)
     return bodies.RunStarted(
         workflow_id=run.workflow_id,
         status="started",
@@ -72,7 +57,7 @@ def list_evaluation_runs(
     services: ServicesParam,
     window: WindowParam,
     evaluation_id: Annotated[UUID | None, Query(description="Only runs of this evaluation.")] = None,
-) -> Page[bodies.Run]:
+) -> Page[bodies.RunShown]:
     """List the runs that were asked for, newest first, with their results."""
     runs, count = ManualRuns(services.database).page(
         caller.team_id,
@@ -81,19 +66,19 @@ def list_evaluation_runs(
         evaluation_id=str(evaluation_id) if evaluation_id else None,
     )
     results = _results(services, caller.team_id, runs)
-    owner = owners(services, (run.requested_by for run in runs))
+    owner = services.owners.of(run.requested_by for run in runs)
     return window.page([_shown(run, results, owner) for run in runs], count)
 
 
 @router.get("/evaluation_runs/{workflow_id}/")
 def retrieve_evaluation_run(
     workflow_id: Annotated[str, Path(max_length=300)], caller: Reader, services: ServicesParam
-) -> bodies.Run:
-    """Return one run and what came of it."""
+) -> bodies.RunShown:
+    """Return one run with its result."""
     run = ManualRuns(services.database).get(caller.team_id, workflow_id)
     if run is None:
         raise NotFound
-    return _shown(run, _results(services, caller.team_id, [run]), owners(services, [run.requested_by]))
+    return _shown(run, _results(services, caller.team_id, [run]), services.owners.of([run.requested_by]))
 
 
 def _find_event(services: Services, caller: ApiKey, body: bodies.RunCreate) -> EventRow:
@@ -108,36 +93,20 @@ def _find_event(services: Services, caller: ApiKey, body: bodies.RunCreate) -> E
     raise NotFound("There is no such event in the archive.")
 
 
-def _remember(services: Services, caller: ApiKey, evaluation: Evaluation, row: EventRow) -> ManualRun:
-    now = services.now()
-    while True:
-        key = run_key(evaluation.evaluation_type, evaluation.id, row.uuid, manual_at_ms=int(now.timestamp() * 1000))
-        run = ManualRun(
-            caller.team_id, key, evaluation.id, evaluation.name, row.uuid, requested_at=now, requested_by=caller.actor
-        )
-        try:
-            ManualRuns(services.database).add(run)
-        except RunExists:
-            # Each request is a run of its own, also two of the same millisecond.
-            now += timedelta(milliseconds=1)
-            continue
-        return run
-
-
 def _results(services: Services, team_id: int, runs: list[ManualRun]) -> Mapping[str, ResultShown]:
     """Return the results of `runs` by result id, in one query."""
     if not runs:
         return {}
     ids = tuple(result_uuid(run.workflow_id) for run in runs)
     with services.archive.client() as client:
-        found = find_results(client, Selection(team_id, uuids=ids), limit=len(ids))
+        found = find_results(client, ResultSelection(team_id, uuids=ids), limit=len(ids))
     return {result.uuid: shown(result) for result in found}
 
 
-def _shown(run: ManualRun, results: Mapping[str, ResultShown], owner: Owner) -> bodies.Run:
+def _shown(run: ManualRun, results: Mapping[str, ResultShown], owner: Owner) -> bodies.RunShown:
     result = results.get(result_uuid(run.workflow_id))
     status_of_run = "started" if result is None else "skipped" if result.verdict == "skipped" else "completed"
-    return bodies.Run(
+    return bodies.RunShown(
         workflow_id=run.workflow_id,
         status=status_of_run,
         evaluation=bodies.RunEvaluation(id=UUID(run.evaluation_id), name=run.evaluation_name),

@@ -1,26 +1,30 @@
-"""`evaluations`: create, read, change, and what they were before."""
+"""`evaluations`: create, read and change them, and read their earlier versions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response, status
 
-from api.auth import Scoped
-from api.concurrency import Expected, ExpectedParam, etag
-from api.errors import Conflict, Invalid, MethodNotAllowed, NotFound, PreconditionFailed
-from api.evaluation_views import views
-from api.owners import owners
-from api.pagination import Page, WindowParam
+from api.http.auth import Scoped
+from api.http.concurrency import ExpectedParam, etag
+from api.http.errors import MethodNotAllowed, NotFound
+from api.http.one_hop import OneHopRoute
+from api.http.pagination import Page, WindowParam
+from api.http.services import ServicesParam
 from api.routes.parameters import IdPath, IdsParam, OrderParam, SearchParam
 from api.schemas import evaluations as bodies
-from api.services import Services, ServicesParam
-from config.definitions import DefinitionError, Evaluation, EvaluationDraft, EvaluationType, parse_draft, patch_draft
-from config.store.api_keys import ApiKey
-from config.store.evaluations import EvaluationConflict, EvaluationNotFound, EvaluationQuery, Evaluations
+from api.services.definitions import change, create, find, parse, patch
+from api.services.resources import Services
+from api.services.trust.warnings import warnings_on_enabling
+from config.definitions import Evaluation, EvaluationDraft, EvaluationType
+from storage.sql.api_keys import ApiKey
+from storage.sql.evaluation_changes import EvaluationNotFound
+from storage.sql.evaluation_queries import EvaluationQuery
+from storage.sql.evaluations import Expected
 
-router = APIRouter(tags=["evaluations"])
+router = APIRouter(route_class=OneHopRoute, tags=["evaluations"])
 
 Reader = Annotated[ApiKey, Scoped("evaluation:read")]
 Writer = Annotated[ApiKey, Scoped("evaluation:write")]
@@ -47,8 +51,8 @@ def list_evaluations(
         limit=window.limit,
         offset=window.offset,
     )
-    found = Evaluations(services.database).page(caller.team_id, query)
-    return window.page(views(services, caller.team_id, found.results), found.count)
+    found = services.evaluations.page(caller.team_id, query)
+    return window.page(services.views.of(caller.team_id, found.results), found.count)
 
 
 @router.post("/evaluations/", status_code=status.HTTP_201_CREATED)
@@ -56,10 +60,7 @@ def create_evaluation(
     body: bodies.EvaluationCreate, caller: Writer, services: ServicesParam, response: Response
 ) -> bodies.Evaluation:
     """Make an evaluation."""
-    draft = parse(_fields(body))
-    services.judging.check_enabled(caller.team_id, draft, now=services.now())
-    evaluation = Evaluations(services.database).create(caller.team_id, draft, actor=caller.actor, now=services.now())
-    return _shown(evaluation, services, response)
+    return _after(None, create(services, caller, parse(_fields(body))), services, response)
 
 
 @router.get("/evaluations/{id}/")
@@ -79,13 +80,13 @@ def update_evaluation(
     expected: ExpectedParam,
     response: Response,
 ) -> bodies.Evaluation:
-    """Change an evaluation. What alters judging makes a new version."""
+    """Change an evaluation. A change of judging makes a new version."""
     changes = _fields(body)
 
-    def change(current: Evaluation) -> EvaluationDraft:
-        return _patch(current, changes)
+    def change_of(current: Evaluation) -> EvaluationDraft:
+        return patch(current, changes)
 
-    return _changed(object_id, body, change, caller, services, expected, response)
+    return _changed(object_id, body, change_of, caller, services, expected, response)
 
 
 @router.put("/evaluations/{id}/")
@@ -116,17 +117,18 @@ def list_versions(
 ) -> Page[bodies.EvaluationVersion]:
     """List what each version judged with, newest first; also of a deleted evaluation."""
     try:
-        found = Evaluations(services.database).versions(caller.team_id, str(object_id))
+        found = services.evaluations.versions(caller.team_id, str(object_id))
     except EvaluationNotFound as error:
         raise NotFound from error
     part = found[window.offset : window.offset + window.limit]
-    owner = owners(services, (version.created_by for version in part))
+    owner = services.owners.of(version.created_by for version in part)
     shown = [
         bodies.EvaluationVersion.model_validate(
             {
                 **version.definition,
                 "version": version.version,
                 "fingerprint": version.fingerprint,
+                "question": version.question,
                 "created_at": version.created_at,
                 "created_by": owner(version.created_by),
             }
@@ -139,10 +141,10 @@ def list_versions(
 @router.get("/evaluations/{id}/history/")
 def list_history(object_id: IdPath, caller: Reader, services: ServicesParam) -> list[bodies.AuditEntry]:
     """List who changed what and when, newest first, the last 100 changes."""
-    found = Evaluations(services.database).history(caller.team_id, str(object_id))
+    found = services.evaluations.history(caller.team_id, str(object_id))
     if not found:
         raise NotFound
-    owner = owners(services, (entry.actor for entry in found))
+    owner = services.owners.of(entry.actor for entry in found)
     return [
         bodies.AuditEntry(
             action=entry.action, at=entry.at, actor=entry.actor, by=owner(entry.actor), changes=dict(entry.changes)
@@ -151,101 +153,51 @@ def list_history(object_id: IdPath, caller: Reader, services: ServicesParam) -> 
     ]
 
 
-def find(services: Services, caller: ApiKey, evaluation_id: object) -> Evaluation:
-    """Return an evaluation of the caller's team. Raises `NotFound`."""
-    try:
-        return Evaluations(services.database).get(caller.team_id, str(evaluation_id))
-    except EvaluationNotFound as error:
-        raise NotFound from error
-
-
-def refused(error: DefinitionError) -> Invalid:
-    """Return what the API says of a definition that cannot be used."""
-    code = "invalid_input" if error.code == "invalid" else error.code
-    return Invalid(error.message, code=code, attr=error.attr or None)
-
-
 def _changed(
     object_id: IdPath,
     body: bodies.EvaluationPatch,
-    change: Callable[[Evaluation], EvaluationDraft],
+    change_of: Callable[[Evaluation], EvaluationDraft],
     caller: ApiKey,
     services: Services,
     expected: Expected,
     response: Response,
 ) -> bodies.Evaluation:
-    repository = Evaluations(services.database)
-    # A deleted evaluation is gone for every change but the one that brings it back.
-    include_deleted = body.given().get("deleted") is False
+    before: list[Evaluation] = []
 
-    def at_version(current: Evaluation) -> EvaluationDraft:
-        if body.version not in (None, current.version):
-            detail = f"The evaluation is at version {current.version}; read it again and repeat the change."
-            raise Conflict(detail, code="version_conflict", attr="version")
-        return change(current)
+    def noted(current: Evaluation) -> EvaluationDraft:
+        before[:] = [current]  # if another change comes first, this runs once more
+        return change_of(current)
 
-    try:
-        current = repository.get(caller.team_id, str(object_id), include_deleted=include_deleted)
-        # Outside of the change's transaction: finding a key may write, and asks more than one question.
-        _check_model(services, caller, current, at_version(current))
-        evaluation = repository.update(
-            caller.team_id,
-            str(object_id),
-            at_version,
-            actor=caller.actor,
-            now=services.now(),
-            expected_version=expected.version,
-            expected_revision=expected.revision,
-            include_deleted=include_deleted,
-        )
-    except EvaluationNotFound as error:
-        raise NotFound from error
-    except EvaluationConflict as error:
-        detail = f"The evaluation is at {etag(error.current)}; read it again and repeat the change."
-        raise PreconditionFailed(detail) from error
-    return _shown(evaluation, services, response)
+    evaluation = change(
+        services,
+        caller,
+        object_id,
+        noted,
+        expected=expected,
+        only_version=body.version,
+        # A deleted evaluation is gone for every change but the one that brings it back.
+        include_deleted=body.given().get("deleted") is False,
+        new_question=body.new_question,
+    )
+    return _after(before[0], evaluation, services, response)
 
 
-def _check_model(services: Services, caller: ApiKey, current: Evaluation, draft: EvaluationDraft) -> None:
-    if draft.enabled and (not current.enabled or draft.judging() != current.judging()):
-        services.judging.check_enabled(caller.team_id, draft, now=services.now())
-    else:
-        services.judging.check_key(caller.team_id, draft)
+def _after(
+    before: Evaluation | None, evaluation: Evaluation, services: Services, response: Response
+) -> bodies.Evaluation:
+    warnings = warnings_on_enabling(services, before, evaluation)
+    return _shown(evaluation, services, response).model_copy(update={"warnings": warnings})
 
 
 def _fields(body: bodies.EvaluationPatch) -> dict[str, Any]:
-    """Return what the client sent, without what is not part of a definition."""
+    """Return the fields of a definition that the client sent."""
     given = body.given()
     given.pop("version", None)
-    return given | model_fields(given)
-
-
-def model_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `model_configuration` among `given`, if any, without the name of its key, which is read-only."""
-    if "model_configuration" not in given:
-        return {}
-    chosen = given["model_configuration"]
-    if isinstance(chosen, dict):
-        chosen = {name: chosen[name] for name in chosen if name != "provider_key_name"}
-    return {"model_configuration": chosen}
-
-
-def parse(raw: dict[str, Any]) -> EvaluationDraft:
-    """Return a definition as a client wrote it. Raises `Invalid`."""
-    try:
-        return parse_draft(raw)
-    except DefinitionError as error:
-        raise refused(error) from error
-
-
-def _patch(current: Evaluation, changes: dict[str, Any]) -> EvaluationDraft:
-    try:
-        return patch_draft(current, changes)
-    except DefinitionError as error:
-        raise refused(error) from error
+    given.pop("new_question", None)
+    return given
 
 
 def _shown(evaluation: Evaluation, services: Services, response: Response) -> bodies.Evaluation:
     response.headers["ETag"] = etag(evaluation)
-    [shown] = views(services, evaluation.team_id, [evaluation])
+    [shown] = services.views.of(evaluation.team_id, [evaluation])
     return shown

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,18 +10,26 @@ from typing import Annotated, Literal
 import orjson
 from fastapi import APIRouter, Path, Query, Response
 
-from api.auth import Scoped
-from api.errors import Invalid, NotFound
-from api.pagination import Window, WindowParam
+from api.http.auth import Scoped
+from api.http.csv_text import csv_line
+from api.http.errors import Invalid, NotFound
+from api.http.one_hop import OneHopRoute
+from api.http.pagination import Window, WindowParam
+from api.http.services import ServicesParam
+from api.http.slow import slow
+from api.routes.parameters import AfterParam, BeforeParam
 from api.schemas.events import Event, EventPage
-from api.schemas.parts import Instant
-from api.services import ServicesParam
+from api.schemas.tolerance import filters as known_filters
 from conditions import ConditionError, EventRow, Matcher, RowError, Target, compile_matcher, parse_conditions
-from config.clickhouse.rows import RowSelection, find_row, newest_rows
-from config.store.api_keys import ApiKey
+from config.definition_errors import DefinitionError
+from config.definition_limits import check_conditions
+from config.definitions import check_condition
+from config.settings.sections import Definitions
 from evaluators.hog import compile_expression
+from storage.clickhouse.rows import RowSelection, find_row, newest_rows
+from storage.sql.api_keys import ApiKey
 
-router = APIRouter(tags=["events"])
+router = APIRouter(route_class=OneHopRoute, tags=["events"])
 
 Reader = Annotated[ApiKey, Scoped("query:read")]
 
@@ -47,6 +53,7 @@ class _Found:
 @router.get(
     "/events/", response_model=EventPage, responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 )
+@slow
 def list_events(
     caller: Reader,
     services: ServicesParam,
@@ -54,20 +61,20 @@ def list_events(
     event: Annotated[str | None, _Text] = None,
     distinct_id: Annotated[str | None, _Text] = None,
     person_id: Annotated[str | None, _Text] = None,
-    after: Annotated[Instant | None, Query(description="Only events after this time.")] = None,
-    before: Annotated[Instant | None, Query(description="Only events before this time.")] = None,
+    after: AfterParam = None,
+    before: BeforeParam = None,
     properties: Annotated[
         list[str] | None, Query(description="JSON list of filters, with the operators of conditions.")
     ] = None,
     select: Annotated[list[str] | None, Query(description="Not supported.")] = None,
     where: Annotated[list[str] | None, Query(description="Not supported.")] = None,
-    format: Annotated[Literal["json", "csv"], Query(description="Of the response.")] = "json",  # noqa: A002  # the pages call it so
+    format: Annotated[Literal["json", "csv"], Query(description="Format of the response.")] = "json",  # noqa: A002  # the pages call it so
 ) -> EventPage | Response:
     """List and filter events, newest first."""
     for name, given in (("select", select), ("where", where)):
         if given:
             raise Invalid("HogQL expressions are not supported here; filter by `properties`.", attr=name)
-    matcher = _read_filters(properties or ())
+    matcher = _read_filters(properties or (), services.database.limits)
     selection = RowSelection(
         caller.team_id, event=event, distinct_id=distinct_id, person_id=person_id, before=before,
         # "After" excludes the moment itself; the table counts in microseconds.
@@ -91,7 +98,7 @@ def retrieve_event(uuid: Annotated[str, Path(max_length=200)], caller: Reader, s
     return _event(row)
 
 
-def _read_filters(texts: Sequence[str]) -> Matcher | None:
+def _read_filters(texts: Sequence[str], limits: Definitions) -> Matcher | None:
     filters: list[object] = []
     for text in texts:
         try:
@@ -102,8 +109,11 @@ def _read_filters(texts: Sequence[str]) -> Matcher | None:
     if not filters:
         return None
     try:
-        sets = parse_conditions([{"id": "filters", "properties": filters}], compile_expression=compile_expression)
-    except ConditionError as error:
+        sets = parse_conditions(
+            [{"id": "filters", "properties": known_filters(filters, "properties")}], compile_expression=check_condition
+        )
+        check_conditions(sets, limits)
+    except (ConditionError, DefinitionError) as error:
         raise Invalid(str(error), attr="properties") from error
     return compile_matcher([Target(id="filters", conditions=sets)], compile_expression=compile_expression)
 
@@ -171,15 +181,5 @@ def _object(text: object) -> object:
 
 
 def _as_csv(events: Sequence[Event]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
     names = tuple(Event.model_fields)
-    writer.writerow(names)
-    for event in events:
-        writer.writerow([_inert(getattr(event, name)) for name in names])
-    return out.getvalue()
-
-
-def _inert(text: str) -> str:
-    """Return `text` so that a spreadsheet shows it and does not calculate it."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return "".join([csv_line(names), *(csv_line(getattr(event, name) for name in names) for event in events)])

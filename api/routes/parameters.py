@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Query
 from pydantic import WithJsonSchema
 
-from api.errors import Invalid
-from api.pagination import split_commas
+from api.http.errors import Invalid
+from api.http.pagination import split_commas
+from api.http.services import ServicesParam
+from api.schemas.parts import in_calendar
 
 OrderName = Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"]
 ORDER_NAMES: tuple[OrderName, ...] = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
 
 _MAX_IDS = 1000
+
+
+def _no_items() -> list[str]:
+    """Return an empty list. `list` itself would be inspected anew for each request, by reading its signature's text."""
+    return []
+
 
 # A client may repeat these parameters, separate the items by commas, or both; the document shows the items.
 _IdItem = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
@@ -24,9 +35,9 @@ IdPath = Annotated[UUID, Path(alias="id", description="A UUID string identifying
 SearchParam = Annotated[str, Query(max_length=400, description="Search in name or description")]
 
 
-def _read_ids(
+async def _read_ids(
     id__in: Annotated[
-        list[_IdItem], Query(default_factory=list, description="Multiple values may be separated by commas.")
+        list[_IdItem], Query(default_factory=_no_items, description="Multiple values may be separated by commas.")
     ],
 ) -> tuple[str, ...] | None:
     items = split_commas(id__in)
@@ -38,10 +49,10 @@ def _read_ids(
         raise Invalid("Each id must be a UUID.", attr="id__in") from error
 
 
-def _read_order(
+async def _read_order(
     order_by: Annotated[
         list[_OrderItem],
-        Query(default_factory=list, description="Ordering. Multiple values may be separated by commas."),
+        Query(default_factory=_no_items, description="Ordering. Multiple values may be separated by commas."),
     ],
 ) -> tuple[OrderName, ...]:
     found: list[OrderName] = []
@@ -55,8 +66,50 @@ def _read_order(
     return tuple(found) or ("-created_at",)
 
 
+_RELATIVE = re.compile(r"-([0-9]{1,6})([hdwmy])")
+_MONTHS = {"m": 1, "y": 12}
+_EXAMPLES = {"examples": ["2026-01-31T12:00:00Z", "2026-01-31", "-24h"]}
+_After = Annotated[str | None, Query(max_length=64, description="Only after this time.", json_schema_extra=_EXAMPLES)]
+_Before = Annotated[str | None, Query(max_length=64, description="Only before this time.", json_schema_extra=_EXAMPLES)]
+_FORMS = "a time such as 2026-01-31T12:00:00Z (UTC if it names no zone), a date, or an age such as -24h, -7d, -2w, -1m"
+
+
+def read_moment(text: str, name: str, *, now: datetime) -> datetime:
+    """Return the time that a query parameter means, in UTC. Raises `Invalid` on `name`."""
+    relative = _RELATIVE.fullmatch(text)
+    try:
+        if relative is None:
+            return in_calendar(datetime.fromisoformat(text))
+        return in_calendar(_before(now, int(relative[1]), relative[2]))
+    except (ValueError, OverflowError) as error:
+        raise Invalid(f"{name} takes {_FORMS}; years from 1970 to 2199.", attr=name) from error
+
+
+def _before(now: datetime, number: int, unit: str) -> datetime:
+    if unit not in _MONTHS:
+        return now - number * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[unit]
+    year, month = divmod(now.year * 12 + now.month - 1 - number * _MONTHS[unit], 12)
+    if year < 1:
+        raise ValueError("before the first year")
+    return now.replace(year=year, month=month + 1, day=min(now.day, monthrange(year, month + 1)[1]))
+
+
+async def _read_after(services: ServicesParam, after: _After = None) -> datetime | None:
+    return None if after is None else read_moment(after, "after", now=services.now())
+
+
+async def _read_before(services: ServicesParam, before: _Before = None) -> datetime | None:
+    return None if before is None else read_moment(before, "before", now=services.now())
+
+
+AfterParam = Annotated[datetime | None, Depends(_read_after)]
+"""The time after which a list begins; None if it is not narrowed."""
+
+BeforeParam = Annotated[datetime | None, Depends(_read_before)]
+"""The time before which a list ends; None if it is not narrowed."""
+
 IdsParam = Annotated[tuple[str, ...] | None, Depends(_read_ids)]
 """Ids that a list is narrowed to; None if it is not."""
 
 OrderParam = Annotated[tuple[OrderName, ...], Depends(_read_order)]
-"""What a list is ordered by; newest first if nothing is said."""
+"""The order of a list; newest first without one."""

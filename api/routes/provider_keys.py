@@ -6,44 +6,54 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, status
-from pydantic import SecretStr
 
-from api.auth import Scoped
-from api.errors import Conflict, Invalid, NotFound, Unavailable
-from api.owners import Owner, owners
-from api.pagination import Page, WindowParam
+from api.http.auth import Scoped
+from api.http.errors import Invalid, NotFound, Unavailable
+from api.http.one_hop import OneHopRoute
+from api.http.pagination import Page, WindowParam
+from api.http.services import ServicesParam
+from api.http.slow import slow
 from api.routes.parameters import IdPath
 from api.schemas import provider_keys as bodies
-from api.services import Services, ServicesParam
-from config.definitions import Provider
+from api.services.owners import Owner
+from api.services.provider_key_changes import (
+    ADDRESS,
+    delete_key,
+    endpoint_of,
+    note_change,
+    open_key,
+    secret_of,
+    try_key,
+)
+from api.services.resources import Services
+from config.provider_keys import ProviderKey
 from config.secrets import NoSecretKeys
-from config.store.api_keys import ApiKey
-from config.store.audit import record
-from config.store.provider_keys import KeyNotFound, KeyNotUsable, OpenKey, ProviderKey
-from evaluators.llm_judge import PROVIDERS, Endpoint
+from evaluators.llm_judge import PROVIDERS
 from evaluators.llm_judge.failures import ProviderFailure
+from evaluators.llm_judge.providers import ProviderName
+from storage.sql.api_keys import ApiKey
+from storage.sql.provider_keys import KeyNotUsable, KeyStaysAtItsAddress, check_address
 
-router = APIRouter(prefix="/llm_analytics", tags=["llm_analytics"])
+router = APIRouter(route_class=OneHopRoute, prefix="/llm_analytics", tags=["llm_analytics"])
 
 Reader = Annotated[ApiKey, Scoped("llm_provider_key:read")]
 Writer = Annotated[ApiKey, Scoped("llm_provider_key:write")]
-
-_ADDRESS = ("azure_endpoint", "api_version", "base_url")
 
 
 @router.get("/provider_keys/")
 def list_provider_keys(caller: Reader, services: ServicesParam, window: WindowParam) -> Page[bodies.ProviderKey]:
     """List the team's provider keys, newest first."""
     page = services.judging.keys.page(caller.team_id, limit=window.limit, offset=window.offset)
-    owner = owners(services, (key.created_by for key in page.results))
+    owner = services.owners.of(key.created_by for key in page.results)
     return window.page([shown(key, owner) for key in page.results], page.count)
 
 
 @router.post("/provider_keys/", status_code=status.HTTP_201_CREATED)
+@slow
 def create_provider_key(body: bodies.ProviderKeyCreate, caller: Writer, services: ServicesParam) -> bodies.ProviderKey:
     """Store a key, after trying it: 400 on `api_key` if it does not work."""
-    _try(services, _endpoint(services, body.provider, body.api_key, body.given()))
-    address = {name: getattr(body, name) for name in _ADDRESS}
+    try_key(services, endpoint_of(services, body.provider, body.api_key, body.given()))
+    address = {name: getattr(body, name) for name in ADDRESS}
     try:
         key = services.judging.keys.create(
             caller.team_id,
@@ -58,31 +68,37 @@ def create_provider_key(body: bodies.ProviderKeyCreate, caller: Writer, services
         )
     except NoSecretKeys as error:
         raise Unavailable(str(error), code="no_secret_keys") from error
-    _audit(services, caller, key.id, "created", {"provider": [None, key.provider], "name": [None, key.name]})
-    return shown(key, owners(services, [key.created_by]))
+    note_change(services, caller, key.id, "created", {"provider": [None, key.provider], "name": [None, key.name]})
+    return shown(key, services.owners.of([key.created_by]))
 
 
 @router.get("/provider_keys/{id}/")
 def retrieve_provider_key(object_id: IdPath, caller: Reader, services: ServicesParam) -> bodies.ProviderKey:
     """Return one key, masked."""
-    key = _open(services, caller, object_id).key
-    return shown(key, owners(services, [key.created_by]))
+    key = open_key(services, caller, str(object_id)).key
+    return shown(key, services.owners.of([key.created_by]))
 
 
 @router.patch("/provider_keys/{id}/")
+@slow
 def update_provider_key(
     object_id: IdPath, body: bodies.ProviderKeyPatch, caller: Writer, services: ServicesParam
 ) -> bodies.ProviderKey:
-    """Change a key. What alters how it is used is tried before it is stored."""
-    opened = _open(services, caller, object_id)
+    """Change a key. A new key or address is tried before it is stored."""
+    opened = open_key(services, caller, str(object_id))
     given = body.given()
     if given.get("provider") not in (None, opened.key.provider):
         raise Invalid("The provider of a key cannot be changed; make another key.", attr="provider")
-    changes: dict[str, Any] = {name: given[name] for name in ("name", *_ADDRESS) if name in given}
+    changes: dict[str, Any] = {name: given[name] for name in ("name", *ADDRESS) if name in given}
     api_key = body.api_key
-    if api_key is not None or any(changes.get(n, getattr(opened.key, n)) != getattr(opened.key, n) for n in _ADDRESS):
-        address = {name: changes.get(name, getattr(opened.key, name)) for name in _ADDRESS}
-        _try(services, _endpoint(services, opened.key.provider, api_key or _secret(opened), address))
+    if api_key is None:
+        try:
+            check_address(opened.key, changes)
+        except KeyStaysAtItsAddress as error:
+            raise Invalid(f"{error}.", code="required", attr="api_key") from error
+    if api_key is not None or any(changes.get(n, getattr(opened.key, n)) != getattr(opened.key, n) for n in ADDRESS):
+        address = {name: changes.get(name, getattr(opened.key, name)) for name in ADDRESS}
+        try_key(services, endpoint_of(services, opened.key.provider, api_key or secret_of(opened), address))
         changes |= {"state": "ok", "error_message": None}
     keys = services.judging.keys
     key = keys.update(caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key)
@@ -92,8 +108,8 @@ def update_provider_key(
     audited = {name: [before[name], changes[name]] for name in changes if before[name] != changes[name]}
     if api_key is not None:
         audited["api_key"] = ["(hidden)", "(hidden)"]
-    _audit(services, caller, key.id, "updated", audited)
-    return shown(key, owners(services, [key.created_by]))
+    note_change(services, caller, key.id, "updated", audited)
+    return shown(key, services.owners.of([key.created_by]))
 
 
 @router.delete("/provider_keys/{id}/", status_code=status.HTTP_204_NO_CONTENT)
@@ -106,25 +122,16 @@ def delete_provider_key(
     ] = None,
 ) -> None:
     """Delete a key. Evaluations that name it use the replacement, or stop with the reason `provider_key_deleted`."""
-    key = _open(services, caller, object_id).key
-    replacement: ProviderKey | None = None
-    if replacement_key_id is not None:
-        try:
-            replacement = services.judging.keys.get(caller.team_id, str(replacement_key_id))
-        except KeyNotFound as error:
-            raise Invalid("There is no such key.", code="does_not_exist", attr="replacement_key_id") from error
-        if replacement.id == key.id or replacement.provider != key.provider:
-            raise Invalid(f"The replacement must be another key for {key.provider}.", attr="replacement_key_id")
-    services.judging.delete_key(caller.team_id, key, replacement, actor=caller.actor, now=services.now())
-    _audit(services, caller, key.id, "deleted", {"name": [key.name, None]})
+    delete_key(services, caller, str(object_id), None if replacement_key_id is None else str(replacement_key_id))
 
 
 @router.post("/provider_keys/{id}/validate/")
+@slow
 def validate_provider_key(object_id: IdPath, caller: Writer, services: ServicesParam) -> bodies.ProviderKey:
     """Try a stored key now and note whether it works."""
-    opened = _open(services, caller, object_id)
-    endpoint = _endpoint(
-        services, opened.key.provider, _secret(opened), {name: getattr(opened.key, name) for name in _ADDRESS}
+    opened = open_key(services, caller, str(object_id))
+    endpoint = endpoint_of(
+        services, opened.key.provider, secret_of(opened), {name: getattr(opened.key, name) for name in ADDRESS}
     )
     state, message = services.judging.validate(endpoint)
     key = services.judging.keys.set_state(
@@ -132,32 +139,33 @@ def validate_provider_key(object_id: IdPath, caller: Writer, services: ServicesP
     )
     if key is None:
         raise NotFound
-    return shown(key, owners(services, [key.created_by]))
+    return shown(key, services.owners.of([key.created_by]))
 
 
 @router.get("/provider_keys/{id}/dependent_configs/")
 def list_dependent_configs(object_id: IdPath, caller: Reader, services: ServicesParam) -> bodies.DependentConfigs:
-    """Return what would stop without this key."""
-    key = _open(services, caller, object_id).key
+    """Return the evaluations that would stop without this key."""
+    key = open_key(services, caller, str(object_id)).key
     config = services.judging.keys.config(caller.team_id, now=services.now())
     return bodies.DependentConfigs(
         evaluations=[
             bodies.DependentEvaluation(id=UUID(each.id), name=each.name, enabled=each.enabled)
-            for each in services.judging.dependents(caller.team_id, key.id)
+            for each in services.judging.keys.dependents(caller.team_id, key.id)
         ],
         is_active=config.active_provider_key_id == key.id,
     )
 
 
 @router.post("/provider_key_validations/")
+@slow
 def validate_key(
     body: bodies.KeyToTry,
     caller: Writer,
     services: ServicesParam,
 ) -> bodies.KeyValidated:
     """Try a key without storing it, and a model with it if one is named."""
-    endpoint = _endpoint(services, body.provider, body.api_key, body.given())
-    state, message = services.judging.validate(endpoint)
+    endpoint = endpoint_of(services, body.provider, body.api_key, body.given())
+    state, message = services.judging.validate(endpoint, body.model)
     if state != "ok" or body.model is None:
         return bodies.KeyValidated(state=state, error_message=message)
     tried = services.judging.check_model(endpoint, body.model, team_id=caller.team_id)
@@ -171,10 +179,11 @@ def validate_key(
 
 
 @router.get("/models/")
+@slow
 def list_models(
     caller: Reader,
     services: ServicesParam,
-    provider: Annotated[Provider, Query(description="Whose models.")],
+    provider: Annotated[ProviderName, Query(description="Whose models.")],
     key_id: Annotated[UUID | None, Query(description="Key to ask the provider with.")] = None,
 ) -> bodies.Models:
     """List the models of a provider: live with a key, else those with a known price."""
@@ -182,12 +191,12 @@ def list_models(
     if key_id is None:
         names = services.judging.known_models(provider)
     else:
-        opened = _open(services, caller, key_id)
+        opened = open_key(services, caller, str(key_id))
         if opened.key.provider != provider:
             raise Invalid(f"This key is for {opened.key.provider}.", attr="key_id")
-        address = {name: getattr(opened.key, name) for name in _ADDRESS}
+        address = {name: getattr(opened.key, name) for name in ADDRESS}
         try:
-            names = services.judging.models(_endpoint(services, provider, _secret(opened), address))
+            names = services.judging.models(endpoint_of(services, provider, secret_of(opened), address))
         except ProviderFailure as failure:
             raise Invalid(f"The provider did not list its models: {failure.detail}", attr="key_id") from failure
     models = [bodies.Model(id=name, is_default=name == default) for name in names]
@@ -215,40 +224,8 @@ def shown(key: ProviderKey, owner: Owner) -> bodies.ProviderKey:
     )
 
 
-def _open(services: Services, caller: ApiKey, key_id: UUID) -> OpenKey:
-    try:
-        return services.judging.keys.open(caller.team_id, str(key_id))
-    except KeyNotFound as error:
-        raise NotFound from error
-
-
-def _secret(opened: OpenKey) -> SecretStr:
-    if opened.api_key is None:
-        detail = "The stored key cannot be decrypted; send it again, or see the setting secret_keys."
-        raise Conflict(detail, code="undecipherable", attr="api_key")
-    return opened.api_key
-
-
-def _endpoint(services: Services, provider: str, api_key: SecretStr, address: dict[str, Any]) -> Endpoint:
-    return services.judging.endpoint(provider, api_key, **{name: address.get(name) or None for name in _ADDRESS})
-
-
-def _try(services: Services, endpoint: Endpoint) -> None:
-    state, message = services.judging.validate(endpoint)
-    if state != "ok":
-        raise Invalid(f"The key does not work: {message}", code=f"key_{state}", attr="api_key")
-
-
 def _activate(services: Services, caller: ApiKey, key: ProviderKey) -> None:
     try:
         services.judging.keys.set_active_key(caller.team_id, key.id, now=services.now())
     except KeyNotUsable as error:
         raise Invalid(str(error), code="key_not_usable", attr="set_as_active") from error
-
-
-def _audit(services: Services, caller: ApiKey, key_id: str, action: str, changes: dict[str, Any]) -> None:
-    with services.database.write() as connection:
-        record(
-            connection, team_id=caller.team_id, object_type="provider_key", object_id=key_id, action=action,
-            actor=caller.actor, at=services.now(), changes=changes,
-        )  # fmt: skip

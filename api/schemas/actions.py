@@ -10,6 +10,8 @@ from pydantic import Field, SkipValidation, StringConstraints
 
 from api.schemas.evaluations import ModelConfigurationBody
 from api.schemas.parts import Instant, RequestBody, ResponseBody, User
+from api.schemas.tolerance import definition_parts
+from api.schemas.trust import CorrectedRate
 from conditions import ConditionSet
 from config.definitions import MAX_CONFIG_CHARS, OutputType
 from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput
@@ -18,6 +20,11 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONFIG_CHA
 
 
 class _Samples(RequestBody):
+    @classmethod
+    def parts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """See `RequestBody.parts`."""
+        return definition_parts(value)
+
     sample_count: Annotated[int, Field(ge=1, le=10)] = 5
     """How many events to test on."""
     conditions: SkipValidation[list[ConditionSet]] = Field(default_factory=list)
@@ -47,7 +54,7 @@ class JudgeTest(_Samples):
 
 
 class SampleResult(ResponseBody):
-    """What came of one sampled event."""
+    """The outcome of one sampled event."""
 
     event_uuid: str
     trace_id: str | None
@@ -59,7 +66,7 @@ class SampleResult(ResponseBody):
 
 
 class JudgeSampleResult(SampleResult):
-    """What came of one sampled event, judged by a model."""
+    """The outcome of one sampled event that a model judged."""
 
     score: float | None = None
     categories: list[str] | None = None
@@ -69,14 +76,14 @@ class JudgeSampleResult(SampleResult):
 
 
 class HogTestResult(ResponseBody):
-    """What came of all sampled events."""
+    """The outcomes of all sampled events."""
 
     results: list[SampleResult]
     message: str | None = None
 
 
 class JudgeTestResult(ResponseBody):
-    """What came of all sampled events."""
+    """The outcomes of all sampled events."""
 
     results: list[JudgeSampleResult]
     message: str | None = None
@@ -92,7 +99,7 @@ class EstimateRequest(RequestBody):
 
 
 class Estimate(ResponseBody):
-    """What an evaluation would have done in a past window.
+    """The work of an evaluation if it had run in a past window.
 
     If `complete` is false the window held more events than are read for an estimate: the newest `events` were, and
     the figures per day are taken from the time that they cover.
@@ -118,7 +125,7 @@ class BackfillCreate(RequestBody):
     window_end: Instant
     """Excluded."""
     rerun_existing: bool = False
-    """Judge again what has a result; else only what has none."""
+    """Judge events that have a result too; without it only events that have none."""
 
 
 class Backfill(ResponseBody):
@@ -232,6 +239,17 @@ class ResultSummary(ResponseBody):
     cost_usd: float | None
 
 
+class RangeOverBudget(ResponseBody):
+    """Runs that were not made because a budget was used up; a backfill over the range makes them."""
+
+    owner: str
+    """Whose budget: `evaluation:<id>` or `team:<id>`."""
+    period_start: datetime
+    first_event_at: datetime
+    last_event_at: datetime
+    runs: int
+
+
 class Results(ResponseBody):
     """One page of results, and the summary of all."""
 
@@ -239,6 +257,10 @@ class Results(ResponseBody):
     next: str | None
     previous: str | None
     summary: ResultSummary
+    corrected: CorrectedRate | None
+    """The pass rate or mean score without the judge's errors; null without labels of this version's question."""
+    over_budget: list[RangeOverBudget]
+    """Ranges of events that were not judged because a budget was used up, newest first."""
     results: list[ResultShown]
 
 

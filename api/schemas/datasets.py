@@ -26,7 +26,7 @@ class DatasetPatch(PatchBody):
     name: _Name = ""
     """Name of the dataset."""
     description: str | None = None
-    """What the dataset holds, for people."""
+    """Description of the dataset, for people."""
     metadata: Any = None
     """Anything in JSON."""
     deleted: bool | None = None
@@ -112,6 +112,14 @@ def columns(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def replacement(body: DatasetCreate | DatasetItemCreate) -> dict[str, Any]:
+    """Return all fields that a PUT sets. A deleted object comes back only if the client says so."""
+    fields = body.model_dump()
+    if "deleted" not in body.model_fields_set:
+        del fields["deleted"]
+    return fields
+
+
 class DatasetEvaluate(RequestBody):
     """An evaluation to run over a dataset."""
 
@@ -122,7 +130,7 @@ class DatasetEvaluate(RequestBody):
 
 
 class ItemVerdict(ResponseBody):
-    """What came of one item. `agrees` is null where the item expects nothing or the run gave no verdict."""
+    """The outcome of one item. `agrees` is null where the item expects nothing or the run gave no verdict."""
 
     item: UUID
     expected: Any

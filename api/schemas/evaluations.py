@@ -1,7 +1,7 @@
 """Bodies of `evaluations`.
 
-What a client writes is validated by `config.definitions` alone, for the API, files and the store alike; the
-types here give the document its schema and are not checked a second time.
+`config.definitions` alone validates definitions, for the API, files and the store alike. The types here give the
+document its schema and are not checked a second time.
 """
 
 from __future__ import annotations
@@ -13,24 +13,28 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, SkipValidation, StringConstraints
 
 from api.schemas.parts import PatchBody, ResponseBody, User
+from api.schemas.tolerance import check_target, definition_parts
+from api.schemas.trust import EnablingWarning
 from conditions import ConditionSet
 from config.definitions import (
     Budget,
     EvaluationType,
     OutputType,
     PromptConfig,
-    Provider,
     SourceConfig,
     Status,
     StatusReason,
 )
 from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput
+from config.strategies import Strategy
+from evaluators.llm_judge.providers import ProviderName
 
 T = TypeVar("T")
 
 _READ_ONLY = frozenset(
     {
         "id", "status", "status_reason", "status_reason_detail", "created_at", "updated_at", "created_by",
+        "question",
     }
 )  # fmt: skip
 
@@ -38,10 +42,14 @@ _READ_ONLY = frozenset(
 class ModelConfigurationBody(BaseModel):
     """Which model judges."""
 
-    provider: Provider
+    provider: ProviderName
     model: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     provider_key_id: UUID | None = None
     provider_key_name: str | None = Field(default=None, description="Read-only.")
+    strategy: Strategy | None = Field(
+        default=None,
+        description="Several models that judge together; the fields above may then be left out.",
+    )
 
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=400)]
@@ -53,6 +61,14 @@ class EvaluationPatch(PatchBody):
     """Fields of an evaluation that a client may write; those left out stay as they are."""
 
     READ_ONLY: ClassVar[frozenset[str]] = _READ_ONLY
+    CHECKED: ClassVar[frozenset[str]] = frozenset({"target"})
+
+    @classmethod
+    def parts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """See `RequestBody.parts`."""
+        check_target(value)
+        value.pop("target", None)
+        return definition_parts(value)
 
     name: SkipValidation[_Name] = ""
     """Name of the evaluation."""
@@ -73,13 +89,15 @@ class EvaluationPatch(PatchBody):
     model_configuration: SkipValidation[ModelConfigurationBody | None] = None
     """Model of an `llm_judge`; null: the team's active key and its provider's default model."""
     budget: SkipValidation[Budget | None] = None
-    """What may be spent per period."""
+    """Limit of the spending per period."""
     sampling_cohort: SkipValidation[Literal["shared", "independent"]] = "shared"
     """`shared`: all evaluations sample the same events."""
     cache_verdicts: SkipValidation[bool] = True
     """Whether an `llm_judge` uses its verdict on identical input again for a while, at no cost."""
     deleted: SkipValidation[bool] = False
     """Set to true to soft-delete the evaluation."""
+    new_question: bool = False
+    """Whether people's labels from before no longer answer the same question."""
     version: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
     """Version that the change is meant for; another one is answered by 409. Left out: any."""
 
@@ -99,6 +117,8 @@ class ModelConfigurationOut(ResponseBody):
     model: str
     provider_key_id: UUID | None
     provider_key_name: str | None
+    strategy: Strategy | None = Field(default=None, exclude_if=lambda strategy: strategy is None)
+    """Several models that judge together; left out where one model judges."""
 
 
 def _without_defaults(config: dict[str, Any]) -> dict[str, Any]:
@@ -126,17 +146,28 @@ class Evaluation(ResponseBody):
     sampling_cohort: Literal["shared", "independent"]
     cache_verdicts: bool
     version: int
+    question: int
     created_at: datetime
     updated_at: datetime
     created_by: User | None
     deleted: bool
+    warnings: list[EnablingWarning] | None = Field(None, exclude_if=lambda warnings: not warnings)
+    """Only in the answer to a change: reasons not to rely yet on a judge that the change lets judge.
+
+    Nothing is refused for them, and without any the field is absent.
+
+    `labels_missing`: fewer than 20 labels say whether the version is right. `agreement_low`: it agrees with people only
+    poorly or fairly. `criteria_unclear`: labellers are unsure or disagree. `canaries_missing`: no attack was tried on
+    the version. `spoofed`: one succeeded.
+    """
 
 
 class EvaluationVersion(ResponseBody):
-    """What one version judged with."""
+    """The definition that one version judged with."""
 
     version: int
     fingerprint: str
+    question: int
     evaluation_type: str
     evaluation_config: dict[str, Any]
     output_type: str

@@ -3,40 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
-from config.store.api_keys import ApiKey
+from api.schemas.tolerance import known_fields
+from storage.sql.api_keys import ApiKey
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Ends of the calendar that the stores and ClickHouse agree on, with room to look a while before and after."""
+
+
+def in_calendar(value: datetime) -> datetime:
+    """Return a time in UTC; one without a zone is in UTC.
+
+    Raises:
+        ValueError: it is not between `EARLIEST` and `LATEST`.
+    """
+    aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    # Compared before it is converted: at the ends of the calendar a conversion overflows.
+    if not EARLIEST <= aware < LATEST:
+        raise ValueError(f"The time must be from {EARLIEST.year} on and before {LATEST.year}.")
+    return aware.astimezone(UTC)
 
 
 def _aware(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("The time has no zone; write 2026-01-31T12:00:00Z.")
-    return value
+    return in_calendar(value)
 
 
 Instant = Annotated[datetime, AfterValidator(_aware)]
-"""A time with its zone."""
+"""A time with its zone, which every store holds; it is in UTC."""
 
 
 class RequestBody(BaseModel):
-    """A body that a client sends. A field that is not known is refused; one that only we write is ignored.
+    """A body that a client sends. Fields that are not known are ignored, or refused with `?strict=1` (`tolerance`).
 
-    `READ_ONLY` names the latter: a client that reads an object, changes a field and sends all of it back is right.
+    `READ_ONLY` names fields that only Gavel writes. They are ignored always, because a client that reads an object,
+    changes a field and sends all of it back is right.
     """
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, hide_input_in_errors=True)
 
     READ_ONLY: ClassVar[frozenset[str]] = frozenset()
+    CHECKED: ClassVar[frozenset[str]] = frozenset()
+    """Fields that `parts` looks at and takes out."""
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_read_only(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and cls.READ_ONLY & value.keys():
-            return {name: field for name, field in value.items() if name not in cls.READ_ONLY}
+    def _only_known(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return cls.parts(
+            known_fields({k: v for k, v in value.items() if k not in cls.READ_ONLY}, (*cls.model_fields, *cls.CHECKED))
+        )
+
+    @classmethod
+    def parts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Return the known fields of a body with the known fields of their parts. Raises `Invalid`."""
         return value
 
     def given(self) -> dict[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from api.schemas.parts import PatchBody, RequestBody, ResponseBody, User
-from config.definitions import Provider
-
-State = Literal["unknown", "ok", "invalid", "error"]
+from config.definitions import Budget
+from config.provider_keys import KeyState
+from evaluators.llm_judge.providers import ProviderName
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 
@@ -55,7 +55,7 @@ class _Connection(PatchBody):
 class ProviderKeyValidation(_Connection):
     """A key to be tried, and not stored."""
 
-    provider: Provider
+    provider: ProviderName
     """Whose key it is."""
     api_key: _ApiKey
     """The key itself."""
@@ -80,7 +80,7 @@ class ProviderKeyCreate(ProviderKeyValidation):
 class ProviderKeyPatch(_Connection):
     """Fields of a key that a client may change. A new key or address is tried before it is stored."""
 
-    provider: Provider | None = None
+    provider: ProviderName | None = None
     """Cannot be changed; may be sent as it is."""
     name: _Name = ""
     """Name for people."""
@@ -96,7 +96,7 @@ class ProviderKey(ResponseBody):
     id: UUID
     provider: str
     name: str
-    state: State
+    state: KeyState
     error_message: str | None
     api_key_masked: str
     azure_endpoint: str | None
@@ -126,7 +126,7 @@ class ModelTried(ResponseBody):
 class KeyValidated(ResponseBody):
     """Whether a key works, and how the model that was named answers."""
 
-    state: State
+    state: KeyState
     error_message: str | None
     model: ModelTried | None = None
 
@@ -140,10 +140,19 @@ class DependentEvaluation(ResponseBody):
 
 
 class DependentConfigs(ResponseBody):
-    """What would stop without the key: evaluations that name it, and whether it is the active one."""
+    """The evaluations that name the key and would stop without it, and whether it is the active one."""
 
     evaluations: list[DependentEvaluation]
     is_active: bool
+
+
+class BudgetUsed(ResponseBody):
+    """The spent part of a budget, and the part that runs in flight have reserved."""
+
+    usd: float
+    tokens: int
+    reserved_usd: float
+    reserved_tokens: int
 
 
 class EvaluationConfig(ResponseBody):
@@ -153,8 +162,19 @@ class EvaluationConfig(ResponseBody):
     trial_evals_used: int
     trial_evals_remaining: int
     active_provider_key: ProviderKey | None
+    budget: Budget | None
+    """Limit of the spending of all judges of the team together; null for no limit."""
+    budget_used: BudgetUsed | None
+    """Their spending in the current period; null without a budget."""
     created_at: datetime
     updated_at: datetime
+
+
+class EvaluationConfigPatch(RequestBody):
+    """The fields of the team's evaluation config that a client may change."""
+
+    budget: Budget | None
+    """The team's budget; null lifts it."""
 
 
 class SetActiveKey(RequestBody):

@@ -45,8 +45,8 @@ class RunStarted(ResponseBody):
     target_event_id: str
 
 
-class Run(ResponseBody):
-    """A run and what came of it. `started`: no result yet; it waits, is in progress, or became a dead letter."""
+class RunShown(ResponseBody):
+    """A run with its result. `started`: no result yet; it waits, is in progress, or became a dead letter."""
 
     workflow_id: str
     status: Literal["started", "completed", "skipped"]

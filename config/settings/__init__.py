@@ -1,4 +1,4 @@
-"""Settings of Gavel: what they are (`Settings`) and where they come from (`load_settings`)."""
+"""The settings of Gavel (`Settings`), and their sources (`load_settings`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the Kafka connection, and what they are to librdkafka."""
+"""Settings of the Kafka connection, and the librdkafka options that they become."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from config.settings.section import Count, OptionMap, Seconds, Section
+from config.settings.section import Count, OptionMap, Seconds, SettingsSection
 
 EMBEDDED = "embedded"
 """`bootstrap_servers` that asks for librdkafka's in-process broker."""
@@ -55,7 +55,7 @@ _OWNED_OPTIONS = {
 """librdkafka options that `kafka.extra` may not set, and why not or what to set instead."""
 
 
-class Topics(Section):
+class Topics(SettingsSection):
     """Names of the topics."""
 
     events: str = "clickhouse_ai_events_json"
@@ -63,17 +63,23 @@ class Topics(Section):
     results: str = "gavel_results"
     """Topic that `$ai_evaluation` events are written to."""
     tasks: str = "gavel_tasks"
-    """Topic of judge runs to be made."""
+    """Topic of the tasks of LLM judges."""
     parked: str = "gavel_parked"
-    """Topic of judge runs that wait for a provider to work again."""
+    """Topic of tasks that must not run before a time."""
+    windows: str = "gavel_windows"
+    """Topic of results gathered by evaluation, which the live windows count."""
+    windows_state: str = "gavel_windows_state"
+    """Compacted topic of the windows' state (the changelog of their table)."""
+    measurements: str = "gavel_measurements"
+    """Topic that `$ai_evaluation_measurement` events are written to."""
     dead_letters: str = "gavel_dead_letters"
-    """Topic of what could not be processed."""
+    """Topic of records that could not be processed."""
 
     @field_validator("*")
     @classmethod
     def _legal(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in (".", ".."):
-            raise ValueError("is no Kafka topic name; use 1 to 249 of letters, digits, '.', '_' and '-'")
+            raise ValueError("is not a Kafka topic name; use 1 to 249 of letters, digits, '.', '_' and '-'")
         return name
 
     @model_validator(mode="after")
@@ -89,14 +95,14 @@ class Topics(Section):
         return self
 
 
-class Kafka(Section):
+class Kafka(SettingsSection):
     """The Kafka connection, its topics and groups."""
 
     bootstrap_servers: str = EMBEDDED
-    """Brokers as `host:port,host:port`. `embedded` starts a broker inside the process: for a first look only,
-    nothing is kept."""
+    """Brokers as `host:port,host:port`. `embedded` starts a broker inside the process, for a first look; it keeps
+    nothing."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """How the brokers are spoken to."""
+    """Protocol of the connections to the brokers."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] | None = None
     """Required by the `SASL_…` protocols. Options of OAUTHBEARER and GSSAPI go into `extra`."""
     sasl_username: str | None = None
@@ -104,7 +110,7 @@ class Kafka(Section):
     sasl_password: SecretStr | None = None
     """Password for PLAIN and SCRAM."""
     ssl_ca_location: Path | None = None
-    """File with the certificates that brokers are checked against; the system's if not set."""
+    """File with the certificates that check the brokers; those of the system if not set."""
     ssl_certificate_location: Path | None = None
     """File with the client's certificate, for mutual TLS."""
     ssl_key_location: Path | None = None
@@ -116,29 +122,32 @@ class Kafka(Section):
     group_prefix: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")] = "gavel"
     """Consumer groups are `<prefix>-matcher`, `<prefix>-judge`, `<prefix>-sink`; transactional ids begin with
     it too."""
-    group_protocol: Literal["classic", "consumer"] = "classic"
-    """`classic` (cooperative rebalances) runs on every broker; `consumer` (KIP-848) needs Kafka 4."""
+    group_protocol: Literal["auto", "classic", "consumer"] = "auto"
+    """How roles join their groups. `consumer` is KIP-848 and needs Kafka 4; its members go on at once after an outage
+    of the broker. `classic` runs on every broker, but after an outage a group waits for members that are gone, for up
+    to `session_timeout_s` and at worst `max_poll_interval_s`. `auto` is `consumer` where the broker has it."""
     static_membership: bool = False
-    """Whether a restarted process takes its partitions up again without a rebalance (`group.instance.id`)."""
+    """Whether a restarted process keeps its partitions without a rebalance (`group.instance.id`)."""
     topics: Topics = Topics()
     """Names of the topics."""
     partitions: Count = 8
-    """Partitions of topics that `gavel init` makes. The most processes that can share one role."""
+    """Partitions of topics that `gavel init` makes. At most this many processes can share one role."""
     replication_factor: Annotated[int, Field(ge=-1, le=32767)] = -1
     """Replicas of topics that `gavel init` makes; -1 is the broker's default."""
     message_timeout_s: Seconds = 30.0
-    """Seconds after which a produced record that no broker confirmed has failed."""
+    """Seconds after which a produced record that no broker has confirmed fails."""
     transaction_timeout_s: Seconds = 60.0
-    """Seconds after which a broker ends a transaction by itself. Longer than `message_timeout_s`."""
+    """Seconds after which a broker aborts an open transaction. It must be longer than `message_timeout_s`."""
     session_timeout_s: Seconds = 45.0
-    """Seconds without a heartbeat after which a process loses its partitions."""
+    """Seconds without a heartbeat after which a process loses its partitions, in groups of the classic protocol. For
+    the others the broker decides (`group.consumer.session.timeout.ms`, 45 s by default)."""
     max_poll_interval_s: Seconds = 300.0
     """Seconds without a poll after which a process loses its partitions."""
     max_message_bytes: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 10_485_760
     """Largest record that is produced, and the limit that `gavel init` sets on its topics."""
     extra: Annotated[dict[str, Option], OptionMap] = Field(default_factory=dict)
-    """More librdkafka options by their own names, as JSON or `name=value,name=value`. Options on which delivery
-    rests are refused."""
+    """More librdkafka options by their own names, as JSON or `name=value,name=value`. Options that decide about
+    delivery are refused."""
 
     @field_validator("extra")
     @classmethod
@@ -160,7 +169,7 @@ class Kafka(Section):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the broker is to run inside the process."""
+        """Whether the broker runs inside the process."""
         return self.bootstrap_servers == EMBEDDED
 
     def group(self, role: str) -> str:
@@ -171,9 +180,9 @@ class Kafka(Section):
         """Return the options that every librdkafka client of this connection needs, secrets in the clear.
 
         Args:
-            bootstrap_servers: the address of the in-process broker, once it runs. Required for
-                `embedded`, which is no address; replaces the setting otherwise.
-            client_id: what is added to the client's name, such as a role.
+            bootstrap_servers: the address of the in-process broker, once it runs. It is required for
+                `embedded`, which is not an address, and otherwise replaces the setting.
+            client_id: a suffix of the client's name, such as a role.
 
         Raises:
             ValueError: the broker is embedded and no address was given.

@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from config.given import UnreadableFile, read_given
 from config.settings.root import Settings
 
 PREFIX = "GAVEL_"
@@ -29,7 +30,7 @@ _SETTINGS_FILE_LIMIT_BYTES = 1_048_576
 
 _NOT_SETTINGS = re.compile(
     r"GAVEL_CONFIG|GAVEL_TEST_\w+"
-    # What Kubernetes puts into every pod for a Service whose name begins with `gavel`.
+    # Kubernetes puts these variables into every pod for a Service whose name begins with `gavel`.
     r"|GAVEL_(?:(?!\w*__)\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
 )
 
@@ -103,7 +104,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings that `environ` holds, nested, as text that is not validated yet.
 
     Raises:
-        SettingsError: a variable that is no setting, a secret's file that cannot be read, or both forms at once.
+        SettingsError: a variable that is not a setting, a secret's file that cannot be read, or both forms at once.
     """
     settings = {variable_name(name): name for name in setting_names()}
     found: dict[str, Any] = {}
@@ -119,7 +120,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         elif plain in settings:
             try:
                 _put(found, settings[plain], _read_secret(Path(environ[variable])))
-            except (OSError, ValueError) as error:
+            except ValueError as error:
                 problems.append(f"{variable}: {error}; mount the file or correct the path")
         else:
             problems.append(f"{variable}: is not a setting{_did_you_mean(variable, settings)}")
@@ -136,12 +137,8 @@ def _put(nested: dict[str, Any], setting: str, value: str) -> None:
 
 
 def _read_secret(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_SECRET_FILE_LIMIT_BYTES + 1)
-    if len(content) > _SECRET_FILE_LIMIT_BYTES:
-        raise ValueError(f"{path} is larger than {_SECRET_FILE_LIMIT_BYTES} bytes")
     try:
-        text = content.decode()
+        text = read_given(path, limit_bytes=_SECRET_FILE_LIMIT_BYTES).decode()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
     text = text.removesuffix("\n").removesuffix("\r")
@@ -154,15 +151,12 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     """Return what the settings file holds, not validated yet.
 
     Raises:
-        SettingsError: it cannot be read, or is no YAML mapping; names file and line.
+        SettingsError: it cannot be read, or is not a YAML mapping; the problem names file and line.
     """
     try:
-        size = path.stat().st_size
-        if size > _SETTINGS_FILE_LIMIT_BYTES:
-            raise SettingsError([f"{path}: has {size} bytes; a settings file has at most {_SETTINGS_FILE_LIMIT_BYTES}"])
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError([f"{path}: cannot be read ({error.strerror}); correct --config or GAVEL_CONFIG"]) from None
+        content = yaml.safe_load(read_given(path, limit_bytes=_SETTINGS_FILE_LIMIT_BYTES).decode())
+    except UnreadableFile as error:
+        raise SettingsError([f"{error} (--config or GAVEL_CONFIG)"]) from None
     except UnicodeDecodeError:
         raise SettingsError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
     except yaml.YAMLError as error:
@@ -200,7 +194,7 @@ def _describe(error: ErrorDetails) -> str:
 
 
 def _of_setting(location: Sequence[str]) -> Sequence[str]:
-    """Cut what lies inside a setting's value (an index, a key, a branch of a union) off a location."""
+    """Return a location without its end inside a setting's value, such as an index, a key or a branch of a union."""
     known = set(setting_names())
     for length in range(len(location), 0, -1):
         if ".".join(location[:length]) in known:

@@ -10,13 +10,19 @@ from pydantic import SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.settings.clustering import Clustering
+from config.settings.ingest import Ingest
 from config.settings.kafka import Kafka
+from config.settings.otel import Otel
+from config.settings.reports import Reports
 from config.settings.safety import find_unsafe, is_fernet_key
 from config.settings.section import CommaList
 from config.settings.sections import (
     Api,
     ClickHouse,
+    Console,
     DeadLetters,
+    Definitions,
     Http,
     Judge,
     Log,
@@ -25,6 +31,7 @@ from config.settings.sections import (
     Store,
     Watchdog,
 )
+from config.settings.windows import Windows
 
 
 class _Layer(PydanticBaseSettingsSource):
@@ -44,9 +51,9 @@ class _Layer(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """All settings. `load_settings` reads them; `Settings(...)` takes only what it is given.
+    """All settings. `load_settings` reads them from their sources; `Settings(...)` takes only its arguments.
 
-    Frozen. Secrets are `SecretStr`; DSNs too, for they hold passwords.
+    The object is frozen. Secrets are `SecretStr`, and DSNs are too, because they hold passwords.
     """
 
     model_config = SettingsConfigDict(
@@ -58,19 +65,20 @@ class Settings(BaseSettings):
     )
 
     layers: ClassVar[tuple[Mapping[str, Any], ...]] = ()
-    """What a subclass takes values from after the call's own, first one first."""
+    """Sources of a subclass's values after the arguments of the call; the first source that has a value wins."""
 
     data_dir: Path = Path(".gavel")
-    """Folder of everything embedded: the SQLite store, chdb."""
+    """Folder of the embedded parts: the SQLite store and chdb."""
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    """`exactly_once`: results and the offsets that they answer in one Kafka transaction. `at_least_once`:
-    faster, and a crash may write a result again under the same id."""
+    """`exactly_once` commits results and their offsets in one Kafka transaction. `at_least_once` is faster, but a
+    crash can write a result again under the same id."""
     secret_keys: Annotated[tuple[SecretStr, ...], CommaList] = ()
-    """Fernet keys that encrypt provider keys in the store, newest first: the first encrypts, all decrypt. Make
-    one with `gavel keys new-secret`."""
+    """Fernet keys for the secrets in the store (provider keys, report targets), newest first. The first one encrypts,
+    and all of them decrypt. `gavel keys new-secret` makes one."""
     kafka: Kafka = Kafka()
     store: Store
     clickhouse: ClickHouse
+    definitions: Definitions = Definitions()
     http: Http = Http()
     log: Log = Log()
     matcher: Matcher = Matcher()
@@ -79,6 +87,12 @@ class Settings(BaseSettings):
     dead_letters: DeadLetters = DeadLetters()
     watchdog: Watchdog = Watchdog()
     api: Api = Api()
+    ingest: Ingest = Ingest()
+    windows: Windows = Windows()
+    clustering: Clustering = Clustering()
+    reports: Reports = Reports()
+    console: Console = Console()
+    otel: Otel = Otel()
 
     @classmethod
     def settings_customise_sources(
@@ -89,14 +103,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from the call, then from `layers`; nothing is read behind the caller's back."""
+        """Return the sources: the arguments of the call, then `layers`. Nothing else is read."""
         del env_settings, dotenv_settings, file_secret_settings  # `load_settings` reads these, and checks their names
         return (init_settings, *(_Layer(settings_cls, values) for values in cls.layers))
 
     @model_validator(mode="before")
     @classmethod
     def _embed(cls, given: Any) -> Any:
-        """Point what has no DSN of its own into `data_dir`."""
+        """Put the embedded store and the embedded ClickHouse into `data_dir` where no DSN is given."""
         if not isinstance(given, dict):
             return given
         folder = Path(str(given.get("data_dir", cls.model_fields["data_dir"].default))).absolute()
@@ -114,7 +128,7 @@ class Settings(BaseSettings):
         for position, key in enumerate(keys, start=1):
             if not is_fernet_key(key.get_secret_value()):
                 raise ValueError(
-                    f"key {position} of {len(keys)} is no Fernet key (32 bytes in URL-safe base64); "
+                    f"key {position} of {len(keys)} is not a Fernet key (32 bytes in URL-safe base64); "
                     "make one with `gavel keys new-secret`"
                 )
         return keys

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 if TYPE_CHECKING:
     from config.settings.root import Settings
 
-ROLES = ("matcher", "judge", "sink")
+ROLES = ("matcher", "judge", "sink", "reports")
 """Roles that `gavel run` starts together unless `--role` names some."""
 
 _CLICKHOUSE_SCHEMES = ("chdb://", "http://", "https://", "clickhouse://", "clickhouses://")
@@ -38,10 +38,25 @@ def find_unsafe(settings: Settings) -> str | None:
     return None
 
 
+def refuse_workers(settings: Settings, role: str) -> str | None:
+    """Return why several processes of a role cannot run on these settings, or None: embedded parts belong to one."""
+    if settings.kafka.is_embedded:
+        return (
+            "kafka.bootstrap_servers: 'embedded' is a broker inside one process, so --workers would make several that "
+            "do not see each other; leave --workers out, or set GAVEL_KAFKA__BOOTSTRAP_SERVERS to a real broker"
+        )
+    if role != "ingest" and settings.clickhouse.dsn.get_secret_value().startswith("chdb://"):
+        return (
+            "clickhouse.dsn: chdb locks its folder for one process, so --workers needs a server; leave --workers out, "
+            "or set GAVEL_CLICKHOUSE__DSN, such as http://user:password@host:8123/gavel"
+        )
+    return None
+
+
 def refuse_roles(settings: Settings, roles: Collection[str]) -> str | None:
     """Return why a process may not run just `roles`, or None.
 
-    What is embedded belongs to one process, so roles that run apart could not see each other's work.
+    Embedded parts belong to one process, so roles that run apart could not see each other's work.
     """
     if set(roles) >= set(ROLES):
         return None
@@ -51,17 +66,18 @@ def refuse_roles(settings: Settings, roles: Collection[str]) -> str | None:
             f"kafka.bootstrap_servers: 'embedded' is a broker inside one process, so {chosen} alone would wait for "
             "events for ever; leave --role out, or set GAVEL_KAFKA__BOOTSTRAP_SERVERS to a real broker"
         )
-    if "sink" in roles and settings.clickhouse.dsn.get_secret_value().startswith("chdb://"):
+    own = [role for role in ("sink", "reports") if role in roles]
+    if own and settings.clickhouse.dsn.get_secret_value().startswith("chdb://"):
         return (
-            "clickhouse.dsn: chdb locks its folder for one process, so with the sink in its own process nothing else "
-            "could read the results; leave --role out, or set GAVEL_CLICKHOUSE__DSN to a server, such as "
+            f"clickhouse.dsn: chdb locks its folder for one process, so with the {own[0]} in its own process nothing "
+            "else could read the results; leave --role out, or set GAVEL_CLICKHOUSE__DSN to a server, such as "
             "http://user:password@host:8123/gavel"
         )
     return None
 
 
 def cautions(settings: Settings, roles: Collection[str] = ROLES) -> list[str]:
-    """Return what is allowed but worth a warning, as `setting: what; what to do`."""
+    """Return settings that are allowed but worth a warning, as `setting: reason; remedy`."""
     found: list[str] = []
     kafka = settings.kafka
     if kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN":
@@ -83,7 +99,7 @@ def _store(settings: Settings) -> Iterator[str]:
     try:
         url = make_url(settings.store.dsn.get_secret_value())
     except ArgumentError:
-        yield "store.dsn: is no URL; write sqlite:///path or postgresql://user:password@host:5432/database"
+        yield "store.dsn: is not a URL; write sqlite:///path or postgresql://user:password@host:5432/database"
         return
     dialect = url.get_backend_name()
     if dialect in ("postgres", "postgresql"):
@@ -239,5 +255,9 @@ def _bounds(settings: Settings) -> Iterator[str]:
 
 
 def _ports(settings: Settings) -> Iterator[str]:
-    if settings.api.port and settings.api.port == settings.http.port and settings.api.host == settings.http.host:
-        yield f"api.port: {settings.api.port} is http.port too; give the API and the metrics a port each"
+    taken: dict[tuple[str, int], str] = {}
+    for name in ("http", "api", "ingest"):
+        section = getattr(settings, name)
+        other = taken.setdefault((section.host, section.port), name)
+        if section.port and other != name:
+            yield f"{name}.port: {section.port} is {other}.port too; give each server a port of its own"

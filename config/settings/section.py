@@ -1,4 +1,4 @@
-"""What all sections of the settings have in common."""
+"""The base of all sections of the settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _read_options(value: Any) -> Any:
             return json.loads(text)
         except ValueError as error:
             raise ValueError(
-                f'is no JSON object ({error}); write {{"name": value}} or name=value,name=value'
+                f'is not a JSON object ({error}); write {{"name": value}} or name=value,name=value'
             ) from error
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if any(not separator for _, separator, _ in pairs):
@@ -48,7 +48,7 @@ OptionMap = BeforeValidator(_read_options, json_schema_input_type=dict[str, str]
 """Marks a mapping that the environment writes as JSON or as `a=1,b=2`."""
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """A frozen group of settings; a key that is not one of them is refused.
 
     The string under a field is its entry in `docs/configuration.md`.

@@ -5,7 +5,10 @@ functions of `operations` and of the library in `stdlib`; `runtime` holds the li
 reach its globals and the library, and nothing else.
 """
 
-from evaluators.hog.errors import (
+from evaluators.hog.evaluator import EVALUATOR_GLOBALS, GenerationGlobals, HogEvaluator
+from evaluators.hog.program import Program, Run, compile_expression, compile_program
+from evaluators.hog.runtime.context import Limits
+from evaluators.hog.runtime.errors import (
     HogCompileError,
     HogFailure,
     HogInputError,
@@ -13,9 +16,6 @@ from evaluators.hog.errors import (
     HogRuntimeError,
     HogTimeExceeded,
 )
-from evaluators.hog.evaluator import EVALUATOR_GLOBALS, GenerationGlobals, HogEvaluator
-from evaluators.hog.program import Program, Run, compile_expression, compile_program
-from evaluators.hog.runtime import Limits
 
 __all__ = [
     "EVALUATOR_GLOBALS",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from evaluators.generation import Generation
-from evaluators.hog.errors import HogInputError, HogRuntimeError, HogTimeExceeded, HogWrongResult
 from evaluators.hog.program import compile_program
-from evaluators.hog.text_forms import brief
-from evaluators.hog.values import Value, type_name
+from evaluators.hog.runtime.errors import HogInputError, HogRuntimeError, HogTimeExceeded, HogWrongResult
+from evaluators.hog.runtime.text_forms import brief
+from evaluators.hog.runtime.values import Value, View, type_name
+from evaluators.messages import ChatHistory, read_conversation, read_tools, to_json, without_data_urls
 from evaluators.verdict import Skip, SkipReason, Verdict
 
 EVALUATOR_GLOBALS = ("input", "output", "properties", "event", "person", "target", "evaluation_events")
@@ -21,6 +22,8 @@ EVALUATOR_GLOBALS = ("input", "output", "properties", "event", "person", "target
 MAX_SHOWN = 100
 """Characters of a wrong result that its message shows."""
 
+_FINISH_PROPERTIES = ("$ai_stop_reason", "$ai_finish_reason")
+
 _PASS, _FAIL = Verdict(result=True), Verdict(result=False)
 """Verdicts without reasoning, of which there need be only one each."""
 
@@ -28,15 +31,20 @@ _PASS, _FAIL = Verdict(result=True), Verdict(result=False)
 class GenerationGlobals(Mapping[str, Any]):
     """The globals of an evaluator for one generation, each built when a program first asks for it.
 
-    Programs that judge the same generation share one: nothing of it is ever changed.
+    Programs that judge the same generation share one: nothing of it is ever changed. The element of
+    `evaluation_events` is a `View`, so that a program which reads one member along a path does not pay for the others.
+
+    Attributes:
+        paths: the values that programs have found along constant paths.
     """
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
+        self.paths: dict[tuple[Any, ...], Any] = {}
         self._built: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a global, or the default if there is none of that name."""
+        """Return a global, which may be or hold a `View`, or the default if there is none of that name."""
         try:
             return self._built[key]
         except KeyError:
@@ -46,10 +54,15 @@ class GenerationGlobals(Mapping[str, Any]):
             value = self._built[key] = build(self.generation)
             return value
 
+    def whole(self, key: str, default: Any = None) -> Any:
+        """Return a global as a Hog value."""
+        value = self.get(key, default)
+        return [dict(view) for view in value] if key == "evaluation_events" else value
+
     def __getitem__(self, key: str) -> Any:
         if key not in _BUILDERS:
             raise KeyError(key)
-        return self.get(key)
+        return self.whole(key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_BUILDERS)
@@ -68,11 +81,14 @@ def message_string(value: Any) -> str:
         # As `json.dumps` writes it, with blanks after `,` and `:`, ten times as fast.
         return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
     except (OverflowError, UnicodeEncodeError, RecursionError):
-        return json.dumps(value, ensure_ascii=False, default=str)  # integers beyond 64 bits, lone surrogates
+        return to_json(value, blanks=True)  # integers beyond 64 bits, lone surrogates, values deeper than the stack
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    return value if type(value) is dict else dict(value)
+    if type(value) is dict:
+        return value
+    whole: dict[str, Any] | None = getattr(value, "whole", dict)()  # decoded already, and never changed here
+    return whole or dict(value)
 
 
 def _event(generation: Generation) -> dict[str, Any]:
@@ -93,21 +109,72 @@ def _target(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _evaluation_events(generation: Generation) -> list[dict[str, Any]]:
-    from evaluators.messages import render_input, render_output
+class _Judged:
+    """The one element of `evaluation_events`; its reply is read once for all members that are made of it."""
 
-    return [
-        {
-            "uuid": generation.uuid,
-            "event": generation.event,
-            "timestamp": generation.timestamp.isoformat(),
-            "input": generation.input,
-            "output": generation.output,
-            "input_text": render_input(generation.input),
-            "output_text": render_output(generation.output),
-            "properties": _plain(generation.properties),
-        }
-    ]
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+
+    @cached_property
+    def reply(self) -> ChatHistory:
+        """The output in normal form."""
+        return read_conversation(self.generation.output, default_role="assistant")
+
+    def output_text(self) -> str:
+        """Return what the user was told, without pictures."""
+        return without_data_urls(self.reply.told())
+
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """Return the calls of tools in one form, whoever logged them."""
+        return [
+            {
+                "id": call.call_id or None,
+                "name": call.name,
+                "arguments": call.arguments,
+                "by_provider": call.by_provider,
+            }
+            for call in self.reply.calls()
+        ]
+
+    def offered_tools(self) -> list[dict[str, Any]]:
+        """Return the tools that the model could call, in one form; `parameters` is a JSON schema or null."""
+        return [
+            {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+            for tool in read_tools(self.generation.properties.get("$ai_tools"))
+        ]
+
+    def finish_reason(self) -> str | None:
+        """Return why the model stopped, as its provider says it."""
+        reason = self.reply.finish_reason
+        for key in _FINISH_PROPERTIES if reason is None else ():
+            logged = self.generation.properties.get(key)
+            if isinstance(logged, str) and logged:
+                return logged
+        return reason
+
+
+_MEMBERS: dict[str, Callable[[_Judged], Any]] = {
+    "uuid": lambda judged: judged.generation.uuid,
+    "event": lambda judged: judged.generation.event,
+    "timestamp": lambda judged: judged.generation.timestamp.isoformat(),
+    "input": lambda judged: message_string(judged.generation.input),
+    "output": lambda judged: message_string(judged.generation.output),
+    "input_text": lambda judged: read_conversation(judged.generation.input).text(),
+    "output_text": _Judged.output_text,
+    "reply_text": lambda judged: judged.reply.words(),
+    "reasoning_text": lambda judged: judged.reply.thinking(),
+    "tool_calls": _Judged.tool_calls,
+    "offered_tools": _Judged.offered_tools,
+    "finish_reason": _Judged.finish_reason,
+    "output_media": lambda judged: judged.reply.media(),
+    "is_error": lambda judged: judged.generation.errored,
+    "properties": lambda judged: _plain(judged.generation.properties),
+}
+"""The members of an element of `evaluation_events`."""
+
+
+def _evaluation_events(generation: Generation) -> list[View]:
+    return [View(_MEMBERS, _Judged(generation))]
 
 
 _BUILDERS: dict[str, Callable[[Generation], Any]] = {
@@ -124,7 +191,7 @@ _BUILDERS: dict[str, Callable[[Generation], Any]] = {
 class HogEvaluator:
     """A compiled evaluator. May be used from several threads.
 
-    HogCompileError from the constructor if the source is no program.
+    The constructor raises HogCompileError if the source is not a program.
     """
 
     def __init__(self, source: str, *, allows_na: bool) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
-from evaluators.hog.checker import Checked, check
-from evaluators.hog.compiler import FILENAME, compile_module
-from evaluators.hog.errors import (
-    HogCompileError,
+from evaluators.hog.compiler.checker import Checked, check
+from evaluators.hog.compiler.folding import fold
+from evaluators.hog.compiler.statements import FILENAME, Main, compile_module, load
+from evaluators.hog.parser.lexer import SourceText
+from evaluators.hog.parser.statements import parse, parse_expression
+from evaluators.hog.parser.syntax import Block
+from evaluators.hog.runtime.context import DEFAULT_LIMITS, Context, Limits
+from evaluators.hog.runtime.errors import (
     HogDepthExceeded,
     HogInternalError,
     HogMemoryExceeded,
@@ -23,13 +26,9 @@ from evaluators.hog.errors import (
     HogTypeError,
     HogUncaught,
 )
-from evaluators.hog.functions import library
-from evaluators.hog.lexer import Source
-from evaluators.hog.parser import parse, parse_expression
-from evaluators.hog.runtime import DEFAULT_LIMITS, Context, Limits
-from evaluators.hog.syntax import Block
-from evaluators.hog.text_forms import brief
-from evaluators.hog.values import Value
+from evaluators.hog.runtime.text_forms import brief
+from evaluators.hog.runtime.values import Value
+from evaluators.hog.stdlib import FUNCTIONS
 
 STRING_GLOBALS = ("input", "output")
 """Globals that an evaluator always gets as strings. A program runs as well, but slower, when they are not."""
@@ -43,18 +42,14 @@ MAX_UNCAUGHT = 500
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 EXPRESSION_LIMITS = Limits(steps=100_000, time_s=0.005, memory_bytes=8 * 1024 * 1024, depth=100, print_bytes=1024)
-"""What the expression of a condition may use."""
-
-Main = Callable[[Mapping[str, Any], Context, Callable[[str], Any]], Value]
-"""The emitted function of a program."""
+"""The limits of one expression of a condition."""
 
 _DEFECTS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, NameError)
-"""What only a gap in the runtime or the library raises. It ends one run, not the process that serves events."""
+"""Errors that only a gap in the runtime or the library raises. Such an error ends one run, not the process."""
 
 
-@dataclass(slots=True)
-class Run:
-    """What a run gave: the program's value and the lines that it printed."""
+class Run(Protocol):
+    """The result of a run: the program's value and the lines that it printed."""
 
     value: Value
     prints: list[str]
@@ -63,29 +58,20 @@ class Run:
 class Program:
     """A compiled program. It may be run any number of times, from several threads."""
 
-    def __init__(self, block: Block, source: Source, found: Checked) -> None:
+    def __init__(self, block: Block, source: SourceText, found: Checked) -> None:
         self.source = source.text
         self.globals: frozenset[str] = frozenset(found.globals)
+        fold(block, source, found, FUNCTIONS)
         self._block, self._source, self._found = block, source, found
         self.code, names = self._compile(STRING_GLOBALS)
-        self._main = self._function(self.code, names)
+        self._main = load(self.code, names, self._run_generic)
 
     def _compile(self, string_globals: tuple[str, ...]) -> tuple[ast.Module, dict[str, Any]]:
-        return compile_module(self._block, self._source, self._found, library(), string_globals)
-
-    def _function(self, module: ast.Module, names: dict[str, Any]) -> Main:
-        namespace: dict[str, Any] = {"__builtins__": {}, "h_generic": self._run_generic, **names}
-        try:
-            code = compile(module, FILENAME, "exec", dont_inherit=True)
-        except (RecursionError, MemoryError, SyntaxError, OverflowError) as error:
-            raise HogCompileError(f"The program is too complex: {error}", 1, 1) from error
-        exec(code, namespace)  # noqa: S102 - only code that `assert_safe` has passed
-        function: Main = namespace["program"]
-        return function
+        return compile_module(self._block, self._source, self._found, FUNCTIONS, string_globals)
 
     @cached_property
     def _generic(self) -> Main:
-        return self._function(*self._compile(()))
+        return load(*self._compile(()))
 
     def _run_generic(self, table: Mapping[str, Any], context: Context, peek: Callable[[str], Any]) -> Value:
         return self._generic(table, context, peek)
@@ -107,7 +93,8 @@ class Program:
         """
         context = Context(limits, now, uuid_seed, limits.time_s if time_limit_s is None else time_limit_s, clock)
         try:
-            return Run(self._main(table, context, table.get), context.prints)
+            context.value = self._main(table, context, table.get)
+            return context
         except HogRuntimeError as error:
             raise self._placed(error, error, context) from None
         except HogThrow as thrown:
@@ -165,24 +152,26 @@ def compile_program(source: str, *, known_globals: Collection[str] | None = None
     """
     make_room()
     block, text = parse(source)
-    return Program(block, text, check(block, text, library(), known_globals))
+    return Program(block, text, check(block, text, FUNCTIONS, known_globals))
 
 
 def compile_value(source: str, *, known_globals: Collection[str] | None = None) -> Program:
     """Compile a single expression as a program that returns its value."""
     make_room()
     block, text = parse_expression(source)
-    return Program(block, text, check(block, text, library(), known_globals))
+    return Program(block, text, check(block, text, FUNCTIONS, known_globals))
 
 
-def compile_expression(source: str) -> Callable[[Mapping[str, object]], object]:
+def compile_expression(
+    source: str, *, known_globals: Collection[str] | None = None
+) -> Callable[[Mapping[str, object]], object]:
     """Compile an expression, for conditions: returns a function from globals to the value.
 
     A condition is evaluated for every event of its team, in line with all others, so that its limits
-    (`EXPRESSION_LIMITS`) are narrow: 5 ms, 100 000 steps, 8 MiB of values, 100 calls within calls. What passes
-    one raises a HogLimitExceeded, as any run does.
+    (`EXPRESSION_LIMITS`) are narrow: 5 ms, 100 000 steps, 8 MiB of values, 100 calls within calls. An
+    expression that passes one raises a HogLimitExceeded, as any run does.
     """
-    program = compile_value(source)
+    program = compile_value(source, known_globals=known_globals)
 
     def evaluate(table: Mapping[str, object]) -> object:
         return program.run(table, limits=EXPRESSION_LIMITS).value

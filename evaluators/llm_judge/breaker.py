@@ -8,15 +8,20 @@ from typing import Literal
 from evaluators.llm_judge.failures import REASONS, TRANSIENT, FailureKind, ProviderFailure
 
 LASTING_FAILURES = 3
-"""Failures in a row of a key or model before it counts as broken."""
+"""Failures in a row of a key or model before it is suspected to be broken."""
+STEADY_S = 600.0
+"""Seconds that a breaker must have been closed before its probes begin anew. Sooner it flaps, and they slow further."""
 MAX_PROBE_S = 600.0
 _PATIENCE = 4
 
-State = Literal["closed", "open", "half_open"]
+BreakerState = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """Closed: calls pass. Open: none does. Half-open: one probe decides.
+    """Closed: calls pass. Open: none does. Half-open: one neutral probe decides.
+
+    Failures that pass by themselves open it. Failures of key, quota or model only make it *suspected*, because a
+    provider refuses a single text in the same words: it opens when the neutral probe fails as well (`confirm`).
 
     Args:
         failures: transient failures in a row that open it.
@@ -37,7 +42,8 @@ class Breaker:
         self._last_kind: FailureKind | None = None
         self._probe_s = probe_s
         self._probe_at = 0.0
-        self.state: State = "closed"
+        self._closed_at = float("-inf")
+        self.state: BreakerState = "closed"
         self.cause: FailureKind = "unavailable"
         self.detail = ""
 
@@ -46,18 +52,20 @@ class Breaker:
         """The status reason of what opened it; None for a passing trouble of the provider or if it is closed."""
         return None if self.state == "closed" else REASONS.get(self.cause)
 
+    @property
+    def suspected(self) -> bool:
+        """Whether so many lasting failures came in a row that the neutral probe is to be asked."""
+        lasting = self._last_kind is not None and self._last_kind not in TRANSIENT
+        return self.state == "closed" and lasting and self._in_a_row >= LASTING_FAILURES
+
     def allows(self) -> bool:
-        """Whether a call may be made now. A call that is allowed in the half-open state is the probe: note its end."""
+        """Whether a probe may be made now. In the half-open state its end must be noted."""
         if self.state == "closed":
             return True
         if self.state == "open" and self._clock() >= self._probe_at:
             self.state = "half_open"
             return True
         return False
-
-    def may_allow(self) -> bool:
-        """Whether `allows` would say yes; changes nothing."""
-        return self.state == "closed" or self.probe_due()
 
     def probe_due(self) -> bool:
         """Whether it is open and the time for a probe has come."""
@@ -73,10 +81,10 @@ class Breaker:
         """Note a call that the provider answered. Returns whether this closed the breaker."""
         self._in_a_row = 0
         self._last_kind = None
-        self._probe_s = self._first_probe_s
         if self.state == "closed":
             return False
         self.state = "closed"
+        self._closed_at = self._clock()
         self.detail = ""
         return True
 
@@ -85,29 +93,42 @@ class Breaker:
         if self.state == "half_open":
             self._open(failure, again=True)
             return False
-        transient = failure.kind in TRANSIENT
-        same = self._last_kind is not None and (self._last_kind in TRANSIENT) == transient
-        self._in_a_row = self._in_a_row + 1 if same else 1
+        opens = self.would_open(failure)
+        self._in_a_row = self._row_with(failure)
         self._last_kind = failure.kind
-        limit = self._failures if transient else LASTING_FAILURES
+        if opens:
+            self._open(failure, again=False)
+        return opens
+
+    def would_open(self, failure: ProviderFailure) -> bool:
+        """Whether noting this failure would open it; changes nothing."""
+        limit = self._failures
         if failure.kind == "rate_limited":
             limit *= _PATIENCE  # it is answered by slowing down first
-        if self._in_a_row < limit or self.state != "closed":
+        return failure.kind in TRANSIENT and self.state == "closed" and self._row_with(failure) >= limit
+
+    def _row_with(self, failure: ProviderFailure) -> int:
+        """Return the failures in a row with this one, of those that pass or of those that last."""
+        same = self._last_kind is not None and (self._last_kind in TRANSIENT) == (failure.kind in TRANSIENT)
+        return self._in_a_row + 1 if same else 1
+
+    def confirm(self, failure: ProviderFailure) -> bool:
+        """Note that the neutral probe failed as the calls did. Returns whether this opened the breaker."""
+        if self.state != "closed":
             return False
-        self._open(failure, again=False)
+        self._open(failure, again=self._clock() - self._closed_at < STEADY_S)
         return True
 
     def _open(self, failure: ProviderFailure, *, again: bool) -> None:
         self.state = "open"
         self.cause = failure.kind
         self.detail = failure.detail
-        if again:
-            self._probe_s = min(self._probe_s * 2, MAX_PROBE_S)
+        self._probe_s = min(self._probe_s * 2, MAX_PROBE_S) if again else self._first_probe_s
         wait = self._probe_s * (0.75 + 0.5 * self._random())
         self._probe_at = self._clock() + max(wait, min(failure.retry_after_s or 0.0, MAX_PROBE_S))
 
     def force_open(self, cause: FailureKind, detail: str, *, probe_in_s: float) -> None:
-        """Take over from outside that the key or model is broken: what another process found, or a restart."""
+        """Take over that the key or model is broken, as another process found or this one did before its restart."""
         self.state = "open"
         self.cause = cause
         self.detail = detail

@@ -1,6 +1,6 @@
-"""Budgets and the trial: what may be spent, reserved before a call and settled after it.
+"""Budgets and the trial: limits of spending, reserved before a call and settled after it.
 
-The ledger decides; a run asks it before it calls a model and tells it afterwards what was used. Sums are exact
+The store decides; a run asks it before it calls a model and tells it afterwards what was used. Sums are exact
 whatever the number of processes, because every reservation is one conditional update in the store.
 """
 
@@ -20,7 +20,7 @@ MICROS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What a run uses, or may use."""
+    """Tokens and money of one run."""
 
     tokens: int
     micro_usd: int
@@ -42,8 +42,8 @@ class BudgetScope:
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
-    """What was set aside for one run; give it back by `settle`."""
+class BudgetReservation:
+    """An amount that is set aside for one run until `settle` replaces it."""
 
     id: str
     scopes: tuple[tuple[str, str], ...]
@@ -65,13 +65,13 @@ class OverBudget(Exception):
 
 
 class BudgetBusy(Exception):
-    """What is left of a limit is reserved by runs in flight: ask again when they have settled."""
+    """Runs in flight have reserved the rest of a limit. Ask again when they have settled."""
 
 
-class BudgetLedger(Protocol):
-    """Keeps what was used and reserved."""
+class BudgetStore(Protocol):
+    """Keeps the used and the reserved amounts."""
 
-    async def reserve(self, scopes: Sequence[BudgetScope], amount: Amount) -> Reservation:
+    async def reserve(self, scopes: Sequence[BudgetScope], amount: Amount) -> BudgetReservation:
         """Set `amount` aside in every scope, or in none.
 
         Raises:
@@ -79,11 +79,11 @@ class BudgetLedger(Protocol):
             BudgetBusy: it may, once others have settled.
         """
 
-    async def settle(self, reservation: Reservation, used: Amount) -> None:
-        """Replace the reservation by what was used; nothing used gives it back whole."""
+    async def settle(self, reservation: BudgetReservation, used: Amount) -> None:
+        """Replace the reservation by the amount that was used; zero gives all of it back."""
 
 
-class TrialLedger(Protocol):
+class TrialStore(Protocol):
     """Counts the runs of teams on the operator's key."""
 
     async def take(self, team_id: int) -> bool:
@@ -115,7 +115,7 @@ def period_end(period: Period, now: datetime) -> datetime:
 
 @dataclass(slots=True)
 class Usage:
-    """What a scope has used and reserved in one period."""
+    """The used and the reserved amounts of a scope in one period."""
 
     tokens: int = 0
     micro_usd: int = 0
@@ -127,7 +127,7 @@ def check(scope: BudgetScope, usage: Usage, amount: Amount, now: datetime) -> No
     """Say whether `scope` holds `amount` on top of `usage`.
 
     Raises:
-        OverBudget, BudgetBusy: as `BudgetLedger.reserve`.
+        OverBudget, BudgetBusy: as `BudgetStore.reserve`.
     """
     limits = (
         (scope.tokens, usage.tokens, usage.reserved_tokens, amount.tokens),
@@ -145,7 +145,7 @@ def check(scope: BudgetScope, usage: Usage, amount: Amount, now: datetime) -> No
 
 
 class MemoryBudgets:
-    """A ledger in memory: for `gavel judge try` and tests. The store's has the same semantics.
+    """A store in memory: for `gavel judge try` and tests. The store's has the same semantics.
 
     Args:
         now: aware UTC time.
@@ -160,8 +160,8 @@ class MemoryBudgets:
         """Return what the scope has used in the current period."""
         return self._usage.setdefault((scope.owner, period_start(scope.period, self._now()).isoformat()), Usage())
 
-    async def reserve(self, scopes: Sequence[BudgetScope], amount: Amount) -> Reservation:
-        """See `BudgetLedger.reserve`."""
+    async def reserve(self, scopes: Sequence[BudgetScope], amount: Amount) -> BudgetReservation:
+        """See `BudgetStore.reserve`."""
         now = self._now()
         keys = [(scope.owner, period_start(scope.period, now).isoformat()) for scope in scopes]
         for scope in scopes:
@@ -170,10 +170,10 @@ class MemoryBudgets:
             usage = self._usage[key]
             usage.reserved_tokens += amount.tokens
             usage.reserved_micro_usd += amount.micro_usd
-        return Reservation(str(next(self._ids)), tuple(keys), amount)
+        return BudgetReservation(str(next(self._ids)), tuple(keys), amount)
 
-    async def settle(self, reservation: Reservation, used: Amount) -> None:
-        """See `BudgetLedger.settle`."""
+    async def settle(self, reservation: BudgetReservation, used: Amount) -> None:
+        """See `BudgetStore.settle`."""
         for key in reservation.scopes:
             usage = self._usage[key]
             usage.reserved_tokens -= reservation.amount.tokens
@@ -190,25 +190,25 @@ class MemoryTrial:
     used: dict[int, int] = field(default_factory=dict)
 
     async def take(self, team_id: int) -> bool:
-        """See `TrialLedger.take`."""
+        """See `TrialStore.take`."""
         if self.used.get(team_id, 0) >= self.limit:
             return False
         self.used[team_id] = self.used.get(team_id, 0) + 1
         return True
 
     async def give_back(self, team_id: int) -> None:
-        """See `TrialLedger.give_back`."""
+        """See `TrialStore.give_back`."""
         self.used[team_id] -= 1
 
 
 async def reserve_patiently(
-    ledger: BudgetLedger,
+    store: BudgetStore,
     scopes: Sequence[BudgetScope],
     amount: Amount,
     *,
     patience_s: float,
     random: Callable[[], float],
-) -> Reservation:
+) -> BudgetReservation:
     """Reserve, waiting for others to settle while the limit itself is not used up.
 
     Raises:
@@ -220,7 +220,7 @@ async def reserve_patiently(
     wait_s = 0.05
     while True:
         try:
-            return await ledger.reserve(scopes, amount)
+            return await store.reserve(scopes, amount)
         except BudgetBusy:
             if loop.time() + wait_s > end:
                 raise

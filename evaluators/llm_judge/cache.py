@@ -17,8 +17,8 @@ from evaluators.verdict import Verdict
 T = TypeVar("T")
 
 
-def cache_key(team_id: int, fingerprint: str, judged: Transcript, *, model: str, address: str) -> str:
-    """Return the key of a verdict: whose definition judged what, by which model where.
+def cache_key(team_id: int, fingerprint: str, judged: Transcript, *, model: str, address: str, sample: int = 0) -> str:
+    """Return the key of a verdict: whose definition judged what, by which model where, in which of several answers.
 
     The text is the rendered one, in full: what a prompt leaves out is part of it all the same.
     """
@@ -28,6 +28,7 @@ def cache_key(team_id: int, fingerprint: str, judged: Transcript, *, model: str,
         fingerprint,
         address,
         model,
+        str(sample),
         "in",
         *judged.messages,
         "out",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class GateLimits:
 
 
 class Bucket:
-    """A token bucket that holds `per_minute` and fills evenly; what is spent beyond is owed."""
+    """A token bucket that holds `per_minute` and fills evenly; spending beyond that is owed."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self._rate = per_minute / 60.0
@@ -124,6 +124,7 @@ class Gate:
     slow_start: bool = True
     in_flight: int = 0
     used_s: float = 0.0
+    answered_s: float = float("-inf")
     decreased_s: float = float("-inf")
     waiting: FairQueue[_Waiter] = field(default_factory=FairQueue)
     head: _Waiter | None = None
@@ -200,7 +201,12 @@ class Gates:
         gate = self._gates.get(key)
         if gate is None:
             return min(INITIAL_LIMIT, self._limits.concurrency)
-        return float(int(gate.limit)) if gate.breaker.may_allow() else inf
+        return float(int(gate.limit)) if gate.breaker.state == "closed" else inf
+
+    def answered_ago_s(self, key: GateKey) -> float:
+        """Return the seconds since the provider last answered at a gate; infinite if it never did. Any thread."""
+        gate = self._gates.get(key)
+        return inf if gate is None else self._clock() - gate.answered_s
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(list(self._gates.values()))
@@ -235,24 +241,37 @@ class Gates:
             team_weight: of the team.
 
         Raises:
-            GateClosed: at once if the breaker is open, or when it opens while waiting.
+            GateClosed: at once if the breaker is not closed, or when it opens while waiting.
             Congested: no slot within `patience_s`.
         """
-        if not gate.breaker.allows():
+        if gate.breaker.state != "closed":
             raise self._refusal(gate)
-        probing = gate.breaker.state == "half_open"
-        if not probing:
-            await self._enter(gate, _Turn(team, evaluation, weight, team_weight), tokens, patience_s)
-        else:
-            self._take(gate, tokens)
+        await self._enter(gate, _Turn(team, evaluation, weight, team_weight), tokens, patience_s)
         try:
             yield
         finally:
-            gate.in_flight -= 1
-            self._in_flight -= 1
-            if probing:
-                gate.breaker.abandon_probe()
-            self._admit()
+            self._leave(gate)
+
+    @contextmanager
+    def probing(self, gate: Gate) -> Iterator[None]:
+        """Make the neutral probe, which waits for no slot. No run is ever the probe: its text could be at fault.
+
+        Raises:
+            GateClosed: the breaker is open and its probe is not due, or another probe is under way.
+        """
+        if not gate.breaker.allows():
+            raise self._refusal(gate)
+        self._take(gate, 0)
+        try:
+            yield
+        finally:
+            gate.breaker.abandon_probe()
+            self._leave(gate)
+
+    def _leave(self, gate: Gate) -> None:
+        gate.in_flight -= 1
+        self._in_flight -= 1
+        self._admit()
 
     def _refusal(self, gate: Gate) -> GateClosed:
         return GateClosed(gate.breaker.cause, gate.breaker.detail, gate.breaker.wait_s())
@@ -329,6 +348,7 @@ class Gates:
 
     def succeeded(self, gate: Gate) -> None:
         """Note that the provider answered, whatever it said."""
+        gate.answered_s = self._clock()
         if gate.in_flight >= int(gate.limit) - 1:  # only a limit that is felt may grow
             gate.limit += 1.0 if gate.slow_start else 1.0 / gate.limit
             gate.limit = min(gate.limit, float(self._limits.concurrency))
@@ -343,6 +363,12 @@ class Gates:
             gate.slow_start = False
             gate.decreased_s = self._clock()
         if gate.breaker.failed(failure):
+            self._turn_away(gate)
+            self.opened(gate)
+
+    def confirmed(self, gate: Gate, failure: ProviderFailure) -> None:
+        """Note that the neutral probe failed for a reason of key, quota or model, as calls had before."""
+        if gate.breaker.confirm(failure):
             self._turn_away(gate)
             self.opened(gate)
 

@@ -1,4 +1,4 @@
-"""What a judge is asked to answer, and what its answer means.
+"""The contract of a judge's answer, and the verdict that an answer means.
 
 An answer that does not parse is an `AnswerError`, never a verdict: nothing is guessed from prose.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,9 +17,20 @@ OutputType = Literal["boolean", "numeric", "categorical"]
 MAX_REASONING_CHARS = 8_000
 SCHEMA_NAME = "record_verdict"
 
-_FENCED = re.compile(r"```[a-zA-Z0-9_-]*\s*\n(.*?)\n?\s*```", re.DOTALL)
-_THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _OUTCOMES = {"pass": True, "fail": False}
+
+
+def printable(text: str) -> str:
+    """Return `text` as it can be stored and sent: pairs of surrogates joined, a lone half and NUL replaced.
+
+    Linear time. PostgreSQL stores no NUL.
+    """
+    text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 class AnswerError(ValueError):
@@ -128,12 +138,12 @@ class OutputContract:
         """Return what a decoded answer says.
 
         Raises:
-            AnswerError: a field is missing or of another type, or names what is no option.
+            AnswerError: a field is missing or of another type, or names a key that is not an option.
         """
         reasoning = answer.get("reasoning")
         if not isinstance(reasoning, str):
             raise AnswerError('"reasoning" is not a string')
-        reasoning = reasoning.strip()[:MAX_REASONING_CHARS]
+        reasoning = printable(reasoning.strip()[:MAX_REASONING_CHARS])
         if self.field not in answer:
             raise AnswerError(f'"{self.field}" is missing')
         value = answer[self.field]
@@ -177,67 +187,8 @@ class OutputContract:
         known = {key for key, _ in self.options}
         for key in value:
             if not isinstance(key, str) or key not in known:
-                raise AnswerError(f'"categories" holds {json.dumps(key)[:80]}, which is no option')
+                raise AnswerError(f'"categories" holds {json.dumps(key)[:80]}, which is not an option')
         keys = tuple(dict.fromkeys(value))
         if len(keys) > 1 and not self.multiple:
             raise AnswerError('"categories" holds more than one key, and one may be chosen')
         return Verdict(categories=keys, reasoning=reasoning)
-
-
-def parse_answer(text: str, contract: OutputContract) -> Verdict | Skip:
-    """Return the verdict in a judge's text.
-
-    The text is the JSON object, or holds it once: in a Markdown fence, or between sentences. Two objects
-    that could both be the answer are none: one of them may be quoted from what was judged.
-
-    Raises:
-        AnswerError: there is no such object, or it breaks the contract.
-    """
-    text = _THINKING.sub("", text).strip()
-    if not text:
-        raise AnswerError("the answer is empty")
-    candidates = [value for value in _objects(text) if contract.field in value or "reasoning" in value]
-    if not candidates:
-        raise AnswerError("the answer holds no JSON object with the fields of the contract")
-    if any(candidate != candidates[0] for candidate in candidates[1:]):
-        raise AnswerError("the answer holds several different JSON objects; it must be one")
-    return contract.read(candidates[0])
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    whole = _decode(text)
-    if whole is not None:
-        yield whole
-        return
-    fenced = [value for match in _FENCED.finditer(text) if (value := _decode(match[1])) is not None]
-    if fenced:
-        yield from fenced
-        return
-    position = text.find("{")
-    while position >= 0:
-        try:
-            value, end = _DECODER.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            end = position + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        position = text.find("{", end)
-
-
-def _decode(text: str) -> dict[str, Any] | None:
-    try:
-        value = _DECODER.decode(text.strip())
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a field is given twice")
-    return value
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from evaluators.injection.fences import FENCE_LIKE
 from evaluators.llm_judge.output import OutputContract
 from evaluators.messages import render_messages, render_tools
 
@@ -21,7 +22,8 @@ MARK = "[gavel-judge]"
 _CONTINUATION = "\n  "
 _USEFUL_CHARS = 200
 """A message of which less than this fits is left out whole."""
-_FENCE_LIKE = re.compile(r"<\s*/?\s*judged-[^<>\n]{0,80}>", re.IGNORECASE)
+_SAMPLE_NONCE = "0" * 16
+_SECTION_CHARS = 2 * (len(f"Output:\n<judged-{_SAMPLE_NONCE}>\n\n</judged-{_SAMPLE_NONCE}>\n\n"))
 _FENCE_REMOVED = "[fence removed]"
 
 
@@ -68,8 +70,8 @@ def build_prompt(
     """Return the prompt for one call.
 
     Args:
-        nonce: unpredictable to whoever wrote the judged text, and new for every call.
-        max_chars: of the judged text; what is over is left out and marked.
+        nonce: text that the author of the judged text cannot predict, and new for every call.
+        max_chars: most characters of the judged text; the rest is left out and marked.
     """
     cut = _fit(judged, max_chars)
     sections = [("Input:", "\n".join(cut.messages))]
@@ -81,13 +83,18 @@ def build_prompt(
     return Prompt(_system(criteria, contract, nonce), "\n\n".join(parts), cut is not judged)
 
 
+def frame_chars(criteria: str, contract: OutputContract) -> int:
+    """Return the length of a prompt without the judged text."""
+    return len(_system(criteria, contract, _SAMPLE_NONCE)) + _SECTION_CHARS
+
+
 def strip_fences(text: str, nonce: str) -> str:
     """Return `text` without anything that is or looks like a fence, and without the nonce in any case."""
-    text = _FENCE_LIKE.sub(_FENCE_REMOVED, text)
-    if nonce.lower() in text.lower():
+    text = FENCE_LIKE.sub(_FENCE_REMOVED, text)
+    while nonce.lower() in text.lower():
+        # The texts on both sides of a nonce may close up to another nonce, or to a fence.
         text = re.sub(re.escape(nonce), "", text, flags=re.IGNORECASE)
-        # What was around a nonce may have closed up to another one.
-        return strip_fences(text, nonce)
+        text = FENCE_LIKE.sub(_FENCE_REMOVED, text)
     return text
 
 

@@ -18,7 +18,7 @@ from posthog.ai.openai import OpenAI
 
 from examples.conversations.corpus import Conversation, Turn
 from examples.conversations.tools import anthropic_tools, chat_tools, responses_tools
-from tests.stand_in.answer import ANSWER_HEADER, encode_answer
+from examples.stand_in.answer import ANSWER_HEADER, encode_answer
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw=="
 

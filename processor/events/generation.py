@@ -13,6 +13,7 @@ from evaluators.generation import COPIED, USUAL, Generation
 
 GENERATION_EVENT = "$ai_generation"
 _USUAL_LENGTH = len("2026-03-01 10:00:00.000000")
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _ISO_LENGTH = len("2026-03-01T10:00:00.000000+00:00")
 
 
@@ -36,20 +37,22 @@ def parse_timestamp(text: str | None) -> datetime:
         raise RowError(
             "bad_timestamp", f"timestamp {text[:40]!r} is neither ISO-8601 nor YYYY-MM-DD HH:MM:SS.ffffff"
         ) from error
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
     try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError as error:
-        raise RowError("bad_timestamp", f"timestamp {text[:40]!r} is outside of the years 1 to 9999") from error
+        return moment.astimezone(UTC)
+    except OverflowError:  # such as Go's zero time with an offset: it is the calendar's first or last moment
+        return _FIRST if moment.year == 1 else _LAST
 
 
 def clickhouse_time(text: str | None) -> str:
     """Return a time that `parse_timestamp` takes as ClickHouse does: UTC, with a blank and microseconds.
 
-    What ingestion writes, and ISO-8601 of the same precision in UTC, is only cut, not parsed.
+    The form that ingestion writes, and ISO-8601 of the same precision in UTC, are cut and not parsed.
     """
     if text and (len(text) == _USUAL_LENGTH or (len(text) == _ISO_LENGTH and text.endswith("+00:00"))):
         plain = text[7] == "-" and text[19] == "." and text[20:26].isdecimal()
-        if plain:  # else a date by weeks, a decimal comma, or fewer digits and an offset in hours
+        if plain:  # otherwise it has a date by weeks, a decimal comma, or fewer digits and an offset in hours
             return f"{text[:10]} {text[11:26]}"
     return parse_timestamp(text).replace(tzinfo=None).isoformat(" ", "microseconds")
 
@@ -69,8 +72,8 @@ _decode_any = msgspec.json.Decoder().decode
 class LazyProperties(Mapping[str, Any]):
     """The properties of one event, decoded as far as somebody asks.
 
-    What nearly every run wants (`USUAL`) is found without making values of all the rest; to ask for any other key, or
-    for all, decodes everything.
+    The keys that nearly every run reads (`USUAL`) are found without decoding the rest. Any other key, or all of them,
+    decodes everything.
 
     Args:
         source: JSON text.
@@ -90,7 +93,8 @@ class LazyProperties(Mapping[str, Any]):
             except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 self._all = decode_object(source, "properties")
 
-    def _whole(self) -> dict[str, Any]:
+    def whole(self) -> dict[str, Any]:
+        """Return all of it, decoded. Not to be changed. Raises RowError if it cannot be decoded."""
         if self._all is None:
             self._all = decode_object(self._source, "properties")
         return self._all
@@ -99,7 +103,7 @@ class LazyProperties(Mapping[str, Any]):
         """Return a value, or `default`. Raises RowError if the properties cannot be decoded."""
         attribute = _ATTRIBUTES.get(key)
         if attribute is None or self._all is not None:
-            return self._whole().get(key, default)
+            return self.whole().get(key, default)
         value = getattr(self._view, attribute)
         if value is msgspec.UNSET:
             return default
@@ -107,9 +111,9 @@ class LazyProperties(Mapping[str, Any]):
             try:
                 return _decode_any(value)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return self._whole()[key]  # such as a number beyond a float's range
+                return self.whole()[key]  # such as a number beyond a float's range
         # As a filter sees it, who does not tell null from what is not there.
-        return self._whole().get(key, default) if value is None and default is not None else value
+        return self.whole().get(key, default) if value is None and default is not None else value
 
     def copied(self) -> dict[str, Any]:
         """Return what results take over (`COPIED`), as far as it is there and not null. Not to be changed."""
@@ -125,27 +129,58 @@ class LazyProperties(Mapping[str, Any]):
         return found
 
     def __getitem__(self, key: str) -> Any:
-        return self._whole()[key]
+        return self.whole()[key]
 
     def __contains__(self, key: object) -> bool:
         attribute = _ATTRIBUTES.get(key) if isinstance(key, str) else None
         if attribute is None or self._all is not None:
-            return key in self._whole()
+            return key in self.whole()
         value = getattr(self._view, attribute)
-        return key in self._whole() if value is None else value is not msgspec.UNSET
+        return key in self.whole() if value is None else value is not msgspec.UNSET
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._whole())
+        return iter(self.whole())
 
     def __len__(self) -> int:
-        return len(self._whole())
+        return len(self.whole())
+
+
+class LazyObject(Mapping[str, Any]):
+    """A field that holds an object or its JSON, decoded when it is first read.
+
+    Most evaluators do not read the person. Broken JSON in a field that nobody reads must not cost a verdict.
+
+    Every method raises RowError if the field holds anything else than an object.
+    """
+
+    __slots__ = ("_field", "_found", "_source")
+
+    def __init__(self, source: object, field: str) -> None:
+        self._source = source
+        self._field = field
+        self._found: dict[str, Any] | None = None
+
+    def whole(self) -> dict[str, Any]:
+        """Return all of it, decoded. Not to be changed. Raises RowError if it cannot be decoded."""
+        if self._found is None:
+            self._found = decode_object(self._source, self._field)
+        return self._found
+
+    def __getitem__(self, key: str) -> Any:
+        return self.whole()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.whole())
+
+    def __len__(self) -> int:
+        return len(self.whole())
 
 
 def to_generation(row: EventRow) -> Generation:
     """Decode all properties of `row`.
 
     Raises:
-        RowError: properties that are no JSON object, or a timestamp that is none.
+        RowError: the properties are not a JSON object, or the timestamp is not a time.
     """
     return _generation(row, decode_object(row.properties, "properties"))
 
@@ -180,5 +215,5 @@ def _generation(row: EventRow, properties: Mapping[str, Any]) -> Generation:
         distinct_id=row.distinct_id,
         timestamp=parse_timestamp(row.timestamp),
         properties=properties,
-        person_properties=decode_object(row.person_properties, "person_properties"),
+        person_properties=LazyObject(row.person_properties, "person_properties") if row.person_properties else {},
     )

@@ -11,11 +11,11 @@ from typing import Literal
 from uuid import NAMESPACE_URL
 
 Runtime = Literal["llm_judge", "hog", "sentiment"]
-Trigger = Literal["live", "manual", "backfill", "replay"]
+Trigger = Literal["live", "manual", "backfill", "replay", "measurement"]
 
 _PREFIX: dict[str, str] = {"llm_judge": "llma-llm-eval", "hog": "llma-hog-eval", "sentiment": "llma-sentiment-eval"}
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-"""Of a hexadecimal digit, what it becomes where a UUID tells its variant: `10` and the digit's two lowest bits."""
+"""Hexadecimal digit → the digit of a UUID's variant: the bits `10` and the two lowest bits of the digit."""
 _SEED = sha1(NAMESPACE_URL.bytes + b"posthog://ai-evaluation/", usedforsecurity=False)
 
 
@@ -41,7 +41,7 @@ def run_key(
 
 
 def run_key_frame(runtime: str, evaluation_id: str, *, backfill_id: str | None = None) -> tuple[str, str]:
-    """Return what stands before and behind the event's uuid in the keys of an evaluation's runs; see `run_key`."""
+    """Return the texts before and behind the event's uuid in the keys of an evaluation's runs; see `run_key`."""
     tail = "-ingestion" if backfill_id is None else f"-ingestion-backfill-{backfill_id}"
     return f"{_PREFIX[runtime]}-{evaluation_id}-", tail
 
@@ -50,5 +50,14 @@ def result_uuid(key: str) -> str:
     """Return UUIDv5(URL namespace, `posthog://ai-evaluation/` + key) as text (RFC 9562, section 5.5)."""
     digest = _SEED.copy()
     digest.update(key.encode())
-    h = digest.hexdigest()
+    return _as_uuid(digest.hexdigest())
+
+
+def url_uuid(name: str) -> str:
+    """Return UUIDv5(URL namespace, `name`) as text, several times as fast as the standard library."""
+    return _as_uuid(sha1(NAMESPACE_URL.bytes + name.encode(), usedforsecurity=False).hexdigest())
+
+
+def _as_uuid(h: str) -> str:
+    """Return the UUID of version 5 that the hexadecimal SHA-1 of a name makes."""
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANTS[h[16]]}{h[17:20]}-{h[20:32]}"

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from processor.events.identity import Trigger, run_key
+from processor.events.identity import Trigger
+from processor.events.output import Headers
 
 _HEADER_PREFIX = "gavel.task."
-Headers = list[tuple[str, str | bytes | None]]
-"""Headers of a Kafka message, as confluent-kafka takes and gives them."""
 
 
 class TaskError(ValueError):
@@ -30,7 +29,7 @@ class Task:
     """One run to be made.
 
     Attributes:
-        team_id, evaluation_id, event_uuid: what is judged, by which evaluation.
+        team_id, evaluation_id, event_uuid: the judged event, and the evaluation that judges it.
         run_key: the identity of the run (`processor.events.identity`).
         condition_id: of the condition set that let the event in; empty for manual runs.
         started_at: ISO-8601 UTC; when the run first started. The result's timestamp, whatever retries follow.
@@ -39,6 +38,12 @@ class Task:
         parked_since_ms: epoch milliseconds of the first parking, 0 if it never was.
         not_before_ms: epoch milliseconds before which a parked run is not tried.
         parked_cause: why it was parked last.
+        revision: of the store at the last change of the definition that the task was made from; 0 in tasks of older
+            releases. A judge that knows only an earlier revision refreshes before it decides.
+        version: of that definition. A measurement names the version that it measures, which may be an older one.
+        measurement_id, measurement_kind: the run of a measurement.
+        answers: of a strategy's steps that were made before the run was parked (`processor.judge.answers`).
+        item, repeat: the item that a measurement judges, and how often its run has judged it before.
     """
 
     team_id: int
@@ -53,6 +58,13 @@ class Task:
     parked_since_ms: int = 0
     not_before_ms: int = 0
     parked_cause: str = ""
+    revision: int = 0
+    version: int = 0
+    measurement_id: str = ""
+    measurement_kind: str = ""
+    item: str = ""
+    repeat: int = 0
+    answers: str = ""
 
     def key(self) -> bytes:
         """Return the Kafka key; see `event_key`."""
@@ -78,7 +90,24 @@ class Task:
         )
 
 
-_INTEGERS = frozenset({"team_id", "attempt", "parked_since_ms", "not_before_ms"})
+_MATCH = "match-"
+
+
+def match_task(team_id: int, event_uuid: str, started_at: str) -> Task:
+    """Return the task to match an event with all evaluations of its team, because the matcher had no time left for it.
+
+    It is not a run of one evaluation; in its place stands a name of the team's own, so that teams wait separately.
+    """
+    name = f"{_MATCH}{team_id}"
+    return Task(team_id, name, event_uuid, f"{name}-{event_uuid}", "", started_at)
+
+
+def is_match(task: Task) -> bool:
+    """Return whether `task` is one of `match_task`."""
+    return task.evaluation_id.startswith(_MATCH)
+
+
+_INTEGERS = frozenset({"team_id", "attempt", "parked_since_ms", "not_before_ms", "revision", "version", "repeat"})
 _REQUIRED = ("team_id", "evaluation_id", "event_uuid", "run_key", "started_at")
 _FIELDS = tuple(Task.__dataclass_fields__)
 
@@ -89,7 +118,7 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
     Raises:
         TaskError: a required field is missing, or a number is none; names the field.
     """
-    # `headers` leaves out what is empty: a manual run has no condition set.
+    # `headers` leaves out empty fields, because a manual run has no condition set.
     fields: dict[str, object] = {"condition_id": ""}
     for name, raw in headers or ():
         if not name.startswith(_HEADER_PREFIX) or raw is None:
@@ -109,6 +138,3 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
     if missing:
         raise TaskError(f"header {_HEADER_PREFIX}{missing[0]} is missing; only Gavel writes to the task topic")
     return Task(**fields)  # type: ignore[arg-type]  # the loop above gave each field its type
-
-
-__all__ = ["Headers", "Task", "TaskError", "read_task", "run_key"]

@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.archive import Archive
-from api.judging import JudgeAccess
-from api.services import Services
-from config.clickhouse import connect, migrate
-from config.migrations import upgrade
+from api.services.resources import Services, open_services
 from config.settings import load_settings
-from config.store.api_keys import ApiKeys
-from config.store.engine import Database, open_database
 from processor.events.task import Task
+from storage.clickhouse import connect, migrate
+from storage.sql.api_keys import ApiKeys
+from storage.sql.engine import Database, open_database
+from storage.sql.migrations import upgrade
 from tests.services.ports import free_ports
 from tests.services.postgres import fresh_database
 from tests.services.process import GuardedProcess
@@ -38,7 +36,7 @@ _teams = itertools.count(1000)
 
 @dataclass
 class SentTasks:
-    """Stands where the task topic is: keeps what would have been sent, or refuses it."""
+    """Stands in the place of the task topic: keeps tasks instead of sending them, or refuses them."""
 
     sent: list[tuple[Task, bytes]] = field(default_factory=list)
     failure: Exception | None = None
@@ -74,7 +72,7 @@ def clickhouse_dsn() -> Iterator[str]:
 
 
 def _answers(dsn: str) -> bool:
-    from config.clickhouse import Unreachable
+    from storage.clickhouse import Unreachable
 
     try:
         connect(dsn).close()
@@ -159,6 +157,7 @@ class Api:
             row = {
                 "uuid": str(uuid4()), "event": "$ai_generation", "team_id": self.team, "distinct_id": "ann",
                 "timestamp": moment, "created_at": moment, "record_time": moment, "properties": json.dumps(each),
+                "trace_id": each.get("$ai_trace_id", ""),
             }  # fmt: skip
             rows.append(row | {name: value for name, value in columns.items() if name != "timestamp"})
         with self._clickhouse() as client:
@@ -192,23 +191,20 @@ def _overrides(clickhouse_dsn: str, folder: Path) -> dict[str, Any]:
         "data_dir": str(folder),
         "clickhouse": {"dsn": clickhouse_dsn},
         "secret_keys": [Fernet.generate_key().decode()],
-        "api": {"requests_per_minute": 1_000_000},
+        "api": {"requests_per_minute": 1_000_000, "unauthorized_per_minute": 1_000_000},
         "judge": {"allowed_hosts": ["127.0.0.1"]},
     }
 
 
 def _open(database: Database, overrides: dict[str, Any]) -> Services:
     settings = load_settings(environ={}, overrides=overrides)
-    return Services(
-        settings=settings,
-        database=database,
-        archive=Archive(settings.clickhouse.dsn.get_secret_value()),
+    return replace(
+        open_services(settings, database),
         tasks=SentTasks(),  # type: ignore[arg-type]  # does what a TaskSender does, in memory
-        judging=JudgeAccess(settings, database),
     )
 
 
-def _enter(app: FastAPI, services: Services, clickhouse_dsn: str) -> Api:
+def enter(app: FastAPI, services: Services, clickhouse_dsn: str) -> Api:
     """Return an application with a new team."""
     team = next(_teams)
     _, secret = ApiKeys(services.database).create(
@@ -231,11 +227,11 @@ def make_api(database: Database, clickhouse_dsn: str, tmp_path: Path) -> Iterato
         for name, section in sections.items():
             overrides[name] = overrides.get(name, {}) | section if isinstance(section, dict) else section
         opened.append(_open(database, overrides))
-        return _enter(create_app(opened[-1]), opened[-1], clickhouse_dsn)
+        return enter(create_app(opened[-1]), opened[-1], clickhouse_dsn)
 
     yield make
     for services in opened:
-        services.archive.close()
+        services.close()
 
 
 @pytest.fixture(scope="session")
@@ -245,16 +241,16 @@ def shared_app(
     """One application per store for all tests that need no settings of their own: making one takes a while."""
     services = _open(database, _overrides(clickhouse_dsn, tmp_path_factory.mktemp("data")))
     yield create_app(services), services
-    services.archive.close()
+    services.close()
 
 
 @pytest.fixture
 def api(shared_app: tuple[FastAPI, Services], clickhouse_dsn: str) -> Api:
     """The application with a team of its own."""
-    return _enter(*shared_app, clickhouse_dsn)
+    return enter(*shared_app, clickhouse_dsn)
 
 
 @pytest.fixture(scope="session")
 def session_api(shared_app: tuple[FastAPI, Services], clickhouse_dsn: str) -> Api:
     """The application with a team for tests that only read, or that a few objects more do not disturb."""
-    return _enter(*shared_app, clickhouse_dsn)
+    return enter(*shared_app, clickhouse_dsn)

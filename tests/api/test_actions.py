@@ -9,11 +9,13 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from api.task_sender import TaskNotSent
-from config.store.backfills import Backfills, Progress
+from api.services.task_sender import TaskNotSent
+from evaluators.llm_judge.budget import BudgetScope
+from examples.stand_in.client import StandInServer
 from processor.events.identity import result_uuid, run_key
+from storage.sql.backfills import Backfills, Progress
+from storage.sql.budgets import Budgets
 from tests.api.conftest import Api
-from tests.stand_in.client import StandInServer
 
 GENERATION = {
     "$ai_input": [{"role": "user", "content": "hi"}],
@@ -87,7 +89,7 @@ class TestHog:
             ({"source": "return nothing_of_the_kind"}, "source"),
             ({"source": ""}, "source"),
             ({"sample_count": 0}, "sample_count"),
-            ({"sample_count": 11}, "sample_count"), ({"conditions": [{"id": 1}]}, "conditions"), ({"x": 1}, "x"),
+            ({"sample_count": 11}, "sample_count"), ({"conditions": [{"id": 1}]}, "conditions"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_run_is_refused(self, session_api: Api, change: dict[str, Any], attr: str) -> None:
@@ -170,6 +172,19 @@ class TestResults:
         assert 0.2 < summary["pass_rate_low"] < 2 / 3 < summary["pass_rate_high"] < 0.95
         assert found["count"] == 5
 
+    def test_ranges_over_budget_are_shown_with_the_results(self, api: Api) -> None:
+        made = api.hog()
+        path = f"evaluations/{made['id']}/results/"
+        assert api.ok("GET", path)["over_budget"] == []
+        scope = BudgetScope(owner=f"evaluation:{made['id']}", period="day", tokens=1)
+        at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+        for minute in (0, 5):
+            moment = at + timedelta(minutes=minute)
+            Budgets(api.services.database).note_skip(api.team, made["id"], scope, moment, now=at)
+        (found,) = api.ok("GET", path)["over_budget"]
+        assert (found["owner"], found["runs"]) == (scope.owner, 2)
+        assert (found["first_event_at"], found["last_event_at"]) == ("2026-03-02T12:00:00Z", "2026-03-02T12:05:00Z")
+
     def test_polarity_is_applied_when_results_are_read(self, api: Api) -> None:
         made = api.hog()
         api.result(made, "e", result=True)
@@ -192,9 +207,9 @@ class TestResults:
         assert ids(result="pass") == [first]
         assert ids(trace_id="t2") == [second]
         assert ids(target_event_id="a") == [first]
-        assert ids(after="2026-03-02T00:00:00Z") == [second]
+        assert ids(after="2026-03-02T00:00:00Z") == ids(after="2026-03-02") == [second]
         assert ids(before="2026-03-02T00:00:00Z") == [first]
-        assert api.error("GET", f"evaluations/{made['id']}/results/?after=2026-03-02")["attr"] == "after"
+        assert api.error("GET", f"evaluations/{made['id']}/results/?after=yesterday")["attr"] == "after"
 
 
 class TestEstimate:

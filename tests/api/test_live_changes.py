@@ -1,4 +1,4 @@
-"""What is saved over the API decides about the next event within two seconds, with no restart."""
+"""A change over the API decides about the next event within two seconds, with no restart."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import partial
 import pytest
 
 from conditions import EventRow
-from config.snapshot import SnapshotPoller
-from config.store.changes import read_changes
+from storage.snapshot import SnapshotPoller
+from storage.sql.changes import read_changes
 from tests.api.conftest import Api
 
 
 @pytest.fixture
 def poller(api: Api) -> Iterator[SnapshotPoller]:
-    """What a matcher holds its definitions in, at its default pace."""
+    """A matcher holds its definitions in this, at its default pace."""
     found = SnapshotPoller(partial(read_changes, api.services.database))
     found.start()
     yield found

@@ -7,9 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from examples.stand_in.client import StandInServer
+from processor.runtime.health import HealthServer
 from tests.api.conftest import Api
-from tests.stand_in.client import StandInServer
 
 KEYS = "llm_analytics/provider_keys/"
 
@@ -18,7 +20,7 @@ def body(stand_in: StandInServer, **fields: Any) -> dict[str, Any]:
     return {
         "provider": "custom",
         "name": "Ours",
-        "api_key": "sk-abcd-0123456789-wxyz",
+        "api_key": "sk-abcd-0123456789-0123456789-wxyz",
         "base_url": stand_in.base_url,
     } | fields
 
@@ -40,7 +42,10 @@ class TestKeys:
         assert api.ok("GET", KEYS)["results"] == [made]
 
     def test_a_short_key_is_masked_whole(self, api: Api, stand_in: StandInServer) -> None:
-        assert api.ok("POST", KEYS, 201, json=body(stand_in, api_key="short"))["api_key_masked"] == "****"
+        assert (
+            api.ok("POST", KEYS, 201, json=body(stand_in, api_key="sk-short-0123456789-0123456789a"))["api_key_masked"]
+            == "****"
+        )
 
     @pytest.mark.parametrize("treatment", ["unauthorized", "forbidden", "server_error", "quota"])
     def test_a_key_that_does_not_work_is_refused(self, api: Api, stand_in: StandInServer, treatment: str) -> None:
@@ -55,7 +60,7 @@ class TestKeys:
             ({"name": ""}, "name"), ({"name": "x" * 256}, "name"), ({"provider": "acme"}, "provider"),
             ({"api_key": ""}, "api_key"), ({"api_key": "schlüssel"}, "api_key"), ({"api_key": "a b"}, "api_key"),
             ({"base_url": None}, "base_url"), ({"provider": "azure_openai", "base_url": None}, "azure_endpoint"),
-            ({"provider": "openai"}, "base_url"), ({"base_url": "ftp://127.0.0.1/"}, "base_url"), ({"x": 1}, "x"),
+            ({"provider": "openai"}, "base_url"), ({"base_url": "ftp://127.0.0.1/"}, "base_url"),
         ],
     )  # fmt: skip
     def test_what_is_no_key_is_refused(
@@ -68,13 +73,30 @@ class TestKeys:
         path = f"{KEYS}{made['id']}/"
         stand_in.script({"match": {"api_key": "sk-bad-0123456789"}, "action": "unauthorized"})
         assert api.error("PATCH", path, json={"api_key": "sk-bad-0123456789"})["attr"] == "api_key"
-        assert api.error("PATCH", path, json={"base_url": "http://127.0.0.1:9/v1"})["attr"] == "api_key"
+        elsewhere = {"base_url": "http://127.0.0.1:9/v1", "api_key": "sk-new-9876543210-aaaa"}
+        assert api.error("PATCH", path, json=elsewhere)["attr"] == "api_key"
         assert api.ok("GET", path) == made
+        asked = len(stand_in.requests())
+        assert api.error("PATCH", path, json={"base_url": f"{stand_in.base_url}/other"})["code"] == "required"
+        assert len(stand_in.requests()) == asked, "the stored key is not sent to another address"
         renamed = api.ok("PATCH", path, json={"name": "New", "provider": "custom"})
         assert (renamed["name"], renamed["api_key_masked"]) == ("New", made["api_key_masked"])
-        newer = api.ok("PATCH", path, json={"api_key": "sk-new-9876543210-aaaa"})
+        newer = api.ok("PATCH", path, json={"api_key": "sk-new-9876543210-9876543210-aaaa"})
         assert newer["api_key_masked"] == "sk-n...aaaa"
         assert api.error("PATCH", path, json={"provider": "openai"})["attr"] == "provider"
+
+    def test_a_stored_key_is_never_sent_to_another_address(self, api: Api, stand_in: StandInServer) -> None:
+        made = api.ok("POST", KEYS, 201, json=body(stand_in))
+        path = f"{KEYS}{made['id']}/"
+        before = len(stand_in.requests())
+        other = stand_in.base_url.replace("127.0.0.1", "127.0.0.2")
+        for change in ({"base_url": other}, {"azure_endpoint": other}, {"base_url": f"{stand_in.base_url}/deeper"}):
+            error = api.error("PATCH", path, json=change)
+            assert (error["attr"], error["code"]) == ("api_key", "required")
+            assert next(iter(change)) in error["detail"]
+        assert len(stand_in.requests()) == before
+        assert api.ok("GET", path) == made
+        assert api.ok("PATCH", path, json={"base_url": stand_in.base_url, "name": "Same"})["name"] == "Same"
 
     def test_validation_of_a_stored_key_notes_its_state(self, api: Api, stand_in: StandInServer) -> None:
         made = api.ok("POST", KEYS, 201, json=body(stand_in))
@@ -85,6 +107,35 @@ class TestKeys:
         stand_in.reset()
         mended = api.ok("POST", path)
         assert (mended["state"], mended["error_message"]) == ("ok", None)
+
+    def test_a_server_that_is_no_provider_never_makes_a_key_ok(self, api: Api) -> None:
+        """Such as the port of Gavel's own metrics, which answers everything it does not know with 404."""
+        registry = CollectorRegistry()
+        health = HealthServer("127.0.0.1", 0, live=lambda: (True, {}), ready=lambda: (True, {}), registry=registry)
+        health.start()
+        port = health.port
+        try:
+            for path in ("", "/v1", "/metrics", "/metrics?x="):
+                given = {"provider": "custom", "api_key": "sk-0123456789", "base_url": f"http://127.0.0.1:{port}{path}"}
+                found = api.ok("POST", "llm_analytics/provider_key_validations/", json=given)
+                assert found["state"] == "error", path
+                assert found["error_message"]
+                assert api.error("POST", KEYS, json={**given, "name": "k"})["attr"] == "api_key"
+        finally:
+            health.stop()
+
+    def test_a_gateway_without_a_list_of_models_proves_itself_by_a_completion(
+        self, api: Api, stand_in: StandInServer
+    ) -> None:
+        unlisted = {"match": {"path": "/models"}, "action": {"do": "model_not_found", "message": "Not Found"}}
+        stand_in.script(unlisted)
+        assert api.ok("POST", KEYS, 201, json=body(stand_in))["state"] == "ok"
+        stand_in.reset()
+        stand_in.script(unlisted, {"match": {"path": "/completions"}, "action": "unauthorized"})
+        given = {name: value for name, value in body(stand_in).items() if name != "name"}
+        found = api.ok("POST", "llm_analytics/provider_key_validations/", json=given)
+        assert found["state"] == "invalid"
+        assert "no list of models" in found["error_message"]
 
     def test_a_key_can_be_tried_without_being_stored(self, api: Api, stand_in: StandInServer) -> None:
         given = {name: value for name, value in body(stand_in).items() if name != "name"}
@@ -138,6 +189,20 @@ class TestDelete:
         error = api.error("PATCH", f"evaluations/{running['id']}/", json={"enabled": True})
         assert error["attr"] in ("enabled", "model_configuration__provider_key_id")
 
+    def test_what_named_a_deleted_key_can_still_be_renamed_disabled_and_deleted(
+        self, api: Api, stand_in: StandInServer
+    ) -> None:
+        key = api.ok("POST", KEYS, 201, json=body(stand_in, set_as_active=True))
+        path = f"evaluations/{judge(api, key, enabled=True)['id']}/"
+        assert api.call("DELETE", f"{KEYS}{key['id']}/").status_code == 204
+        assert api.ok("PATCH", path, json={"name": "renamed"})["name"] == "renamed"
+        assert api.ok("PATCH", path, json={"enabled": False})["enabled"] is False
+        pinned = {"provider": "custom", "model": "other", "provider_key_id": key["id"]}
+        error = api.error("PATCH", path, json={"model_configuration": pinned})
+        assert error["attr"] == "model_configuration__provider_key_id"
+        api.ok("PATCH", path, json={"deleted": True})
+        api.error("GET", path, 404)
+
     def test_a_replacement_takes_over(self, api: Api, stand_in: StandInServer) -> None:
         key = api.ok("POST", KEYS, 201, json=body(stand_in, set_as_active=True))
         other = api.ok("POST", KEYS, 201, json=body(stand_in, name="Other"))
@@ -158,6 +223,19 @@ class TestConfig:
         assert (found["trial_eval_limit"], found["trial_evals_used"], found["trial_evals_remaining"]) == (7, 0, 7)
         assert found["active_provider_key"] is None
         assert api.ok("GET", "llm_analytics/evaluation_config/") == found
+
+    def test_the_budget_of_the_team_is_set_shown_and_lifted(self, api: Api) -> None:
+        path = "llm_analytics/evaluation_config/"
+        assert api.ok("GET", path)["budget"] is None
+        budget = {"usd": 5.0, "tokens": 1000, "period": "week"}
+        changed = api.ok("PATCH", path, json={"budget": budget})
+        assert changed["budget"] == budget
+        assert changed["budget_used"] == {"usd": 0.0, "tokens": 0, "reserved_usd": 0.0, "reserved_tokens": 0}
+        assert api.ok("GET", path) == changed
+        assert api.error("PATCH", path, json={"budget": {"period": "day"}})["attr"] == "budget"
+        only_read = {"budget": budget, "trial_eval_limit": 5}
+        assert api.ok("PATCH", path, json=only_read)["trial_eval_limit"] == changed["trial_eval_limit"]
+        assert api.ok("PATCH", path, json={"budget": None})["budget"] is None
 
     def test_only_a_key_that_works_can_be_active(self, api: Api, stand_in: StandInServer) -> None:
         path = "llm_analytics/evaluation_config/set_active_key/"

@@ -1,4 +1,4 @@
-"""Who may do what, and what nobody gets to see."""
+"""Keys open what their scopes name, and secrets stay hidden."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import structlog
 from fastapi.testclient import TestClient
 
-from config.store.api_keys import ApiKeys
+from examples.stand_in.client import StandInServer
+from storage.sql.api_keys import ApiKeys
 from tests.api.conftest import Api
-from tests.stand_in.client import StandInServer
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -28,7 +28,7 @@ def operations(api: Api, base: str = "projects") -> list[tuple[str, str]]:
         (method.upper(), path)
         for path, found in paths.items()
         for method in METHODS
-        if method in found and path.startswith(f"/api/{base}/")
+        if method in found and path.startswith(f"/api/{base}/{{team_id}}/") and not path.endswith("{team_id}/")
     ]
 
 
@@ -52,7 +52,34 @@ class Full:
             "timestamp": "2026-01-01T00:00:00Z",
         }
         self.run = api.ok("POST", "evaluation_runs/", 202, json=body)
-        api.result(self.evaluation, self.event)
+        [version] = api.ok("GET", f"evaluations/{self.evaluation['id']}/versions/")["results"]
+        ago = datetime.now(UTC) - timedelta(minutes=1)
+        api.result(self.evaluation, self.event, fingerprint=version["fingerprint"], timestamp=ago, ingested_at=ago)
+        self.queue_body = {"evaluation": self.evaluation["id"], "window_start": (ago - timedelta(hours=1)).isoformat()}
+        self.queue = api.ok("POST", "label_queues/", 201, json=self.queue_body)
+        self.queue_item = api.ok("POST", f"label_queues/{self.queue['id']}/next/")
+        self.label_body = {
+            "evaluation": self.evaluation["id"], "target_event_id": self.event, "verdict": {"result": True},
+        }  # fmt: skip
+        self.label = api.ok("POST", "labels/", 201, json=self.label_body)
+        window = {"window_start": "2000-01-01T00:00:00Z"}
+        path = f"evaluations/{self.evaluation['id']}"
+        other = {"evaluation_config": {"source": "return false"}}
+        assert api.ok("PATCH", f"{path}/", json=other)["version"] == 2
+        self.comparison_body = {"version_a": 1, "version_b": 2, **window}
+        self.comparison = api.ok("POST", f"{path}/comparisons/", 202, json=self.comparison_body)
+        self.measurement_body = {"kind": "consistency", **window}
+        self.measurement = api.ok("POST", f"{path}/trust/runs/", 202, json=self.measurement_body)
+        self.golden_body = {"evaluation": self.evaluation["id"], "name": "g"}
+        self.golden = api.ok("POST", "golden_sets/", 201, json=self.golden_body)
+        api.ok("POST", f"golden_sets/{self.golden['id']}/freeze/", 201)
+        self.token = api.ok("POST", "project_tokens/", 201, json={"name": "shop"})
+        self.report_body = {"evaluation": self.evaluation["id"]}
+        self.report = api.ok("POST", "llm_analytics/evaluation_reports/", 201, json=self.report_body)
+        path = f"llm_analytics/evaluation_reports/{self.report['id']}"
+        self.report_run = api.ok("POST", f"{path}/generate/", 202)
+        self.job = api.ok("POST", "llm_analytics/clustering_jobs/", 201, json={"name": "j", "analysis_level": "trace"})
+        self.job_run = api.ok("POST", f"llm_analytics/clustering_jobs/{self.job['id']}/run/", 202, json={})
 
     def fill(self, path: str, team: int) -> str:
         """Return the path with this team's objects and that team's number."""
@@ -61,12 +88,22 @@ class Full:
             "datasets": self.dataset,
             "dataset_items": self.item,
             "provider_keys": self.key,
+            "labels": self.label,
+            "label_queues": self.queue,
+            "golden_sets": self.golden,
+            "project_tokens": self.token,
+            "evaluation_reports": self.report,
+            "clustering_jobs": self.job,
         }
         kind = next((kind for kind in kinds if f"/{kind}/{{id}}" in path), None)
         filled = path.replace("{team_id}", str(team)).replace("{backfill_id}", self.backfill["id"])
         filled = filled.replace("{workflow_id}", self.run["workflow_id"]).replace("{uuid}", self.event)
+        filled = filled.replace("{item}", self.queue_item["id"]).replace("{version}", "1").replace("{other}", "1")
+        filled = filled.replace("{comparison}", self.comparison["id"]).replace("{run}", self.measurement["id"])
+        run = self.job_run if kind == "clustering_jobs" else self.report_run
+        filled = filled.replace("{run_id}", run["id"])
         if kind is not None:
-            filled = filled.replace("{id}", kinds[kind]["id"])
+            filled = filled.replace("{id}", str(kinds[kind]["id"]))
         assert "{" not in filled, f"{path}: say here which object fills it"
         return filled
 
@@ -94,6 +131,20 @@ class Full:
             "datasets/{id}/evaluate/": {"evaluation_id": self.evaluation["id"]},
             "dataset_items/": {"dataset": self.dataset["id"]},
             "dataset_items/{id}/": {"dataset": self.dataset["id"]},
+            "labels/": self.label_body,
+            "label_queues/": self.queue_body,
+            "label_queues/{id}/": {"name": "n"},
+            "golden_sets/": self.golden_body,
+            "evaluations/{id}/comparisons/": self.comparison_body,
+            "evaluations/{id}/trust/runs/": self.measurement_body,
+            "evaluations/{id}/trust/anchors/": {"golden_set": self.golden["id"], "golden_set_version": 1},
+            "golden_sets/{id}/": {"name": "n"},
+            "golden_sets/erase/": {"distinct_id": "ann"},
+            "label_queues/{id}/items/{item}/label/": {"verdict": {"result": True}},
+            "llm_analytics/evaluation_reports/": self.report_body,
+            "llm_analytics/evaluation_reports/{id}/": self.report_body,
+            "llm_analytics/clustering_jobs/": {"name": "j2", "analysis_level": "trace"},
+            "llm_analytics/clustering_jobs/{id}/": {"name": "j3", "analysis_level": "trace"},
         }  # fmt: skip
         return bodies.get(re.sub(r"^/api/\w+/\{team_id\}/", "", path), {})
 
@@ -106,14 +157,21 @@ QUERIES = {"why/": "?event={event}", "models/": "?provider=custom&key_id={key}"}
 NAMES_NO_OBJECT = (
     # Endpoints without an object in path or body: they show the other team its own, empty, things.
     ("GET", "evaluations/"), ("POST", "evaluations/"), ("POST", "evaluations/test_hog/"), ("GET", "evaluation_runs/"),
-    ("GET", "llm_analytics/evaluation_config/"), ("GET", "llm_analytics/provider_keys/"),
+    ("GET", "llm_analytics/evaluation_config/"), ("PATCH", "llm_analytics/evaluation_config/"),
+    ("GET", "llm_analytics/provider_keys/"),
     ("POST", "llm_analytics/provider_keys/"), ("POST", "llm_analytics/provider_key_validations/"),
     ("GET", "datasets/"), ("POST", "datasets/"), ("GET", "dataset_items/"), ("GET", "events/"),
+    ("GET", "labels/"), ("GET", "labels/export/"), ("GET", "label_queues/"),
+    ("GET", "golden_sets/"), ("POST", "golden_sets/erase/"),
+    ("GET", "project_tokens/"), ("POST", "project_tokens/"),
+    ("GET", "llm_analytics/evaluation_reports/"), ("GET", "llm_analytics/clustering_jobs/"),
+    ("POST", "llm_analytics/clustering_jobs/"), ("GET", "llm_analytics/clustering_config/"),
+    ("POST", "llm_analytics/clustering_config/set_event_filters/"),
 )  # fmt: skip
 
 REFUSED_AS_INPUT = (
-    # A body that names another team's object is wrong input, as spec/api.md has it for keys.
-    ("POST", "evaluations/test_judge/"), ("POST", "dataset_items/"),
+    # A body that names another team's object is wrong input, like one that names another team's key.
+    ("POST", "evaluations/test_judge/"), ("POST", "dataset_items/"), ("POST", "llm_analytics/evaluation_reports/"),
 )  # fmt: skip
 
 
@@ -135,7 +193,7 @@ def test_another_teams_objects_do_not_exist(api: Api, make_api: Callable[..., Ap
                 assert full.evaluation["id"] not in own.text
             elif (method, short) in REFUSED_AS_INPUT:
                 assert own.status_code == 400, (method, path, own.text)
-            elif not (method == "DELETE" and own.status_code == 405):
+            elif own.status_code != 405:
                 assert own.status_code == 404, (method, path, own.status_code, own.text)
             tried += 1
     assert tried > 80
@@ -168,15 +226,13 @@ def test_what_is_no_key_is_401(session_api: Api, header: str) -> None:
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_revoked_and_expired_keys_stop_at_once(api: Api) -> None:
+def test_a_key_that_is_revoked_or_expired_is_401(api: Api) -> None:
     keys = ApiKeys(api.services.database)
     now = datetime.now(UTC)
-    key, secret = keys.create(team_id=api.team, label="x", scopes=["*"], now=now)
-    client = api.as_key(secret)
     path = f"/api/projects/{api.team}/evaluations/"
-    assert client.get(path).status_code == 200
+    key, revoked = keys.create(team_id=api.team, label="x", scopes=["*"], now=now)
     keys.revoke(key.id, now=now)
-    assert client.get(path).status_code == 401
+    assert api.as_key(revoked).get(path).status_code == 401
     _, expired = keys.create(team_id=api.team, label="x", scopes=["*"], now=now, expires_at=now - timedelta(seconds=1))
     assert api.as_key(expired).get(path).status_code == 401
 
@@ -245,7 +301,7 @@ def test_errors_of_all_kinds_have_one_shape(session_api: Api, monkeypatch: pytes
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("config.store.datasets.Datasets.page", fail)
+    monkeypatch.setattr("storage.sql.datasets.Datasets.page", fail)
     with structlog.testing.capture_logs() as logs:
         error = session_api.error("GET", "datasets/", 500)
     assert error["type"] == "server_error"
@@ -254,7 +310,7 @@ def test_errors_of_all_kinds_have_one_shape(session_api: Api, monkeypatch: pytes
 
 
 def test_the_store_or_clickhouse_being_away_is_503(make_api: Callable[..., Api]) -> None:
-    from config.store.engine import StoreUnavailable
+    from storage.sql.engine import StoreUnavailable
 
     api = make_api(clickhouse={"dsn": "http://127.0.0.1:9/gavel"})
     assert api.error("GET", "events/", 503)["code"] == "clickhouse_unavailable"
@@ -265,7 +321,7 @@ def test_the_store_or_clickhouse_being_away_is_503(make_api: Callable[..., Api])
         def away(*_: Any, **__: Any) -> None:
             raise StoreUnavailable("the definition store does not answer")
 
-        patch.setattr("config.store.datasets.Datasets.page", away)
+        patch.setattr("storage.sql.datasets.Datasets.page", away)
         assert api.error("GET", "datasets/", 503)["code"] == "store_unavailable"
 
 

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from processor.kafka import EmbeddedBroker
+from tests.services.topics import remove_topics
 
 
 class Broker:
@@ -16,11 +17,13 @@ class Broker:
 
     def __init__(self, bootstrap_servers: str, make: Callable[[str], None]) -> None:
         self.bootstrap_servers = bootstrap_servers
+        self.made: list[str] = []
         self._make = make
 
     def topic(self, name: str) -> str:
         topic = f"{name}-{uuid4().hex[:8]}"
         self._make(topic)
+        self.made.append(topic)
         return topic
 
 
@@ -36,4 +39,6 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         admin = AdminClient({"bootstrap.servers": address})
         admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1)])[topic].result(30)
 
-    yield Broker(address, make)
+    made = Broker(address, make)
+    yield made
+    remove_topics(address, made.made)

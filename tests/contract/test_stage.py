@@ -13,12 +13,20 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from prometheus_client import CollectorRegistry
 
-from processor.committer import AtLeastOnceCommitter, CommitAborted, Committer, PendingCommit, TransactionalCommitter
-from processor.deadline import Deadline
-from processor.ledger import Frontier, Output, Span, TopicAndPartition
+from processor.events.output import Output, TopicAndPartition
 from processor.metrics import Metrics
-from processor.stage import Stage, StageLimits
-from processor.worker import Worker
+from processor.stream.committer import (
+    AtLeastOnceCommitter,
+    CommitAborted,
+    Committer,
+    PendingCommit,
+    TransactionalCommitter,
+)
+from processor.stream.deadline import Deadline
+from processor.stream.ledger import Frontier, Span
+from processor.stream.limits import StageLimits
+from processor.stream.stage import Stage
+from processor.stream.worker import Worker
 from tests.contract.conftest import Broker
 
 LIMITS = StageLimits(batch_records=50, poll_s=0.05, commit_interval_s=0.02, drain_s=5.0)
@@ -62,7 +70,7 @@ class Echo(Worker):
             return []
         done, self.held = self.held, []
         # Out of order on purpose: the ledger puts it right.
-        return [(s, [Output(self.topic, m.key(), m.value(), []) for m in s.messages]) for s in reversed(done)]
+        return [(s, [Output("result", self.topic, m.key(), m.value(), []) for m in s.messages]) for s in reversed(done)]
 
     def drain(self, deadline: Deadline) -> None:
         self.hold = False
@@ -225,7 +233,7 @@ def test_what_is_in_flight_at_a_stop_is_drained_and_committed(broker: Broker) ->
     worker.hold = True
     running = Running(broker, [events], group, worker, transactional(broker))
     write(broker, events, numbered(100))
-    until(lambda: worker.seen == 100, "all records taken up")
+    until(lambda: worker.seen == 100, "all records read")
     running.stop()
     assert sorted(read_all(broker, results, 100)) == sorted(numbered(100))
 

@@ -9,20 +9,22 @@ from uuid import uuid4
 
 import pytest
 
-from processor.deadline import Deadline
-from processor.ledger import Output, Span
+from processor.events.output import Output
+from processor.stream.committer import AtLeastOnceCommitter
+from processor.stream.deadline import Deadline
+from processor.stream.ledger import Span
 from tests.contract.conftest import Broker
 from tests.contract.test_stage import LIMITS, Echo, Running, numbered, read_all, transactional, until, write
 
 
 class Slow(Echo):
-    """Finishes half of what it took up; the rest takes longer than any drain."""
+    """Finishes half of its records; the rest takes longer than any drain."""
 
     def collect(self) -> Iterable[tuple[Span, list[Output]]]:
         half = [span for span in self.held if int(span.messages[0].value().rpartition(b"-")[2]) % 2 == 0]
         if not self.hold:
             self.held = [span for span in self.held if span not in half]
-            return [(s, [Output(self.topic, m.key(), m.value(), []) for m in s.messages]) for s in half]
+            return [(s, [Output("result", self.topic, m.key(), m.value(), []) for m in s.messages]) for s in half]
         return []
 
     def drain(self, deadline: Deadline) -> None:
@@ -60,7 +62,7 @@ def test_what_is_done_is_committed_when_the_drain_takes_all_the_time(broker: Bro
     worker.hold = True
     write(broker, events, [b"record-0", b"record-2", b"record-1", b"record-4"], partition=0)
     running = Running(broker, [events], group, worker, transactional(broker, group))
-    until(lambda: worker.seen == 4, "all records taken up")
+    until(lambda: worker.seen == 4, "all records read")
     started = time.monotonic()
     running.stop()
     assert time.monotonic() - started < LIMITS.drain_s + 2.0
@@ -76,10 +78,29 @@ def test_a_rebalance_during_which_nothing_finishes_ends_no_member(broker: Broker
     write(broker, events, [b"record-4"], partition=2)
     write(broker, events, [b"record-6"], partition=3)
     first = Running(broker, [events], group, worker, transactional(broker))
-    until(lambda: worker.seen == 6, "all records taken up")
+    until(lambda: worker.seen == 6, "all records read")
     second = Running(broker, [events], group, Echo(results, per_record=True), transactional(broker))
     until(lambda: len(second.stage._ledger.sources) == 2, "the second member has partitions")
     first.stop()
     found = read_all(broker, results, 6, of=second)
     second.stop()
     assert Counter(found) == Counter(f"record-{n}".encode() for n in (0, 1, 2, 3, 4, 6))
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+def test_what_is_done_at_least_once_is_committed_before_its_partition_goes(broker: Broker) -> None:
+    """The client lets nobody else use a consumer that is in a rebalance: a commit by another thread would hang."""
+    events, results, group = broker.topic("events"), broker.topic("results"), uuid4().hex
+    worker = Echo(results, per_record=True)
+    worker.hold = True
+    for partition in range(4):
+        write(broker, events, numbered(2, start=2 * partition), partition=partition)
+    committer = AtLeastOnceCommitter({"bootstrap.servers": broker.bootstrap_servers})
+    first = Running(broker, [events], group, worker, committer)
+    until(lambda: worker.seen == 8, "all records read")
+    second = Running(broker, [events], group, Echo(results, per_record=True), transactional(broker))
+    until(lambda: first.error or second.stage.partitions == 2, "the second member has partitions")
+    found = read_all(broker, results, 8, of=first)
+    first.stop()
+    second.stop()
+    assert Counter(found) == Counter(numbered(8)), "the second member finds all of it committed"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import Pipeline, pipeline
-from tests.stand_in.client import StandInServer
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What readers see of results and dead letters, and how it is counted."""
+"""Counts of results and dead letters, as readers see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OUTAGE = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESO
 
 
 class Seen:
-    """What readers of the results and dead letter topics see, read committed."""
+    """The committed records of the results and dead letter topics."""
 
     def __init__(self, kafka: str, topic: str) -> None:
         self.ids: Counter[str] = Counter()
@@ -43,7 +43,7 @@ class Seen:
         raise AssertionError(f"the broker does not know topic {topic}")
 
     def read(self, *, keep: bool = False) -> int:
-        """Take up what is new; returns how much. With `keep` headers and values too."""
+        """Read the new records and return their number. `keep` keeps their headers and values too."""
         found = 0
         while messages := self._consumer.consume(5000, 0.3):
             for message in messages:
@@ -52,7 +52,7 @@ class Seen:
                     continue
                 place = (message.partition(), message.offset())
                 if place in self._read:
-                    continue  # a client may fetch again what it has when its broker died; the log holds it once
+                    continue  # a client may fetch a record again when its broker died; the log holds it once
                 self._read.add(place)
                 found += 1
                 headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
@@ -68,7 +68,7 @@ class Seen:
 
 @dataclass
 class Count:
-    """What came out, against what had to.
+    """The counted results, compared with the expected ones.
 
     Attributes:
         events_twice: events that the load's own client wrote more than once; their results must be there as often.

@@ -18,12 +18,13 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-import processor.committer
+import processor.stream.committer
+import processor.stream.transactions
+from cli.main import main
 from evaluators.hog import HogEvaluator
-from processor.cli.main import main
-from processor.sink import SinkWorker
-from processor.sink_insert import Inserter
-from processor.stage import Stage
+from processor.sink.insert import Inserter
+from processor.sink.worker import SinkWorker
+from processor.stream.intake import Intake
 
 STEPS = {
     "after_poll": "records were read, nothing was done with them",
@@ -31,6 +32,10 @@ STEPS = {
     "after_produce": "outputs are at the broker in an open transaction; for the sink: the batch is in ClickHouse",
     "mid_insert": "the insert is on its way to ClickHouse (the sink alone)",
     "after_commit": "the commit is done and nobody was told",
+    "after_claim": "a run of a report was claimed (this step and those below: the reports role)",
+    "after_generation": "a report is stored with its run, and nothing was delivered",
+    "before_send": "a delivery is noted as begun, and its message has not left",
+    "after_send": "the receiver has the message, and nothing is noted",
 }
 
 
@@ -52,9 +57,13 @@ class Doom:
         self._left = int(count) - 1 if self._left is None else self._left - 1
         return self._left <= 0
 
-    def die(self) -> None:
-        """End as `kill -9` does, once: the next process of the role lives."""
+    def disarm(self) -> None:
+        """Let the next process of the role live."""
         self._file.unlink(missing_ok=True)
+
+    def die(self) -> None:
+        """End as `kill -9` does, once."""
+        self.disarm()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -79,6 +88,19 @@ def after(owner: Any, name: str, doom: Doom, step: str) -> None:
         if doom.step(step):
             doom.die()
         return found
+
+    setattr(owner, name, replaced)
+
+
+def hang(owner: Any, name: str, doom: Doom, step: str) -> None:
+    """Never come back from `owner.name`."""
+    real = getattr(owner, name)
+
+    def replaced(*arguments: Any, **named: Any) -> Any:
+        if doom.step(step):
+            doom.disarm()
+            time.sleep(3600)
+        return real(*arguments, **named)
 
     setattr(owner, name, replaced)
 
@@ -127,18 +149,42 @@ def doomed_producer(doom: Doom) -> type[Producer]:
     return DoomedProducer
 
 
+def install_in_reports(doom: Doom) -> None:
+    """Put the steps of the reports role in place."""
+    from storage.sql.evaluation_report_runs import ReportRuns
+
+    claim = ReportRuns.claim
+
+    def claimed(*arguments: Any, **named: Any) -> Any:
+        run = claim(*arguments, **named)
+        if run is not None and doom.step("after_claim"):
+            doom.die()
+        return run
+
+    ReportRuns.claim = claimed  # type: ignore[method-assign]  # the point of this module
+    after(ReportRuns, "store_content", doom, "after_generation")
+    after(ReportRuns, "begin_delivery", doom, "before_send")
+    before(ReportRuns, "end_delivery", doom, "after_send")
+
+
 def install(role: str, doom: Doom) -> None:
     """Put the steps of a role in place."""
-    before(Stage, "_take_up", doom, "after_poll")
+    if role == "reports":
+        install_in_reports(doom)
+        return
+    before(Intake, "take_up", doom, "after_poll")
     if role == "sink":
         after(SinkWorker, "_decode", doom, "mid_evaluation")
         during_insert(doom)
         after(Inserter, "_send", doom, "after_produce")
-        after(processor.committer, "commit_offsets", doom, "after_commit")
+        after(processor.stream.committer, "commit_offsets", doom, "after_commit")
         return
-    processor.committer.Producer = doomed_producer(doom)  # type: ignore[misc]  # the point of this module
+    doomed = doomed_producer(doom)
+    processor.stream.committer.Producer = doomed  # type: ignore[misc]  # the point of this module
+    processor.stream.transactions.Producer = doomed  # type: ignore[misc]  # the point of this module
     if role == "matcher":
         after(HogEvaluator, "evaluate", doom, "mid_evaluation")
+        hang(HogEvaluator, "evaluate", doom, "hang")
     else:
         after_call(doom)
 
@@ -150,5 +196,5 @@ if __name__ == "__main__":
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it stands, for the story of a failed test
     sys.argv = ["gavel", *arguments]
     for name in [name for name in os.environ if name.startswith(("GAVEL_TEST_", "GAVEL_CACHE"))]:
-        del os.environ[name]  # of the tests; Gavel refuses settings that it does not know
+        del os.environ[name]  # it is for the tests; Gavel refuses settings that it does not know
     main()

@@ -1,4 +1,4 @@
-"""What the topics hold of ids that came out wrong, told while the brokers still stand, to help find the cause."""
+"""The records of ids that came out wrong, printed while the brokers still run, to help find the cause."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _place(message: Message) -> str:
 
 
 def _records(kafka: str, topic: str) -> Iterator[Message]:
-    """Yield what is committed of a topic, from its beginning to its end, each record once."""
+    """Yield the committed records of a topic, from its beginning to its end, each once."""
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -71,7 +71,7 @@ def _records(kafka: str, topic: str) -> Iterator[Message]:
             for message in consumer.consume(5000, 0.3):
                 error = message.error()
                 place = (message.partition(), message.offset())
-                if error is None and place not in read:  # a client may fetch again what it has when its broker died
+                if error is None and place not in read:  # a client may fetch a record again when its broker died
                     read.add(place)
                     yield message
                 elif error is not None and error.code() == KafkaError._PARTITION_EOF:

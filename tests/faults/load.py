@@ -1,4 +1,4 @@
-"""Real generations as load, and what must come of them, worked out without the code under test.
+"""Real generations as load, and their expected results, computed without the code under test.
 
 The expected ids come from the definitions and the events alone: by the condition interpreter (the executable
 specification, not the compiled matcher) and the identity of runs.
@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from conditions import Target, decode_row
-from conditions.interpreter import Fields, interpret
+from conditions.interpreter import RowFields, interpret
 from config.definitions import Evaluation
 from evaluators.hog import compile_expression
 from tests.services.cache import CHECKOUT
@@ -42,7 +42,7 @@ class Expectation:
         row = decode_row(event)
         if row.event != "$ai_generation" or b"$ai_evaluation_judge" in event:
             return set()  # a judge's own call is not judged
-        fields = Fields(row)
+        fields = RowFields(row)
         return {
             result_id(evaluation, row.uuid)
             for evaluation, target in zip(self.evaluations, self._targets, strict=True)

@@ -1,7 +1,7 @@
 """The soak: every fault at random under load, and then the count. `python -m tests.faults.soak --minutes N --seed S`.
 
 Rounds of faults follow one another. After each, everything is let go well again, and every expected result id must be
-in Kafka (read committed) and in ClickHouse exactly once. The ledger says what was done and what was counted; exit code
+in Kafka (read committed) and in ClickHouse exactly once. The record says what was done and what was counted; exit code
 1 says that a count was wrong.
 """
 
@@ -22,13 +22,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.doomed import STEPS
+from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import ROLES, Pipeline, pipeline
+from tests.faults.test_kill import NTH
 from tests.services.kafka import KafkaServer
 from tests.services.postgres import fresh_database
 from tests.services.shared import shared_server
 from tests.services.tcp_proxy import TcpProxy
-from tests.stand_in.client import StandInServer
 
 ROUND_S = 75.0
 SETTLE_S = 180.0
@@ -41,8 +41,8 @@ SHOWN = Console(stderr=True)
 
 
 @dataclass
-class Ledger:
-    """What was done and what was counted."""
+class SoakRecord:
+    """The faults that were injected, and the counts."""
 
     seed: int
     minutes: float
@@ -68,7 +68,7 @@ class Soak:
         self._idle = threading.Event()
         self._ended = False
         self._extra = 0
-        self.ledger = Ledger(seed, 0.0)
+        self.record = SoakRecord(seed, 0.0)
         self._faults: list[Callable[[], str]] = [
             self._kill_a_role,
             self._kill_a_role,
@@ -110,7 +110,7 @@ class Soak:
 
     def _kill_at_a_step(self) -> str:
         role = self._role()
-        step = self._random.choice([step for step in STEPS if role == "sink" or step != "mid_insert"])
+        step = self._random.choice([step for step in NTH if role == "sink" or step != "mid_insert"])
         times = self._random.randint(1, 4)
         self._gavel.arm(role, step, times)
         return f"kill -9 {role} {step.replace('_', ' ')} ({times}.)"
@@ -181,7 +181,7 @@ class Soak:
         return f"provider: {action.replace('_', ' ')}, for {seconds:.0f} s"
 
     def _heal_the_provider(self) -> None:
-        self.ledger.provider_calls += self._provider.stats()["received"]
+        self.record.provider_calls += self._provider.stats()["received"]
         self._provider.reset()
         self._provider.settings(latency_s=0.05, jitter_s=0.1)
 
@@ -213,12 +213,12 @@ class Soak:
 
     # -- the run --------------------------------------------------------------------------------------
 
-    def run(self, minutes: float) -> Ledger:
+    def run(self, minutes: float) -> SoakRecord:
         """Run rounds until the time is over."""
-        self.ledger.minutes = minutes
+        self.record.minutes = minutes
         sender = threading.Thread(target=self._send, name="load", daemon=True)
         sender.start()
-        while not self.ledger.problems and time.monotonic() - self._started_s < minutes * 60:
+        while not self.record.problems and time.monotonic() - self._started_s < minutes * 60:
             self._round(min(ROUND_S, minutes * 60))
         self._ended = True
         self._loading.set()
@@ -228,9 +228,9 @@ class Soak:
             f"{name.partition('-')[0]}: exit code {code}{f' ({why})' if why else ''}"
             for name, code, why in self._gavel.exits()
         )
-        self.ledger.processes_ended = dict(sorted(ended.items()))
+        self.record.processes_ended = dict(sorted(ended.items()))
         self._heal_the_provider()
-        return self.ledger
+        return self.record
 
     def _send(self) -> None:
         while not self._ended:
@@ -248,7 +248,7 @@ class Soak:
             at_s = time.monotonic() - self._started_s
             what = fault()
             self._pause(0.5, 5.0)
-            self.ledger.faults.append({"at_s": round(at_s, 1), "fault": what})
+            self.record.faults.append({"at_s": round(at_s, 1), "fault": what})
             SHOWN.print(f"[dim]{at_s:7.1f} s[/dim]  {what}")
         self._loading.clear()
         self._idle.clear()
@@ -274,27 +274,27 @@ class Soak:
             "events_twice": count.events_twice,
             "problems": problems,
         }
-        self.ledger.counts.append(entry)
-        self.ledger.dead_letters, self.ledger.poison_sent = dict(letters), self._gavel.poisoned
-        self.ledger.problems = problems
+        self.record.counts.append(entry)
+        self.record.dead_letters, self.record.poison_sent = dict(letters), self._gavel.poisoned
+        self.record.problems = problems
         SHOWN.print(f"[{'red' if problems else 'green'}]counted[/] {entry}")
         if problems:
             SHOWN.print(self._gavel.tell(count), markup=False)
 
 
-def show(ledger: Ledger) -> None:
-    """Print the ledger as tables on stderr and as JSON on stdout."""
-    done = Counter(_kind(each["fault"]) for each in ledger.faults)
-    faults = Table("fault", "times", title=f"Seed {ledger.seed}, {ledger.minutes:g} minutes")
+def show(record: SoakRecord) -> None:
+    """Print the record as tables on stderr and as JSON on stdout."""
+    done = Counter(_kind(each["fault"]) for each in record.faults)
+    faults = Table("fault", "times", title=f"Seed {record.seed}, {record.minutes:g} minutes")
     for kind, times in sorted(done.items()):
         faults.add_row(kind, str(times))
     SHOWN.print(faults)
     counts = Table("at s", "events", "expected", "Kafka", "ClickHouse", "wrong", title="Counted")
-    for each in ledger.counts:
+    for each in record.counts:
         cells = (each["at_s"], each["events"], each["expected"], each["kafka"], each["clickhouse"], each["problems"])
         counts.add_row(*map(str, cells))
     SHOWN.print(counts)
-    print(json.dumps({**asdict(ledger), "fault_kinds": dict(sorted(done.items()))}, indent=1))  # noqa: T201 - the result
+    print(json.dumps({**asdict(record), "fault_kinds": dict(sorted(done.items()))}, indent=1))  # noqa: T201 - the result
 
 
 def _kind(fault: str) -> str:
@@ -321,9 +321,9 @@ def main() -> int:
             pipeline(broker.bootstrap_servers, provider.base_url, through=kafka.address, store_dsn=dsn)
         )
         gavel.start()
-        ledger = Soak(gavel, broker, kafka, store, provider, given.seed).run(given.minutes)
-    show(ledger)
-    return 1 if ledger.problems else 0
+        record = Soak(gavel, broker, kafka, store, provider, given.seed).run(given.minutes)
+    show(record)
+    return 1 if record.problems else 0
 
 
 if __name__ == "__main__":

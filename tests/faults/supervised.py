@@ -22,7 +22,7 @@ _TELLING = re.compile(
 
 
 class Exit(NamedTuple):
-    """How a process ended: -9 is `kill -9`. `why`: what it logged of a role that failed."""
+    """How a process ended: -9 is `kill -9`. `why`: its log line about a role that failed."""
 
     name: str
     code: int
@@ -43,7 +43,7 @@ class Supervised:
         self.exits: list[Exit] = []
         self.starts = 0
         self._argv: Sequence[str] = [sys.executable, "-m", "tests.faults.doomed", str(doom), "run", "--role", role]
-        self._env = {**env, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._env = {"PYTHONPATH": str(CHECKOUT), **env, "PYTHONDONTWRITEBYTECODE": "1"}
         self._lock = threading.Lock()
         self._wanted = True
         self._process = self._start()
@@ -105,7 +105,7 @@ class Supervised:
         self._process.kill()
 
     def tail(self, lines: int = 15) -> str:
-        """Return the end of what it logged, its metrics of records and partitions, and where its threads stand."""
+        """Return the end of its log, its metrics of records and partitions, and the stacks of its threads."""
         told = self._process.log_tail(lines)
         address = re.findall(r'"metrics": "(http://[^"]+)"', self.log.read_text(errors="replace"))
         try:

@@ -1,4 +1,4 @@
-"""What Gavel leans on fails: ClickHouse, the store of definitions, the provider (delivery.md, items 3 to 5)."""
+"""Outages of ClickHouse, of the store of definitions, and of the provider (docs/delivery.md)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import Pipeline, pipeline
 from tests.services.tcp_proxy import TcpProxy
-from tests.stand_in.client import StandInServer
 
 NONSENSE = ("malformed", "html", "not_json", "empty_body", "no_choices", "truncated", "cut_body")
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import Pipeline, pipeline
 from tests.services.kafka import KafkaServer
 from tests.services.kafka_cluster import KafkaCluster
-from tests.stand_in.client import StandInServer
 
 
 @pytest.fixture(scope="module")

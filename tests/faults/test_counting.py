@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.pipeline import Pipeline
 
 
@@ -22,3 +24,8 @@ def test_a_result_that_is_there_twice_is_found_unless_its_event_is_too(gavel: Pi
     count = gavel.count()
     assert count.wrong == {"twice_in_kafka": [result]}
     assert result in gavel.tell(count)
+
+    with pytest.raises(AssertionError, match="twice_in_kafka"):
+        gavel.check()
+    gavel.send(1)
+    gavel.check()

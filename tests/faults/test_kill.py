@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.doomed import STEPS
 from tests.faults.pipeline import ROLES, Pipeline
 
 NTH = {"after_poll": 2, "mid_evaluation": 25, "after_produce": 2, "mid_insert": 2, "after_commit": 2}
 """At which time a role comes to the step it dies: with work behind it and work in hand."""
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", NTH)
 def test_killed_at_a_step_every_result_is_there_once(gavel: Pipeline, step: str) -> None:
     """All roles that take the step die in it, at the same stretch of the stream."""
     roles = ("sink",) if step == "mid_insert" else ROLES

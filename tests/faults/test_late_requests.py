@@ -13,10 +13,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-import processor.committer
-from processor.committer import TransactionalCommitter
-from processor.deadline import Deadline
-from processor.ledger import Frontier, Output
+import processor.stream.transactions
+from processor.events.output import Output
+from processor.stream.committer import TransactionalCommitter
+from processor.stream.deadline import Deadline
+from processor.stream.ledger import Frontier
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
 
@@ -41,7 +42,7 @@ def consumer(address: str, **options: Any) -> Consumer:
 
 
 def frontier(number: int) -> Frontier:
-    output = Output(RESULTS, b"key", str(number).encode(), [])
+    output = Output("result", RESULTS, b"key", str(number).encode(), [])
     return Frontier([output], {(EVENTS, 0): number + 1}, 1)
 
 
@@ -78,14 +79,14 @@ def test_a_commit_that_arrives_twice_does_not_end_the_next_transaction(
 
     The process that has it open dies then, and the next one makes its outputs again.
     """
-    monkeypatch.setattr(processor.committer, "Producer", held_up(tcp_proxy))
+    monkeypatch.setattr(processor.stream.transactions, "Producer", held_up(tcp_proxy))
     configuration = {"bootstrap.servers": tcp_proxy.address, "transactional.id": "late", "log_level": 0}
     group = consumer(broker.bootstrap_servers)
     died = TransactionalCommitter(configuration)
     died.begin(group, frontier(0), Deadline(30)).wait(Deadline(30))
     died.begin(group, frontier(1), Deadline(30))
-    while len(died._producer):
-        died._producer.poll(0.1)
+    while len(died._transactions.producer):
+        died._transactions.producer.poll(0.1)
     assert END_TXN in [request[4:6] for request in tcp_proxy.deliver()]  # it was held up, and not something else
     time.sleep(1)
     lives = TransactionalCommitter(configuration)

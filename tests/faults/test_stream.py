@@ -1,4 +1,4 @@
-"""What comes through the stream, and who reads it (delivery.md, items 6 to 11)."""
+"""Poison, large events, members and topics that change, and SIGTERM (docs/delivery.md)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
+from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import ROLES, Pipeline
-from tests.stand_in.client import StandInServer
 
 
 def test_a_burst_of_poison_becomes_dead_letters_and_stops_nothing(gavel: Pipeline) -> None:
-    """Every record that is no event becomes one dead letter; what stands between them is judged."""
+    """Every record that is not an event becomes one dead letter; the events between them are judged."""
     for _ in range(6):
         gavel.send(20)
         gavel.poison(30)
@@ -55,7 +55,7 @@ def test_messages_of_10_mb(gavel: Pipeline) -> None:
 def test_sigterm_under_load_drains_and_commits_inside_the_grace_period(
     gavel: Pipeline, stand_in_server: StandInServer
 ) -> None:
-    """Every role ends with 0 within its 8 s, although the provider hangs: what is not done is done again later."""
+    """Every role ends with 0 within its 8 s, although the provider hangs. Unfinished work is repeated later."""
     stand_in_server.script({"action": "hang", "times": 6})
     gavel.send(100, over_s=1.0)
     for role in ROLES:

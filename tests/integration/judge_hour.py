@@ -18,27 +18,29 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config.definitions import parse_draft
-from config.migrations import upgrade
+from config.provider_keys import ProviderKey
 from config.secrets import SecretBox
 from config.settings import Settings
-from config.snapshot import SnapshotPoller
-from config.store.changes import read_changes
-from config.store.engine import open_store
-from config.store.evaluations import Evaluations
-from config.store.judging import Budgets
-from config.store.provider_keys import ProviderKey, ProviderKeys
-from evaluators.llm_judge.client import Timeouts
+from evaluators.llm_judge.caller import Timeouts
 from evaluators.llm_judge.openai_caller import OpenAICaller
+from examples.stand_in.in_process import InProcess
+from examples.stand_in.script import Script
+from examples.stand_in.server import Settings as StandInSettings
+from examples.stand_in.server import StandIn
+from processor.events.decision import DECISION_EVENT
 from processor.events.identity import run_key
+from processor.events.output import Output
 from processor.events.task import Task
-from processor.hog_status import HogFailures
-from processor.judge_role import Sources, build_engine
-from processor.ledger import Output
+from processor.hog_failures import HogFailures
+from processor.judge.role import Outside, Sources, build_engine
 from processor.metrics import Metrics
-from tests.stand_in.in_process import InProcess
-from tests.stand_in.script import Script
-from tests.stand_in.server import Settings as StandInSettings
-from tests.stand_in.server import StandIn
+from storage.snapshot import SnapshotPoller
+from storage.sql.budgets import Budgets
+from storage.sql.changes import read_changes
+from storage.sql.engine import open_store
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
+from storage.sql.provider_keys import ProviderKeys
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 PARTITIONS = 8
@@ -98,13 +100,15 @@ class World:
             self.database,
             self.snapshots,
             self.metrics,
-            caller=self.caller,
+            outside=Outside(
+                caller=self.caller,
+                sources=self.sources,
+                executor=None,
+                hog_executor=self.hog_executor,
+                wake=self.wake,
+            ),
             failures=HogFailures(lambda *_: None),
             parked_partitions=PARTITIONS,
-            wake=self.wake,
-            executor=None,
-            hog_executor=self.hog_executor,
-            sources=self.sources,
         )
         self.results: list[dict[str, Any]] = []
         self.dead: list[Output] = []
@@ -192,7 +196,7 @@ class World:
         key = run_key("llm_judge", evaluation, uuid)
         task = Task(team, evaluation, uuid, key, "c1", now.isoformat())
         self.sent[evaluation].append(key)
-        output = Output(self.topics.tasks, task.key(), json.dumps(row).encode(), task.headers())
+        output = Output("task", self.topics.tasks, task.key(), json.dumps(row).encode(), task.headers())
         self._take_up(self._message(output, 0))
         return True
 
@@ -209,6 +213,8 @@ class World:
         for output in await self.engine.runs.handle(message):
             if output.topic == self.topics.results:
                 row = json.loads(output.value or b"")
+                if row["event"] == DECISION_EVENT:
+                    continue
                 self.results.append({**json.loads(row["properties"]), "uuid": row["uuid"], "at": self.loop.time()})
             elif output.topic == self.topics.dead_letters:
                 self.dead.append(output)
@@ -226,8 +232,8 @@ class World:
         assert source is None
         self._until.clear()
 
-    def defer(self, source: tuple[str, int], offset: int, *, wait_s: float) -> None:
-        """See `processor.worker.Control`."""
+    def defer(self, source: tuple[str, int], offset: int, *, wait_s: float, parked_since_ms: int | None = None) -> None:
+        """See `processor.stream.worker.Control`."""
         self._until[source[1]] = self.loop.time() + wait_s
 
     async def _read_parked(self) -> None:

@@ -17,15 +17,20 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config.definitions import parse_draft
-from config.migrations import upgrade
+from config.provider_keys import ProviderKey
 from config.secrets import SecretBox
 from config.settings import Settings
-from config.store.engine import open_store
-from config.store.evaluations import Evaluations
-from config.store.provider_keys import ProviderKey, ProviderKeys
+from processor.events.decision import DECISION_EVENT
+from processor.events.identity import run_key
+from processor.events.task import Task
 from processor.kafka import KafkaClients, ensure_topics
 from processor.metrics import Metrics
-from processor.runtime import Runtime
+from processor.runtime.process import Runtime
+from storage.sql.engine import open_store
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
+from storage.sql.provider_keys import ProviderKeys
+from tests.services.topics import remove_topics
 
 TEAM = 7
 WAIT_S = 40.0
@@ -34,8 +39,8 @@ WAIT_S = 40.0
 class JudgeRig:
     """A process of Gavel under test."""
 
-    def __init__(self, kafka: str, folder: Path, base_url: str, **judge: Any) -> None:
-        run = uuid4().hex[:8]
+    def __init__(self, kafka: str, folder: Path, base_url: str, *, poll_interval_s: float = 0.1, **judge: Any) -> None:
+        self._run = run = uuid4().hex[:8]
         topics = {name: f"{name}-{run}" for name in ("events", "results", "tasks", "parked", "dead_letters")}
         self.settings = Settings.model_validate(
             {
@@ -49,7 +54,7 @@ class JudgeRig:
                     "session_timeout_s": 6,
                 },
                 "http": {"port": 0},
-                "store": {"dsn": f"sqlite:///{folder}/gavel.db", "poll_interval_s": 0.1},
+                "store": {"dsn": f"sqlite:///{folder}/gavel.db", "poll_interval_s": poll_interval_s},
                 "judge": {
                     "allowed_hosts": ["127.0.0.1"],
                     "retry_initial_s": 0.05,
@@ -92,6 +97,8 @@ class JudgeRig:
                 consumer.close()
             self.database.close()
             del self.producer  # its destructor ends its threads
+            kafka = self.settings.kafka
+            remove_topics(kafka.bootstrap_servers, (name for _, name in kafka.topics if name.endswith(self._run)))
 
     def add_key(self, api_key: str = "sk-good-0123456789", **fields: Any) -> ProviderKey:
         values = {
@@ -120,6 +127,34 @@ class JudgeRig:
         return found.status, found.status_reason
 
     def send(self, output: str, **properties: Any) -> str:
+        uuid, row = self.row(output, **properties)
+        self.producer.produce(self.topics.events, json.dumps(row), key=uuid)
+        assert self.producer.flush(20) == 0
+        return uuid
+
+    def run(self, evaluation: str, output: str) -> str:
+        """Ask for one run, as the API does."""
+        found = self.evaluations.get(TEAM, evaluation)
+        uuid, row = self.row(output)
+        task = Task(
+            team_id=TEAM,
+            evaluation_id=evaluation,
+            event_uuid=uuid,
+            run_key=run_key("llm_judge", evaluation, uuid, manual_at_ms=1),
+            condition_id="",
+            started_at=datetime.now(UTC).isoformat(),
+            trigger="manual",
+            revision=found.revision,
+            version=found.version,
+        )
+        headers: Any = task.headers()
+        self.producer.produce(self.topics.tasks, json.dumps(row), key=task.key(), headers=headers)
+        assert self.producer.flush(20) == 0
+        return uuid
+
+    @staticmethod
+    def row(output: str, **properties: Any) -> tuple[str, dict[str, Any]]:
+        """Return a generation event with a uuid of its own."""
         uuid = str(uuid4())
         all_properties = {
             "$ai_trace_id": f"trace-{uuid}",
@@ -136,9 +171,7 @@ class JudgeRig:
             "timestamp": "2026-03-02 12:00:00.000000",
             "created_at": "2026-03-02 12:00:00.000000",
         }
-        self.producer.produce(self.topics.events, json.dumps(row), key=uuid)
-        assert self.producer.flush(20) == 0
-        return uuid
+        return uuid, row
 
     def records(self, topic: str) -> list[dict[str, Any]]:
         """Return all committed records of a topic so far, with value, headers and partition."""
@@ -162,11 +195,12 @@ class JudgeRig:
         return found
 
     def results(self) -> list[dict[str, Any]]:
-        """Return the properties of all results so far."""
+        """Return the properties of all results so far; decisions about runs are not among them."""
         found = []
         for record in self.records(self.topics.results):
             row = json.loads(record["value"])
-            found.append({**json.loads(row["properties"]), "uuid": row["uuid"]})
+            if row["event"] != DECISION_EVENT:
+                found.append({**json.loads(row["properties"]), "uuid": row["uuid"]})
         return found
 
     def wait_for_results(self, count: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,17 +15,18 @@ from uuid import uuid4
 from confluent_kafka import Consumer, Producer
 from prometheus_client import CollectorRegistry
 
-from config.clickhouse import connect
-from config.clickhouse.results import result_ids
 from config.definitions import parse_draft
 from config.settings import Settings
-from config.store.engine import open_store
-from config.store.evaluations import Evaluations
+from processor.events.decision import DECISION_EVENT
 from processor.events.identity import result_uuid, run_key
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
-from processor.runtime import Runtime
-from processor.setup import initialise
+from processor.runtime.process import Runtime, ServiceBuilder
+from processor.runtime.setup import initialise
+from storage.clickhouse import connect
+from storage.clickhouse.results import result_ids
+from storage.sql.engine import open_store
+from storage.sql.evaluations import Evaluations
 
 TEAM = 1
 GENERATIONS = Path(__file__).parents[2] / "examples" / "generations"
@@ -41,7 +42,7 @@ class Pipeline:
 
     def __init__(self, broker: str, folder: Path, **settings: Any) -> None:
         run = uuid4().hex[:8]
-        names = ("events", "results", "tasks", "parked", "dead_letters")
+        names = ("events", "results", "tasks", "parked", "measurements", "dead_letters")
         values: dict[str, Any] = {
             "data_dir": folder,
             "kafka": {
@@ -80,9 +81,11 @@ class Pipeline:
         return self.evaluations.create(TEAM, parse_draft(draft), actor="test", now=datetime.now(UTC)).id
 
     @contextmanager
-    def running(self, roles: tuple[str, ...] = ("matcher", "sink")) -> Iterator[Runtime]:
-        """Run roles; they must end in order."""
-        runtime = Runtime(self.settings, roles, self.database, Metrics(CollectorRegistry()))
+    def running(
+        self, roles: tuple[str, ...] = ("matcher", "sink"), *, beside: Mapping[str, ServiceBuilder] | None = None
+    ) -> Iterator[Runtime]:
+        """Run roles; they must end in order. `beside` builds those that are not stages."""
+        runtime = Runtime(self.settings, roles, self.database, Metrics(CollectorRegistry()), beside=beside)
         runtime.start()
         try:
             yield runtime
@@ -122,8 +125,15 @@ class Pipeline:
         return found
 
     def results(self) -> Counter[str]:
-        """Return how often each result id is in Kafka, read committed."""
-        return Counter(json.loads(message.value())["uuid"] for message in self.read(self.settings.kafka.topics.results))
+        """Return how often each id is in the topic of results, read committed, without `decisions`."""
+        return Counter(each["uuid"] for each in self._emitted() if each["event"] != DECISION_EVENT)
+
+    def decisions(self) -> Counter[str]:
+        """Return how often each id of a decision about a run is in the topic of results, read committed."""
+        return Counter(each["uuid"] for each in self._emitted() if each["event"] == DECISION_EVENT)
+
+    def _emitted(self) -> list[dict[str, Any]]:
+        return [json.loads(message.value()) for message in self.read(self.settings.kafka.topics.results)]
 
     def stored(self) -> Counter[str]:
         """Return how often each result id is in ClickHouse."""

@@ -1,7 +1,7 @@
 """Backfills that are asked for, paused, resumed and cancelled over HTTP while a runner works on them.
 
-A slow runner reads two events a second, so that there is always something left to interrupt; what is waited for
-is what the API and the store say, never a time.
+A slow runner reads two events a second, so that there is always work left to interrupt. The tests wait for
+answers of the API and the store, never for a time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import sqlalchemy as sa
 from confluent_kafka import Producer, TopicPartition
 
 from api.serve import ApiServer
-from config.store.api_keys import ApiKeys
-from config.store.backfills import Backfill, Backfills, backfills
-from processor.backfill import BackfillRunner
-from processor.replay_plan import replay_consumer
+from processor.replay.backfill import BackfillRunner
+from processor.replay.plan import replay_consumer
+from storage.sql.api_keys import ApiKeys
+from storage.sql.backfills import Backfill, Backfills, backfills
 from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
 from tests.services.clickhouse_http import ClickHouseFront
 from tests.services.tcp_proxy import TcpProxy
@@ -109,7 +109,7 @@ class Backfilling:
         return Counter(row["uuid"] for row in mine)
 
     def prove_that_a_runner_works(self) -> None:
-        """Have another evaluation's backfill carried out from begin to end: what was to be left alone meanwhile was."""
+        """Have another evaluation's backfill carried out in full, to prove that the other one was left alone."""
         other = self.pipeline.evaluate("other")
         done = self.complete(self.ask(other, FEW))
         assert done["read"] == done["evaluated"] == len(self.results(other)) > 3

@@ -9,8 +9,8 @@ import json
 
 import pytest
 
+from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import pipeline
-from tests.stand_in.client import StandInServer
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])

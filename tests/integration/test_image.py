@@ -1,4 +1,4 @@
-"""The Dockerfile's own steps, done one by one in an empty folder: what they build runs without the checkout."""
+"""The steps of the Dockerfile run one by one in an empty folder, and their product runs without the checkout."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 
 def test_the_final_image_is_slim_unprivileged_and_gets_signals_itself() -> None:
     build, final = stages()
-    assert {build[0].split()[1], final[0].split()[1]} == {"python:3.11-slim-bookworm"}
+    assert {stage[0].split()[1].partition("@")[0] for stage in (build, final)} == {"python:3.11.14-slim-bookworm"}
     assert "USER 10001:10001" in final
     assert 'ENTRYPOINT ["gavel"]' in final  # the exec form: no shell between SIGTERM and gavel
     assert not [line for line in final if re.search(r"\b(pip|apt-get|gcc)\b", line)]
@@ -135,14 +135,14 @@ def test_the_health_check_sees_a_role_and_sigterm_ends_it_in_order(shipped: Path
     run(BIN / "gavel", "init", cwd=tmp_path, env=environment)  # the image has no chdb, which this test uses here
     (check,) = [line for line in stages()[1] if line.startswith("HEALTHCHECK")]
     command = json.loads(check[check.index("CMD ") + 4 :])
-    command = [str(shipped / "bin/python"), *(part.replace(":9464", f":{port}") for part in command[1:])]
+    command = [str(shipped / "bin/python"), *command[1:]]
     role = subprocess.Popen(
         [shipped / "bin/gavel", "run", "--role", "matcher"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
     )
     with role:
         try:
             deadline = time.monotonic() + 30
-            while subprocess.run(command, check=False, capture_output=True).returncode != 0:
+            while subprocess.run(command, check=False, capture_output=True, env=environment, cwd=tmp_path).returncode:
                 assert role.poll() is None, role.stderr and role.stderr.read().decode()
                 assert time.monotonic() < deadline, "the health check never succeeded"
                 time.sleep(0.2)

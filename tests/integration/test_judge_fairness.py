@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import pytest
 
+from examples.stand_in.client import StandInServer
+from processor.events.decision import DECISION_EVENT
 from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
-from tests.stand_in.client import StandInServer
 
 LATENCY_S = 0.5
 CONCURRENCY = 40
@@ -59,7 +60,10 @@ class Stream:
     def look(self) -> None:
         for record in self.rig.records(self.rig.topics.results)[self.results :]:
             self.results += 1
-            event = json.loads(json.loads(record["value"])["properties"])["$ai_target_event_id"]
+            row = json.loads(record["value"])
+            if row["event"] == DECISION_EVENT:
+                continue
+            event = json.loads(row["properties"])["$ai_target_event_id"]
             assert event not in self.arrived, "judged twice"
             self.arrived[event] = time.monotonic()
 

@@ -23,7 +23,7 @@ GONE_FOR_GOOD = {"match": {"api_key": "sk-third-00000000"}, "action": "unauthori
 
 
 async def script_of_the_hour(world: World, first: str, second: str, third: str) -> None:
-    """What happens, and when: an outage, a 429 storm, a key revoked and replaced, a model withdrawn, a budget.
+    """The events of the hour: an outage, a 429 storm, a key revoked and replaced, a model withdrawn, a budget.
 
     The third team's key is revoked too, and nobody replaces it.
     """

@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from config.definitions import Evaluation, EvaluationDraft, patch_draft
-from config.store.judging import Budgets
-from processor.redrive import DeadLetterTopic, Redriver, Selection
+from examples.stand_in.client import StandInServer
+from processor.dead_letters.redrive import DeadLetterTopic, LetterFilter, Redriver
+from storage.sql.budgets import Budgets
 from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
-from tests.stand_in.client import StandInServer
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_run_that_expired_has_all_its_time_again_when_it_is_redriven(
         assert rig.status(evaluation) == ("error", "provider_key_required")
         connection = {"bootstrap.servers": kafka}
         letters = DeadLetterTopic(connection, rig.topics.dead_letters)
-        (letter,) = letters.open_letters(Selection(reason="expired"))
+        (letter,) = letters.open_letters(LetterFilter(reason="expired"))
         options = {**connection, "transactional.id": uuid4().hex}
         redriver = Redriver(options, letters, rig.topics.dead_letters, max_attempts=5)
         redriven_ms = int(time.time() * 1000)
@@ -172,4 +172,52 @@ def test_a_judges_own_call_is_not_judged(rig: JudgeRig, stand_in: StandInServer)
     rig.send("x", **{"$ai_evaluation_judge": True})
     judged = rig.send("x")
     assert [each["$ai_target_event_id"] for each in rig.wait_for_results(1)] == [judged]
+    assert len(stand_in.requests()) == 1
+
+
+def test_a_run_right_after_its_evaluation_was_made_or_changed_is_judged_by_just_that(
+    kafka: str, tmp_path: Path, stand_in: StandInServer
+) -> None:
+    """The judge's own look at the store comes too late for both: it must look again because the task says so."""
+    with judge_rig(kafka, tmp_path, stand_in.base_url, poll_interval_s=300.0) as rig:
+        rig.add_key()
+        first = rig.add_evaluation()
+        rig.start(("judge",))
+        rig.run(first, "Answer 0.")
+        rig.wait_for_results(1)
+        made = [rig.add_evaluation(name=f"made {number}") for number in range(3)]
+        for evaluation in made:
+            rig.run(evaluation, "Answer 1.")
+        results = rig.wait_for_results(4)
+        assert {each["$ai_evaluation_id"] for each in results} == {first, *made}
+
+        def change(current: Evaluation) -> EvaluationDraft:
+            return patch_draft(current.draft(), {"evaluation_config": {"prompt": "The answer is short."}})
+
+        changed = rig.evaluations.update(TEAM, first, change, actor="test", now=datetime.now(UTC))
+        target = rig.run(first, "Answer 2.")
+        (newest,) = [each for each in rig.wait_for_results(5) if each["$ai_target_event_id"] == target]
+        assert newest["$ai_evaluation_version"] == changed.version == 2
+        prompts = [request["body"]["messages"][0]["content"] for request in stand_in.requests(bodies=True)]
+        assert "The answer is short." in prompts[-1]
+
+
+def test_a_run_is_dropped_only_if_the_store_says_that_its_evaluation_is_deleted(
+    rig: JudgeRig, stand_in: StandInServer
+) -> None:
+    rig.add_key()
+    deleted, kept = rig.add_evaluation(name="deleted"), rig.add_evaluation(name="kept")
+    tasks = [rig.run(deleted, "Answer."), rig.run(kept, "Answer.")]
+
+    def delete(current: Evaluation) -> EvaluationDraft:
+        return patch_draft(current.draft(), {"deleted": True})
+
+    rig.evaluations.update(TEAM, deleted, delete, actor="test", now=datetime.now(UTC))
+    rig.start(("judge",))
+    results = rig.wait_for_results(1)
+    assert [each["$ai_target_event_id"] for each in results] == tasks[1:]
+    dropped = {"role": "judge", "reason": "evaluation_deleted"}
+    rig.wait(lambda: rig.metrics.registry.get_sample_value("gavel_runs_not_made_total", dropped) == 1, "the count")
+    assert rig.records(rig.topics.parked) == []
+    rig.stop()
     assert len(stand_in.requests()) == 1

@@ -16,21 +16,23 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from config.migrations import upgrade
+from config.definitions import parse_draft
 from config.secrets import NoSecretKeys, SecretBox, UndecipherableSecret, mask
-from config.store.engine import Database, open_database
-from config.store.judging import Budgets
-from config.store.provider_keys import KeyNotFound, KeyNotUsable, ProviderKeys
-from config.store.revision import read_revision
 from evaluators.llm_judge.budget import (
     Amount,
     BudgetBusy,
+    BudgetReservation,
     BudgetScope,
     OverBudget,
-    Reservation,
     period_end,
     period_start,
 )
+from storage.sql.budgets import Budgets
+from storage.sql.engine import Database, open_database
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
+from storage.sql.provider_keys import KeyNotFound, KeyNotUsable, KeyStaysAtItsAddress, ProviderKeys
+from storage.sql.revision import read_revision
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 EVALUATION = BudgetScope(owner="evaluation:e", period="day", tokens=10_000)
@@ -143,7 +145,7 @@ def test_a_crashed_processs_reservations_come_back(database: Database) -> None:
         budgets.reserve([EVALUATION], Amount(2_000, 0), NOW + timedelta(minutes=10))
     later = NOW + timedelta(minutes=16)
     budgets.settle(budgets.reserve([EVALUATION], Amount(2_000, 0), later), Amount(1_500, 0))
-    # It was not dead after all, only slow: what it used counts, its reservation is not freed twice.
+    # It was not dead after all, only slow: its use counts, and its reservation is not freed twice.
     budgets.settle(lost, Amount(700, 0))
     usage = budgets.usage(EVALUATION, NOW)
     assert (usage.tokens, usage.reserved_tokens) == (2_200, 0)
@@ -160,7 +162,7 @@ def test_settling_twice_frees_once(database: Database) -> None:
 def test_a_run_over_midnight_is_counted_where_it_began(database: Database) -> None:
     budgets = Budgets(database)
     before = datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC)
-    reservation: Reservation = budgets.reserve([EVALUATION], Amount(1_000, 0), before)
+    reservation: BudgetReservation = budgets.reserve([EVALUATION], Amount(1_000, 0), before)
     after = before + timedelta(seconds=2)
     budgets.settle(reservation, Amount(800, 0))
     assert budgets.usage(EVALUATION, before).tokens == 800
@@ -197,6 +199,20 @@ def test_skipped_runs_are_remembered_as_one_range_per_period(database: Database)
 # -- the trial and keys -------------------------------------------------------------------------------------
 
 
+def test_a_range_that_grew_while_it_was_filled_is_not_forgotten(database: Database) -> None:
+    budgets = Budgets(database)
+    budgets.note_skip(1, "e", EVALUATION, NOW, now=NOW)
+    budgets.note_skip(1, "other", EVALUATION, NOW, now=NOW)
+    known = budgets.ranges_over_budget("e")
+    budgets.note_skip(1, "e", EVALUATION, NOW, now=NOW + timedelta(seconds=1))
+    budgets.forget_skips(known)
+    (grown,) = budgets.ranges_over_budget("e")
+    assert grown.runs == 2
+    budgets.forget_skips([grown])
+    assert budgets.ranges_over_budget("e") == []
+    assert len(budgets.ranges_over_budget("other")) == 1
+
+
 def test_the_trial_is_exact_for_runs_at_the_same_time(database: Database) -> None:
     repository = keys(database, trial_eval_limit=7)
     with ThreadPoolExecutor(4) as pool:
@@ -210,16 +226,18 @@ def test_the_trial_is_exact_for_runs_at_the_same_time(database: Database) -> Non
 def test_a_key_is_encrypted_masked_and_another_teams_is_not_there(database: Database) -> None:
     repository = keys(database)
     key = add(repository)
-    assert key.api_key_masked == "sk-a...6789"
+    assert key.api_key_masked == "****", "a short key shows none of its characters"
     with database.read() as connection:
         rows = connection.exec_driver_sql("SELECT * FROM provider_keys").all()
     assert "abcdef" not in repr(rows) + repr(repository.open(1, key.id)) + repr(repository.open_all())
     opened = repository.open(1, key.id).api_key
     assert opened is not None
     assert opened.get_secret_value() == "sk-abcdef0123456789"
-    for call in (repository.get, repository.open, repository.delete):
+    for call in (repository.get, repository.open):
         with pytest.raises(KeyNotFound):
             call(2, key.id)
+    with pytest.raises(KeyNotFound):
+        repository.delete(2, key.id, actor="t", now=NOW)
 
 
 def test_every_change_of_a_key_is_seen_by_who_polls_the_revision(database: Database) -> None:
@@ -236,15 +254,56 @@ def test_every_change_of_a_key_is_seen_by_who_polls_the_revision(database: Datab
     seen.append(revision())
     repository.set_state(1, key.id, "invalid", error_message="no", now=NOW)
     seen.append(revision())
-    repository.set_team_budget(1, {"usd": 5, "tokens": None, "period": "day"}, now=NOW)
+    repository.set_team_budget(1, {"usd": 5, "tokens": None, "period": "day"}, actor="t", now=NOW)
     seen.append(revision())
-    repository.delete(1, key.id)
+    repository.delete(1, key.id, actor=None, now=NOW)
     seen.append(revision())
     assert seen == sorted(set(seen))
     repository.touch([key.id], NOW)
     repository.set_state(1, key.id, "ok", error_message=None, now=NOW)
     assert revision() == seen[-1]
     assert repository.config(1, now=NOW).active_provider_key_id is None
+
+
+def judge_of(database: Database, key_id: str, **fields: Any) -> str:
+    model = {"provider": "openai", "model": "m", "provider_key_id": key_id}
+    config = {"evaluation_type": "llm_judge", "evaluation_config": {"prompt": "p"}, "model_configuration": model}
+    draft = parse_draft({"name": "j", **config, **fields})
+    return Evaluations(database).create(1, draft, actor="t", now=NOW).id
+
+
+def test_deleting_a_key_and_stopping_its_evaluations_is_one_change_or_none(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, evaluations = keys(database), Evaluations(database)
+    key = add(repository, set_as_active=True)
+    running = judge_of(database, key.id, enabled=True)
+
+    def crash(*_: Any) -> None:
+        raise RuntimeError("the process dies here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.sql.provider_keys.bump", crash)  # the last statement of the change
+        with pytest.raises(RuntimeError, match="dies here"):
+            repository.delete(1, key.id, actor="t", now=NOW)
+    assert repository.get(1, key.id).state == "ok"
+    assert repository.config(1, now=NOW).active_provider_key_id == key.id
+    assert evaluations.get(1, running).status == "active"
+    repository.delete(1, key.id, actor="t", now=NOW)
+    assert evaluations.get(1, running).status_reason == "provider_key_deleted"
+
+
+def test_a_key_moves_to_another_address_only_with_its_secret(database: Database) -> None:
+    repository = keys(database)
+    key = add(repository, provider="custom", base_url="http://here.test/v1")
+    for change in ({"base_url": "http://there.test/v1"}, {"azure_endpoint": "http://there.test"}, {"base_url": None}):
+        with pytest.raises(KeyStaysAtItsAddress):
+            repository.update(1, key.id, change, now=NOW)
+    assert repository.get(1, key.id) == key
+    same = {"base_url": "http://here.test/v1", "name": "renamed"}
+    assert repository.update(1, key.id, same, now=NOW).name == "renamed"
+    moved = {"base_url": "http://there.test/v1"}
+    assert repository.update(1, key.id, moved, api_key=SecretStr("sk-new"), now=NOW).base_url == moved["base_url"]
 
 
 def test_only_a_working_key_can_be_active(database: Database) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from processor.cli.main import build_app
-from tests.stand_in.client import StandInServer
+from cli.main import build_app
+from examples.stand_in.client import StandInServer
 
+RECORDED_FILE = Path(__file__).parents[1] / "unit/evaluators/llm_judge/data/replies.json"
 EVALUATION = """
 name: polite
 evaluation_type: llm_judge
@@ -62,6 +68,7 @@ def test_without_a_verdict_it_says_why_and_exits_with_1(
     shown = json.loads(done.stdout)
     assert shown["verdict"] is None
     assert shown["skip"] or shown["failure"]
+    assert shown.get("kind") == ("unauthorized" if action == "unauthorized" else None)
 
 
 def test_wrong_usage_exits_with_2_and_says_what_to_do(files: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +82,60 @@ def test_wrong_usage_exits_with_2_and_says_what_to_do(files: tuple[str, str], mo
         assert (done.exit_code, remedy in done.stderr) == (2, True), done.stderr
     Path(files[1]).write_text("{")
     assert attempt(files, "--model", "m", "--base-url", "http://127.0.0.1:9/v1").exit_code == 2
+
+
+def test_the_prompt_limit_of_the_settings_holds_here_too(
+    files: tuple[str, str], stand_in: StandInServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GAVEL_JUDGE__MAX_PROMPT_CHARS", "1000")
+    event = tmp_path / "long.json"
+    event.write_text(json.dumps({**EVENT, "properties": {"$ai_input": "x" * 5_000, "$ai_output": "y"}}))
+    done = attempt((files[0], str(event)), "--base-url", stand_in.base_url, "--model", "m", "--json")
+    assert json.loads(done.stdout)["usage"]["truncated"] is True
+
+
+RECORDED = {case["name"]: case for case in json.loads(RECORDED_FILE.read_text())}
+
+
+@contextmanager
+def serving(replies: list[dict[str, Any]]) -> Iterator[str]:
+    """Serve recorded replies on the loopback interface, one after the other; the last repeats."""
+    left = list(replies)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            reply = left.pop(0) if len(left) > 1 else left[0]
+            body = reply["body"] if isinstance(reply["body"], str) else json.dumps(reply["body"])
+            self.send_response(reply["status"])
+            for name, value in {"content-type": "application/json", **reply.get("headers", {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode("utf-8", "surrogatepass"))
+
+        def log_message(self, *_: object) -> None:
+            """Write nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "shows"),
+    [
+        ("harmony channels", '"result": true'),
+        ("half a surrogate pair in the answer", '"result": true'),
+        ("a refusal of the text with status 403", "content_filtered"),
+        ("a wrong key with status 400", "API key not valid"),
+        ("a redirect", "redirects to https://example.com/"),
+        ("a page for 404", "base URL"),
+        ("prose that quotes an object of the judged text", "unparsable_response"),
+    ],
+)
+def test_recorded_replies_over_http_give_their_outcome(files: tuple[str, str], name: str, shows: str) -> None:
+    with serving(RECORDED[name]["replies"]) as base_url:
+        done = attempt(files, "--base-url", base_url, "--model", "m", "--json")
+    assert done.exit_code == (0 if "true" in shows else 1), done.output
+    assert shows in done.stdout

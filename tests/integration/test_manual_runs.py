@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from api.serve import ApiServer
-from config.store.api_keys import ApiKeys
+from storage.sql.api_keys import ApiKeys
 from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
 
 

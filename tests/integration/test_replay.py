@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from config.store.backfills import Backfills
-from processor.cli.main import build_app
-from processor.replay_plan import ReplayPlan, open_replay, time_ranges
+from cli.main import build_app
+from evaluators.llm_judge.budget import BudgetScope
+from processor.events.generation import parse_timestamp
+from processor.replay.plan import ReplayPlan, open_replay, time_ranges
+from storage.sql.backfills import Backfills
+from storage.sql.budgets import Budgets
 from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
 
 
@@ -102,7 +105,7 @@ def test_the_archive_replays_as_the_topic_does(pipeline: Pipeline) -> None:
 
 def test_an_interrupted_replay_goes_on_behind_its_last_batch(pipeline: Pipeline, monkeypatch: Any) -> None:
     events = generations()[:90]
-    monkeypatch.setattr("processor.replay.BATCH_RECORDS", 20)
+    monkeypatch.setattr("processor.replay.replay.BATCH_RECORDS", 20)
     pipeline.produce(events)
     evaluation = pipeline.evaluate()
     plan = ReplayPlan(id="interrupted", source="topic", topic=pipeline.settings.kafka.topics.events)
@@ -120,6 +123,29 @@ def test_an_interrupted_replay_goes_on_behind_its_last_batch(pipeline: Pipeline,
     assert code == 0, report
     assert (report["read"], report["evaluated"]) == (90, 90)
     assert pipeline.results() == expected_ids(events, evaluation)
+
+
+def test_runs_over_budget_are_filled_from_the_range_that_was_remembered(pipeline: Pipeline) -> None:
+    events = generations()[:100]
+    judge_live(pipeline, events, pipeline.evaluate("first"))
+    over = pipeline.evaluate("over its budget")
+    times = sorted(parse_timestamp(json.loads(each)["timestamp"]) for each in events)[20:40]
+    budgets = Budgets(pipeline.database)
+    scope = BudgetScope(owner=f"evaluation:{over}", period="day", tokens=1)
+    for at in times:
+        budgets.note_skip(TEAM, over, scope, at, now=datetime.now(UTC))
+    within = [each for each in events if times[0] <= parse_timestamp(json.loads(each)["timestamp"]) <= times[-1]]
+    code, dry = gavel(pipeline, "--over-budget", over, "--dry-run")
+    assert (code, dry["evaluated"]) == (0, len(within)), dry
+    assert budgets.ranges_over_budget(over) != [], "a dry run fills nothing"
+    code, report = gavel(pipeline, "--over-budget", over)
+    assert (code, report["evaluated"]) == (0, len(within)), report
+    ids = {json.loads(message.value())["uuid"] for message in pipeline.read(pipeline.settings.kafka.topics.results)}
+    assert set(expected_ids(within, over)) <= ids, "the ids are those of live runs"
+    assert budgets.ranges_over_budget(over) == []
+    code, said = gavel(pipeline, "--over-budget", over)
+    assert code == 1
+    assert "nothing to fill" in said
 
 
 def test_offsets_and_other_topics(pipeline: Pipeline) -> None:
@@ -141,6 +167,8 @@ def test_offsets_and_other_topics(pipeline: Pipeline) -> None:
     [
         (["--offsets", "0:5-5"], 2, "P:A-B"),
         (["--offsets", "0:1-2", "--offsets", "0:3-4"], 2, "twice"),
+        (["--over-budget", "e", "--rerun"], 2, "--over-budget"),
+        (["--over-budget", "e", "--to-topic", "t"], 2, "--over-budget"),
         (["--source", "tape"], 2, "clickhouse"),
         (["--from", "yesterday"], 2, "ISO-8601"),
         (["--evaluation", "none"], 1, "evaluations list"),

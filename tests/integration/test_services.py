@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,8 +21,9 @@ from confluent_kafka.cimpl import NewTopic
 from tests.services.cache import CHECKOUT
 from tests.services.kafka import KafkaServer, kafka_jars
 from tests.services.ports import accepts
+from tests.services.postgres import fresh_database
 from tests.services.process import ServiceError
-from tests.services.shared import shared_server
+from tests.services.shared import ended_servers, shared_server
 
 
 def make_topic(bootstrap: str) -> str:
@@ -105,15 +108,27 @@ def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed()
     assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
 
 
+def wait_until(check: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline, f"{what}: not seen"
+        time.sleep(0.05)
+
+
+def takes_connections(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn.replace("+psycopg", ""), connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def port_of(dsn: str) -> int:
     return int(dsn.rpartition(":")[2].partition("/")[0])
 
 
 def wait_until_closed(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while accepts(port):
-        assert time.monotonic() < deadline, "nobody needs the server, and it still runs"
-        time.sleep(0.05)
+    wait_until(lambda: not accepts(port), "the end of a server that nobody needs")
 
 
 def test_those_who_run_at_once_share_one_server_which_stops_after_the_last(
@@ -144,6 +159,21 @@ def test_a_shared_server_stops_when_the_only_one_who_needs_it_is_killed(
         assert accepts(port_of(dsn))
         holder.kill()
     wait_until_closed(port_of(dsn))
+
+
+def test_a_shared_server_that_ended_by_itself_is_started_again_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAVEL_CACHE", str(tmp_path))
+    with shared_server("postgres") as dsn, fresh_database(dsn) as database:
+        port = port_of(dsn)
+        listening = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
+        (server,) = {each.pid for each in listening if each.pid and each.status == psutil.CONN_LISTEN}
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: ended_servers() and takes_connections(database), "the server again, with its data")
+        (told,) = ended_servers()
+    assert told.startswith("The shared postgres ended by itself (")
+    assert "exit code -9. The end of " in told
 
 
 def test_a_server_that_cannot_be_had_fails_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

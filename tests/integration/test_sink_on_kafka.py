@@ -14,12 +14,12 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
-from config.clickhouse import connect
-from processor.cli.main import build_app
-from processor.runtime import Runtime
+from cli.main import build_app
+from processor.runtime.process import Runtime
+from storage.clickhouse import connect
 from tests.integration.pipeline import Pipeline, until
 from tests.services.clickhouse_http import ClickHouseFront, Faults
-from tests.services.records import generation_row, result_id, result_row
+from tests.services.records import generation_row, measurement_row, result_id, result_row
 
 SINK = {"batch_interval_s": 0.2, "retry_initial_s": 0.05, "retry_max_s": 0.2}
 POLITE = "CONSTRAINT polite CHECK reasoning NOT LIKE '%rude%'"
@@ -64,6 +64,13 @@ class Sinks(Pipeline):
     def await_committed(self, topic: str | None = None, *, markers: int = 0) -> None:
         """Wait until all is committed but the offsets that the ends of transactions take at a partition's end."""
         until(lambda: self.waiting(topic) == markers, lambda: f"{self.waiting(topic)} records not committed")
+
+    def measured(self) -> Counter[str]:
+        """Return how often readers see each result of a measurement in ClickHouse."""
+        client = connect(self.settings.clickhouse.dsn.get_secret_value())
+        found = client.query("SELECT uuid FROM evaluation_measurements FINAL").result_rows
+        client.close()
+        return Counter(str(uuid) for (uuid,) in found)
 
     def letters(self) -> list[Any]:
         return self.read(self.settings.kafka.topics.dead_letters)
@@ -161,11 +168,13 @@ def test_a_sink_keeps_its_group_while_clickhouse_is_away(
         sinks.await_rows(range(100))
         sinks.await_committed()
         rebalances = metric(runtime, "gavel_rebalances_total", role="sink", kind="assigned")
+        partitions = 2 * sinks.settings.kafka.partitions  # the sink reads results and measurements
+        assert metric(runtime, "gavel_partitions_assigned", role="sink") == partitions
         front.close()
         sinks.send(range(100, 200))
         await_blocked(runtime)
         until(
-            lambda: metric(runtime, "gavel_partitions_paused", role="sink") == sinks.settings.kafka.partitions,
+            lambda: metric(runtime, "gavel_partitions_paused", role="sink") == partitions,
             lambda: "not all partitions are paused",
         )
         sinks.send(range(200, 400))
@@ -185,8 +194,11 @@ def test_a_sink_keeps_its_group_while_clickhouse_is_away(
 def test_a_sink_that_joins_during_a_blocked_insert_loses_and_repeats_nothing(
     sinks: Sinks, front: ClickHouseFront
 ) -> None:
+    """Both topics have records: whichever partitions the second sink is given, it has something to insert."""
+    measurements = sinks.settings.kafka.topics.measurements
     front.faults = Faults(refuse_code=252, refuse_times=-1)
     sinks.send(range(300))
+    sinks.produce([measurement_row(n) for n in range(300)], measurements)
     with sinks.running(("sink",)) as first:
         await_blocked(first)
         with sinks.running(("sink",)) as second:
@@ -195,10 +207,12 @@ def test_a_sink_that_joins_during_a_blocked_insert_loses_and_repeats_nothing(
                 lambda: "the second sink has no partition",
             )
             await_blocked(second)
-            assert sinks.waiting() == 300
+            assert sinks.waiting() == sinks.waiting(measurements) == 300
             front.faults = Faults()
             sinks.await_rows(range(300))
             sinks.await_committed()
+            sinks.await_committed(measurements)
+            assert sinks.measured() == Counter(result_id(n) for n in range(300))
             assert metric(first, "gavel_partitions_assigned", role="sink") > 0
     assert sinks.letters() == []
 

@@ -15,9 +15,9 @@ import pytest
 from evaluators.llm_judge.output import OutputContract
 from evaluators.llm_judge.prompt import build_prompt, transcribe
 from evaluators.verdict import Verdict
-from tests.stand_in.answer import encode_answer
-from tests.stand_in.client import StandInServer
-from tests.stand_in.script import FAILURES, ONLY_MODE
+from examples.stand_in.answer import encode_answer
+from examples.stand_in.client import StandInServer
+from examples.stand_in.script import FAILURES, ONLY_MODE
 
 VERDICT = {
     "type": "object",

@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from config.apply import Step, apply_definitions
 from config.definitions import parse_draft, patch_draft
 from config.files import FileEvaluation
-from config.migrations import upgrade
-from config.snapshot import SnapshotPoller
-from config.store.changes import read_changes
-from config.store.engine import Database, open_database
-from config.store.evaluations import EvaluationExists, EvaluationQuery, Evaluations
+from storage.apply import Step, apply_definitions
+from storage.snapshot import SnapshotPoller
+from storage.sql.changes import read_changes
+from storage.sql.engine import Database, open_database
+from storage.sql.evaluation_changes import EvaluationExists
+from storage.sql.evaluation_queries import EvaluationQuery
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -137,7 +139,7 @@ def test_an_edit_reaches_a_running_snapshot_within_two_seconds(database: Databas
 
 
 def test_a_real_store_that_disappears_and_comes_back(database: Database) -> None:
-    """Its table is renamed away: the poller keeps what it had, counts, and then goes on."""
+    """Its table is renamed away: the poller keeps its snapshot, counts, and then continues."""
     store = Evaluations(database)
     store.create(1, wanted("a", enabled=True).draft, actor="me", now=NOW)
     poller = SnapshotPoller(partial(read_changes, database), 0.02)
@@ -176,7 +178,7 @@ class Shell:
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", "from processor.cli.main import main; main()", *arguments],
+            [sys.executable, "-c", "from cli.main import main; main()", *arguments],
             cwd=self.folder,
             env=self.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True,

@@ -1,4 +1,4 @@
-"""What one edit costs a processor whose team has thousands of evaluations, on SQLite and on PostgreSQL."""
+"""The cost of one edit to a processor whose team has thousands of evaluations, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import event, insert, select, update
 
 from config.definitions import load_stored, parse_draft, patch_draft
-from config.migrations import upgrade
-from config.snapshot import Snapshot, SnapshotPoller
-from config.store import changes as changes_module
-from config.store.changes import read_changes
-from config.store.engine import Database, open_database
-from config.store.evaluations import Evaluations
-from config.store.tables import evaluations, store_revision
+from storage.snapshot import Snapshot, SnapshotPoller
+from storage.sql import changes as changes_module
+from storage.sql.changes import read_changes
+from storage.sql.engine import Database, open_database
+from storage.sql.evaluation_changes import evaluations
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
+from storage.sql.revision import store_revision
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SIZE = 3000

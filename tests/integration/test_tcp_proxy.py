@@ -14,14 +14,14 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from examples.stand_in.client import StandInServer
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
-from tests.stand_in.client import StandInServer
 
 
 @pytest.fixture
 def echo(tcp_proxy: TcpProxy) -> Iterator[TcpProxy]:
-    """A proxy in front of a server that sends back what it gets."""
+    """A proxy in front of an echo server."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(connection: socket.socket) -> None:

@@ -1,9 +1,9 @@
 """Mutation of `conditions/`: `python -m tests.mutation.conditions [--json] [--only NAME]`; about ten minutes.
 
 Every comparison, `and`, `or`, `not` and table of comparisons in the modules that decide is changed, one at a
-time, in a copy of the package; then the room's tests run on the copy: the literal cases first, which notice
-nearly all, and the property tests on what is left. A change that no test notices survives and is printed.
-Changes in `BENIGN` alter what is remembered, or how fast, but no answer.
+time, in a copy of the package. Then the room's tests run on the copy: first the literal cases, which notice nearly
+all changes, and then the property tests. A change that no test notices survives
+and is printed. Changes in `BENIGN` alter caches or speed, but no answer.
 
 Each run is a fork of this process, which has pytest and the libraries loaded and nothing of the room.
 
@@ -85,7 +85,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "semver_…": ("versions.", "operators.semver", "compiler.semver"),
     "rollout": ("rollout.", "sampling."),
 }
-"""What the names of changes begin with that concern one family of operators; others concern them all."""
+"""The beginnings of the names of changes that concern one family of operators; other changes concern them all."""
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.Gt),
@@ -125,12 +125,12 @@ BENIGN: dict[str, str] = {
     "sampling.__init__: percentage >= 100 → percentage > 100": _HASHED,
     "sampling.__init__: percentage > 0 → percentage >= 0": _HASHED,
 }
-"""Changes that alter what is remembered, or how fast, but no answer: and why."""
+"""Changes that alter caches or speed but no answer, each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change: where it is, what stood there, what stands there now, and the whole changed module."""
+    """One change: its place, the text before and after it, and the whole changed module."""
 
     module: str
     function: str
@@ -141,7 +141,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What identifies the change, whatever its line."""
+        """The identity of the change, which does not depend on its line."""
         return f"{self.module}.{self.function}: {self.before} → {self.after}"
 
     @property

@@ -1,1 +1,1 @@
-"""The real servers that tests and benchmarks run against: each started from what is installed, stopped for sure."""
+"""The real servers of tests and benchmarks. Each is started from installed packages, and never outlives its user."""

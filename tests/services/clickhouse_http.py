@@ -1,9 +1,9 @@
 """A thin HTTP front over chdb: ClickHouse's real engine behind enough of its HTTP protocol for clickhouse-connect.
 
 It stands where no ClickHouse server can be had. Queries, parameters, settings, Native blocks, compressed inserts
-and error codes go through the wire as they do with a server. What it also can: fail on demand.
+and error codes go through the wire as they do with a server. It can also fail on demand.
 
-As a process of its own: `python -m tests.services.clickhouse_http DIRECTORY PORT`.
+`python -m tests.services.clickhouse_http DIRECTORY PORT` starts it as a process.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import zstandard
 _CODE = re.compile(r"Code: (\d+)")
 _INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(.+?)\s+FORMAT\s+(\w+)[ \t]*(?:\r?\n|\Z)", re.IGNORECASE | re.DOTALL)
 _FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
+_TABLE = re.compile(r"\b(?:INTO|FROM|EXISTS)\s+(?!system\.)(\w+)", re.IGNORECASE)
 _NOT_SETTINGS = {
     "buffer_size",
     "client_protocol_version",
@@ -55,18 +56,20 @@ _NOT_SETTINGS = {
 
 @dataclass
 class Faults:
-    """What goes wrong with inserts, and how many times (-1: until told otherwise).
+    """The failures of inserts, their number (-1: until it is changed), and the right that the user lacks.
 
     Attributes:
         refuse_code, refuse_times: answer with this ClickHouse error code and store nothing.
         cut_times: store the insert, then cut the connection without an answer.
         slow_s: wait this long before any answer.
+        denied: refuse statements that begin with this word (SELECT, INSERT, CREATE), as for a user without the right.
     """
 
     refuse_code: int = 0
     refuse_times: int = 0
     cut_times: int = 0
     slow_s: float = 0.0
+    denied: str = ""
 
     def take(self, name: str) -> bool:
         """Return whether the fault `name` strikes now, and count it."""
@@ -99,7 +102,7 @@ class ClickHouseFront:
         return f"http://{who}127.0.0.1:{self.port}/gavel"
 
     def close(self) -> None:
-        """Stop listening, cut what is connected, and give the directory back."""
+        """Stop listening, cut all connections, and release the directory."""
         self._server.shutdown()
         self._server.server_close()
         self._server.cut_connections()
@@ -224,6 +227,11 @@ class _Handler(BaseHTTPRequestHandler):
         parameters |= self._form(body)
         if self.headers.get("Content-Type", "").startswith("multipart/form-data"):
             body = b""
+        asked = parameters.get("query", "") or body[:4096].decode(errors="replace")
+        table = _TABLE.search(asked)
+        if table and front.faults.denied and asked.lstrip().upper().startswith(front.faults.denied):
+            self._deny(front.faults.denied, table[1])
+            return
         is_insert = bool(_INSERT.match(parameters.get("query", "").encode() + b"\n" + body[:4096]))
         if front.faults.slow_s and is_insert:
             time.sleep(front.faults.slow_s)
@@ -279,6 +287,12 @@ class _Handler(BaseHTTPRequestHandler):
         password = self.server.front.password
         expected = "Basic " + b64encode(f"default:{password}".encode()).decode()
         return not password or self.headers.get("Authorization") == expected
+
+    def _deny(self, right: str, table: str) -> None:
+        """Refuse as ClickHouse 24 does: with the columns, the database and the table."""
+        named = f"{right}(uuid, team_id) ON gavel.{table}"
+        told = f"gavel: Not enough privileges. To execute this query, it's necessary to have the grant {named}."
+        self._fail(497, f"Code: 497. DB::Exception: {told} (ACCESS_DENIED) (version 24.8.4.13 (official build))")
 
     def _fail(self, code: int, text: str) -> None:
         message = text if text.startswith("Code:") else f"Code: {code}. DB::Exception: {text}. ({text})"

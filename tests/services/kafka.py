@@ -61,7 +61,7 @@ def _archive_classes(archive: Path) -> None:
         server.stop()
     finally:
         server.close()
-    partial.touch()  # what the JVM does not write, it does not miss
+    partial.touch()  # if the JVM wrote no archive, it does not miss one
     partial.rename(archive)
 
 
@@ -102,6 +102,10 @@ class KafkaServer:
             of every broker's controller by node id.
         session_timeout_ms: without a heartbeat, after which the controller gives the broker up; it must be short for
             one that a test kills, which may come back only then.
+        classic_groups_only: whether the broker has no groups of KIP-848, as before Kafka 4.
+        quick_groups: whether groups notice a dead member within seconds; otherwise a broker's own defaults hold.
+        users: passwords by name of those who may log in with SASL PLAIN on `secured_port`. ACLs limit them; on
+            the other listeners everybody may do everything.
         short_lived: it begins quickly; else its code is compiled and its memory managed as for production.
     """
 
@@ -113,15 +117,21 @@ class KafkaServer:
         node_id: int = 1,
         controllers: Mapping[int, int] | None = None,
         session_timeout_ms: int = 2000,
+        classic_groups_only: bool = False,
+        quick_groups: bool = True,
+        users: Mapping[str, str] | None = None,
         short_lived: bool = True,
     ) -> None:
-        client_port, controller_port, self.proxied_port = free_ports(3)
+        client_port, controller_port, self.proxied_port, self.secured_port = free_ports(4)
         self.port = port or client_port
         self._node_id = node_id
         self._controllers = dict(controllers or {node_id: controller_port})
         self.advertised_port = advertised_port
         self._session_timeout_ms = session_timeout_ms
         self._short_lived = short_lived
+        self._quick_groups = quick_groups
+        self._classic_groups_only = classic_groups_only
+        self._users = dict(users or {})
         self.folder = Path(tempfile.mkdtemp(prefix="gavel-kafka-"))
         self._log = self.folder / "broker.log"
         self._properties = self.folder / "server.properties"
@@ -133,9 +143,19 @@ class KafkaServer:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def address(self) -> str:
+        """Where clients reach it."""
+        return self.bootstrap_servers
+
+    @property
     def pid(self) -> int:
         """Process id of the running broker."""
         return self._running().pid
+
+    def ended_by_itself(self) -> str | None:
+        """Return the exit code and the end of the log of a broker that nobody stopped; None while it runs."""
+        process = self._process
+        return process.ending() if process is not None else None
 
     def start(self, *, wait: bool = True) -> None:
         """Start the broker on its ports and data; block until it serves clients, if `wait`. Raise ServiceError."""
@@ -153,7 +173,7 @@ class KafkaServer:
         if not self._properties.exists():
             self._format(java, jars)
         heap = os.environ.get("GAVEL_TEST_KAFKA_HEAP", "512m")
-        limits = [f"-Xmx{heap}", f"-Xms{heap}", "-Djava.awt.headless=true", *_LOGGING]
+        limits = [f"-Xmx{heap}", f"-Xms{heap}", *_CRASHES, "-Djava.awt.headless=true", *_LOGGING]
         self._process = GuardedProcess(
             [java, *limits, *options, "-cp", f"{jars}/*", "kafka.Kafka", self._properties],
             log=self._log,
@@ -232,6 +252,9 @@ class KafkaServer:
         if self.advertised_port is not None:
             listeners["PROXIED"] = self.proxied_port
             advertised["PROXIED"] = self.advertised_port
+        if self._users:
+            listeners["SECURED"] = advertised["SECURED"] = self.secured_port
+        protocols = dict.fromkeys(listeners, "PLAINTEXT") | ({"SECURED": "SASL_PLAINTEXT"} if self._users else {})
         return {
             "process.roles": "broker,controller",
             "node.id": self._node_id,
@@ -242,11 +265,14 @@ class KafkaServer:
             "inter.broker.listener.name": "CLIENT",
             "listeners": _listeners(listeners),
             "advertised.listeners": _listeners(advertised),
-            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+            "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, kind in protocols.items()),
             "log.dirs": self.folder / "data",
             **_BROKER_SETTINGS,
+            **(_QUICK_GROUPS if self._quick_groups else {}),
+            **({"group.coordinator.rebalance.protocols": "classic"} if self._classic_groups_only else {}),
             "broker.session.timeout.ms": self._session_timeout_ms,
             **_replication(len(self._controllers)),
+            **(_secured(self._users) if self._users else {}),
         }
 
 
@@ -263,35 +289,54 @@ def _replication(brokers: int) -> dict[str, object]:
     }
 
 
+def _secured(users: Mapping[str, str]) -> dict[str, object]:
+    logins = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    return {
+        "listener.name.secured.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.secured.plain.sasl.jaas.config": f"{module} required {logins};",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+
+
 def _listeners(ports: dict[str, int]) -> str:
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 _LOGGING = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
 
+_CRASHES = ["-XX:+ExitOnOutOfMemoryError", "-XX:ErrorFile=/dev/stdout"]
+"""A broker that is out of memory ends and says so; the report of a crash of the JVM goes to its log."""
+
 _SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-"""Of processes that end before better code would have paid for its compilation."""
+"""Options of short processes, which end before better code would have paid for its compilation."""
 
 _BROKER_SETTINGS: dict[str, object] = {
     "auto.create.topics.enable": "false",  # a topic that `gavel init` forgot must be seen
     "message.max.bytes": MAX_MESSAGE_BYTES,
     "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
-    # One broker, few threads, small tables: it shares two cores with what is tested.
+    # One broker with few threads and small tables, because it shares two cores with the code under test.
     "num.network.threads": 2,
     "num.io.threads": 4,
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,
     "share.coordinator.state.topic.num.partitions": 1,
     "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+    "log.index.size.max.bytes": 256 * 1024,  # two files of this size are mapped into memory for each partition
+    "log.segment.delete.delay.ms": 1000,  # the files of a removed topic are closed at once
     # Fault tests must see timeouts within seconds.
     "broker.heartbeat.interval.ms": 500,
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+}
+
+_QUICK_GROUPS: dict[str, object] = {
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
     "group.consumer.min.session.timeout.ms": 1000,
     "group.consumer.session.timeout.ms": 6000,
     "group.consumer.min.heartbeat.interval.ms": 200,
     "group.consumer.heartbeat.interval.ms": 500,
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
 }
 
 

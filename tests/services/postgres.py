@@ -37,6 +37,15 @@ class PostgresServer:
         self._data = self.folder / "data"
         self._process: GuardedProcess | None = None
 
+    @property
+    def address(self) -> str:
+        """Where clients reach it: the DSN."""
+        return self.dsn
+
+    def ended_by_itself(self) -> str | None:
+        """Return the exit code and the end of the log of a server that nobody stopped; None while it runs."""
+        return self._process.ending() if self._process is not None else None
+
     def start(self) -> None:
         """Start it and block until it takes connections. Raise ServiceError."""
         binaries, user = _binaries(), _unprivileged_user()
@@ -103,6 +112,15 @@ def fresh_database(server_dsn: str) -> Iterator[str]:
     finally:
         with psycopg.connect(_libpq(server_dsn), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def dump_and_restore(source_dsn: str, target_dsn: str) -> None:
+    """Copy a database into an empty one as `pg_dump | psql` does. Raise CalledProcessError."""
+    binaries = _binaries()
+    dump = [binaries / "pg_dump", "--no-owner", "--dbname", _libpq(source_dsn)]
+    dumped = subprocess.run(dump, check=True, capture_output=True, timeout=60).stdout
+    restore = [binaries / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", _libpq(target_dsn)]
+    subprocess.run(restore, input=dumped, check=True, capture_output=True, timeout=60)
 
 
 def _libpq(dsn: str) -> str:

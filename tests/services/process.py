@@ -1,4 +1,4 @@
-"""A child process that cannot outlive the process that started it, whatever becomes of that one."""
+"""A child process that cannot outlive the process that started it, however that one ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ServiceError(RuntimeError):
 class GuardedProcess:
     """A server process in a session of its own, with its output in a file.
 
-    What it printed is searched for secrets when it ends.
+    Its output is searched for secrets when it ends.
 
     Ctrl-C on the terminal does not reach it; it ends by `terminate` or `kill`, and by its warden as soon as
     the process that started it is gone. The warden then also removes `scratch`.
@@ -81,6 +81,10 @@ class GuardedProcess:
         """None while it runs; -N if signal N ended it."""
         return self._process.poll()
 
+    def ending(self) -> str | None:
+        """Return its exit code and the end of its output if it ended by itself; None while it runs."""
+        return None if self.exit_code is None else f"exit code {self.exit_code}. {self.log_tail(lines=60)}"
+
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float, what: str) -> None:
         """Block until `ready()`; raise ServiceError with the end of its log if it ends or takes too long."""
         deadline = time.monotonic() + timeout_s
@@ -94,7 +98,7 @@ class GuardedProcess:
             time.sleep(0.05)
 
     def log_tail(self, lines: int = 30) -> str:
-        """Return the end of what it printed, for error messages."""
+        """Return the end of its output, for error messages."""
         tail = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join([f"The end of {self.log}:", *tail])
 
@@ -106,7 +110,7 @@ class GuardedProcess:
         """Ask it to end, wait, and kill it if it does not. Return the exit code. Again: no effect."""
         if self.exit_code is None:
             self.send(by)
-            with suppress(subprocess.TimeoutExpired):  # what is left then is killed below
+            with suppress(subprocess.TimeoutExpired):  # the rest is killed below
                 self._process.wait(grace_s)
         return self.kill()
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from processor.ledger import Span
+from processor.stream.ledger import Span
 
 
 @dataclass
 class Record:
-    """What a worker uses of a confluent_kafka message."""
+    """The part of a confluent_kafka message that a worker uses."""
 
     body: bytes | None
     at: int = 0
@@ -69,7 +69,7 @@ def result_id(number: int) -> str:
 
 
 def result_row(number: int = 0, *, row: dict[str, Any] | None = None, **properties: Any) -> bytes:
-    """A result as spec/events.md writes it; keywords replace properties (`None` removes one), `row` outer fields."""
+    """A result as Gavel emits it; keywords replace properties (`None` removes one), `row` outer fields."""
     target = str(uuid5(NAMESPACE_URL, f"event-{number}"))
     values: dict[str, Any] = {
         "$ai_evaluation_id": "0190c0de-0000-7000-8000-000000000001",
@@ -107,6 +107,12 @@ def result_row(number: int = 0, *, row: dict[str, Any] | None = None, **properti
     return json.dumps(outer | (row or {})).encode()
 
 
+def measurement_row(number: int = 0) -> bytes:
+    """The result of a measurement's run as Gavel emits it."""
+    own = {"measurement_run_id": "0190c0de-0000-7000-8000-00000000000a", "measurement_item": f"item-{number}"}
+    return result_row(number, row={"event": "$ai_evaluation_measurement"}, **own)
+
+
 def generation_row(number: int = 0, *, row: dict[str, Any] | None = None, **properties: Any) -> bytes:
     """A generation event; keywords replace properties, `row` outer fields."""
     values: dict[str, Any] = {
@@ -141,4 +147,4 @@ def generation_row(number: int = 0, *, row: dict[str, Any] | None = None, **prop
     return json.dumps(outer | (row or {})).encode()
 
 
-__all__ = ["Record", "generation_row", "result_id", "result_row", "span_of"]
+__all__ = ["Record", "generation_row", "measurement_row", "result_id", "result_row", "span_of"]

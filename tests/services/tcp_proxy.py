@@ -84,11 +84,11 @@ class TcpProxy:
         self._command(self._hold_all)
 
     def abandon(self) -> None:
-        """Reset held connections for their clients alone. What they had sent is on its way still: see `deliver`."""
+        """Reset held connections for their clients alone. Their bytes are still in flight: see `deliver`."""
         self._command(self._abandon_held)
 
     def deliver(self) -> list[bytes]:
-        """Let the target have what abandoned connections had sent, requests that come late; returns it."""
+        """Send the bytes of abandoned connections to the target, as late requests; return them."""
         self._command(self._deliver_late)
         return [bytes(sent) for _, sent in self._late]
 
@@ -119,7 +119,7 @@ class TcpProxy:
         self._wake_writer.send(b"!")
         done.result(timeout=10)
 
-    # From here on: only on the proxy's thread, but for the first `_listen`.
+    # All methods below run on the proxy's thread, except the first `_listen`.
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", port), backlog=256)
@@ -187,7 +187,7 @@ class TcpProxy:
         self._settle(pipe)
 
     def _settle(self, pipe: _Pipe) -> None:
-        """Pass ends of data on, and close what is done; else watch for what comes next."""
+        """Forward ends of data, and close a finished pipe; otherwise watch for the next event."""
         if pipe.ended == set(pipe.ends) and not any(pipe.pending.values()):
             self._drop(pipe, reset=False)
             return

@@ -14,18 +14,58 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 
+PURE_ROOMS = frozenset({"conditions", "evaluators"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "conditions": frozenset(),
-    "evaluators": frozenset(),
-    "config": frozenset({"conditions", "evaluators"}),
-    "processor": frozenset({"conditions", "evaluators", "config"}),
-    "api": frozenset({"conditions", "evaluators", "config", "processor.events"}),
+    "evaluators": frozenset({"quality.confidence"}),
+    "quality": frozenset(),
+    "config": PURE_ROOMS,
+    "storage": PURE_ROOMS | {"quality", "config"},
+    "processor": PURE_ROOMS | {"quality", "config", "storage"},
+    "ingest": frozenset({"config", "storage", "processor.events", "processor.dead_letters.letter"}),
+    "reports": PURE_ROOMS | {"quality", "config", "storage", "processor.events"},
+    "api": PURE_ROOMS | {"quality", "config", "storage", "processor.events", "reports", "ingest.connection"},
+    "console": frozenset({"api.services", "api.http"}),
+    "cli": PURE_ROOMS
+    | {"quality", "config", "storage", "processor", "ingest", "reports", "api", "console", "examples"},
+    "examples": PURE_ROOMS | {"config", "storage", "processor"},
 }
 """Room → the rooms, or parts of rooms, that its modules may import beside their own."""
 
-NEVER_SHIPPED = frozenset({"tests", "benchmarks", "examples"})
+STREAM_ROOMS = frozenset({"processor.events", "processor.stream", "processor.dead_letters"})
+INSIDE_PROCESSOR: dict[str, frozenset[str]] = {
+    "events": frozenset(),
+    "stream": frozenset({"processor.events"}),
+    "dead_letters": frozenset({"processor.events", "processor.stream"}),
+    "matcher": STREAM_ROOMS | {"processor.tracing"},
+    "judge": STREAM_ROOMS | {"processor.tracing"},
+    "sink": STREAM_ROOMS,
+    "labels": frozenset({"processor.events"}),
+    "measurements": frozenset({"processor.events"}),
+    "replay": STREAM_ROOMS | {"processor.matcher"},
+    "runtime": STREAM_ROOMS
+    | {
+        "processor.matcher",
+        "processor.judge",
+        "processor.sink",
+        "processor.replay",
+        "processor.labels",
+        "processor.measurements",
+        "processor.metric_catalogue",
+        "processor.tracing",
+    },
+    "metric_catalogue": frozenset(),
+    "tracing": frozenset({"processor.events"}),
+    "workers": frozenset({"processor.runtime", "processor.metric_catalogue"}),
+}
+"""Room of `processor/` → the rooms of it that its modules may import. Roles never import each other."""
 
-PURE = ("conditions", "evaluators/hog")
+TYPES_OF_SETTINGS = frozenset({"config.settings.root", "config.settings.safety"})
+"""The one import circle that is allowed: settings name their checks, and the checks name the type of the settings."""
+
+NEVER_SHIPPED = frozenset({"tests", "benchmarks"})
+
+PURE = ("conditions", "evaluators/hog", "quality")
 IMPURE_MODULES = frozenset(
     re.findall(
         r"\w+",
@@ -82,11 +122,101 @@ def test_a_room_imports_only_the_rooms_that_it_may(room: str) -> None:
     assert wrong == []
 
 
+def test_examples_import_no_tests() -> None:
+    """`make demo` runs where the packages of the tests are not installed."""
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {name}"
+        for path in modules("examples")
+        for name, line in imported(parsed(path), package_of(path))
+        if name.split(".")[0] in {"tests", "benchmarks"}
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", INSIDE_PROCESSOR)
+def test_a_room_of_the_processor_imports_only_the_rooms_that_it_may(room: str) -> None:
+    others = {f"processor.{name}" for name in INSIDE_PROCESSOR} - {f"processor.{room}"}
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {name}"
+        for path in modules(f"processor/{room}")
+        for name, line in imported(parsed(path), package_of(path))
+        if any(is_within(name, other) for other in others - INSIDE_PROCESSOR[room])
+    ]
+    assert wrong == []
+
+
+def test_every_folder_of_the_processor_has_a_rule() -> None:
+    folders = {path.parent.name for path in (CHECKOUT / "processor").glob("*/__init__.py")}
+    assert folders == set(INSIDE_PROCESSOR)
+
+
+def test_there_is_no_import_circle_but_the_one_of_types() -> None:
+    graph = import_graph(*MAY_IMPORT)
+    found = [circle for circle in circles(graph) if not circle <= TYPES_OF_SETTINGS]
+    assert found == []
+
+
+def import_graph(*folders: str) -> dict[str, set[str]]:
+    """Return module → the modules of `folders` that it imports, anywhere in its text."""
+    names = {dotted(path): path for path in modules(*folders)}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        targets = set()
+        for target, _ in imported(parsed(path), package_of(path)):
+            if target in names:
+                targets.add(target)
+            elif target.rpartition(".")[0] in names:
+                targets.add(target.rpartition(".")[0])
+        graph[name] = targets - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Return the strongly connected components of more than one module. R. Tarjan, SIAM J. Comput. 1 (1972)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(node: str) -> None:
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for target in graph[node]:
+            if target not in order:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], order[target])
+        if low[node] == order[node]:
+            component = set(stack[stack.index(node) :])
+            del stack[stack.index(node) :]
+            if len(component) > 1:
+                found.append(component)
+
+    for each in graph:
+        if each not in order:
+            visit(each)
+    return found
+
+
+def dotted(path: Path) -> str:
+    """Return the name under which `path` is imported."""
+    parts = path.relative_to(CHECKOUT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def test_every_package_that_is_shipped_is_a_room_with_a_rule() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
     shipped = {pattern.rstrip("*") for pattern in patterns if (CHECKOUT / pattern.rstrip("*")).is_dir()}
     assert shipped == set(MAY_IMPORT)
+
+
+def test_the_unit_tests_mirror_the_tree() -> None:
+    """A test of a module lies in the folder of the module; `ci` mirrors `.ci`, which cannot be a package."""
+    here = Path(__file__).parent
+    folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {Path(), Path("ci")}
+    assert [str(folder) for folder in sorted(folders) if not (CHECKOUT / folder).is_dir()] == []
 
 
 def test_pure_rooms_import_nothing_that_reaches_outside() -> None:
@@ -123,13 +253,80 @@ def is_clock(called: ast.expr) -> bool:
 
 def test_only_a_judge_loads_the_providers_package() -> None:
     """It takes longer to load than all the rest, and a matcher or a sink that died is to be back at once."""
-    look = "import sys, processor.cli.run, processor.runtime; print('openai' in sys.modules)"
-    loads = ["", "import processor.judge_role\n"]
+    look = "import sys, cli.run, processor.runtime.process; print('openai' in sys.modules)"
+    loads = ["", "import processor.judge.role\n"]
     seen = [
         subprocess.run([sys.executable, "-c", load + look], cwd=CHECKOUT, capture_output=True, text=True, check=True)
         for load in loads
     ]
     assert [each.stdout.strip() for each in seen] == ["False", "True"]
+
+
+SHAPE = "a record, and its shape in the API"
+SETTINGS = "a part of the product, and its section of the settings"
+MAY_SHARE_A_NAME: dict[str, str] = {
+    "AuditEntry": SHAPE,
+    "Backfill": SHAPE,
+    "Between": "agreement of two labellers, and a node of Hog's syntax, which only the compiler sees",
+    "Cluster": SHAPE,
+    "ClusteringRun": SHAPE,
+    "Console": SETTINGS,
+    "Estimate": "a figure with its interval, and the cost of a backfill in the API",
+    "Evaluation": SHAPE,
+    "EvaluationConfig": SHAPE,
+    "EvaluationReport": SHAPE,
+    "EvaluationVersion": SHAPE,
+    "Event": SHAPE,
+    "GoldenSet": SHAPE,
+    "GoldenVersion": SHAPE,
+    "Judge": SETTINGS,
+    "Label": SHAPE,
+    "Matcher": SETTINGS,
+    "Page": "a page of rows in the API, and a page of the console",
+    "ProjectToken": SHAPE,
+    "ProviderKey": SHAPE,
+    "Refusal": "a request that the front door refuses, and a figure that statistics refuse to give",
+    "Span": "a span of OpenTelemetry, and the records that a worker took together",
+    "Watchdog": SETTINGS,
+    "Windows": SHAPE,
+}
+"""Class name that two modules of the product define → why that confuses nobody. This list only gets shorter."""
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """A reader finds a thing by its name. A name with an underscore stays in its module; nothing imports `examples`."""
+    defined: dict[str, list[str]] = {}
+    for path in modules(*(room for room in MAY_IMPORT if room != "examples")):
+        for name in re.findall(r"^class ([A-Za-z]\w*)", path.read_text(), re.MULTILINE):
+            defined.setdefault(name, []).append(str(path.relative_to(CHECKOUT)))
+    doubles = {name: paths for name, paths in defined.items() if len(paths) > 1}
+    assert {name: paths for name, paths in doubles.items() if name not in MAY_SHARE_A_NAME} == {}
+    assert set(MAY_SHARE_A_NAME) - set(doubles) == set(), "remove the names that only one class has"
+    assert [name for name, paths in doubles.items() if len(paths) > 2] == []
+
+
+MEASUREMENTS = "evaluation_measurements"
+READS_MEASUREMENTS = frozenset({"processor.measurements", "api.services.trust"})
+"""They may read the results of measurements. Pass rates, reports, windows, the console and exports may not."""
+NAMES_MEASUREMENTS = frozenset({"storage/clickhouse/__init__.py", "storage/clickhouse/measurements.py"})
+
+
+def test_only_figures_of_trust_read_the_results_of_measurements() -> None:
+    """The table has one module that reads it, and that module has few importers: no other path can show its rows."""
+    rooms = [name for name in MAY_IMPORT if (CHECKOUT / name).is_dir()]
+    named = {
+        str(path.relative_to(CHECKOUT)) for path in modules(*rooms) if "evaluation_measurements" in path.read_text()
+    }
+    assert named == NAMES_MEASUREMENTS
+    readers = {
+        package_of(path) for path in modules(*rooms)
+        for name, _ in imported(parsed(path), package_of(path)) if is_within(name, "storage.clickhouse.measurements")
+    }  # fmt: skip
+    assert readers == READS_MEASUREMENTS
+    sql = (CHECKOUT / "storage/clickhouse/migrations").glob("*.sql")
+    read = re.compile(rf"\b(from|join)\s+{MEASUREMENTS}", re.IGNORECASE)
+    views = [each.name for each in sql if read.search(each.read_text())]
+    assert views == [], "no rollup reads them"
 
 
 def test_the_rules_see_what_breaks_them() -> None:
@@ -144,3 +341,17 @@ def test_the_rules_see_what_breaks_them() -> None:
         node.func for node in ast.walk(ast.parse("datetime.now(UTC); x.now(); open('f')")) if isinstance(node, ast.Call)
     ]
     assert [is_clock(each) or is_impure_builtin(each) for each in calls] == [True, False, True]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+
+
+def test_each_migration_has_a_number_of_its_own_and_follows_the_one_before() -> None:
+    """Two branches that take the same number merge without a conflict, and no store could be set up after that."""
+    found = sorted(path.name for path in (CHECKOUT / "storage/sql/migrations/versions").glob("0*.py"))
+    text = {name: (CHECKOUT / "storage/sql/migrations/versions" / name).read_text() for name in found}
+    assert [name[:4] for name in found] == [f"{number:04}" for number in range(1, len(found) + 1)]
+    for name in found:
+        assert f'\nrevision = "{name[:4]}"' in text[name], name
+        before = f'"{int(name[:4]) - 1:04}"' if name[:4] != "0001" else "None"
+        assert f"\ndown_revision = {before}" in text[name], name
+    tables = sorted(path.name[:4] for path in (CHECKOUT / "storage/clickhouse/migrations").glob("*.sql"))
+    assert tables == [f"{number:04}" for number in range(1, len(tables) + 1)]

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from api.cli import register
-from config.migrations import upgrade
-from config.store.api_keys import ApiKeys
-from config.store.engine import open_database
-from processor.health import HealthServer
+from cli.api import register
+from processor.runtime.health import HealthServer
+from storage.sql.api_keys import ApiKeys
+from storage.sql.engine import open_database
+from storage.sql.migrations import upgrade
 from tests.secret_watch import WATCH, Leak, SecretWatch
 from tests.services.cache import CHECKOUT
 from tests.services.process import GuardedProcess
@@ -43,7 +43,7 @@ def only(leaks: list[Leak]) -> Leak:
     return leak
 
 
-# -- what is looked for
+# -- the secrets
 
 
 @pytest.mark.parametrize("text", ["key sk-first-000000000 in use", "Bearer gvl_" + "a" * 43])

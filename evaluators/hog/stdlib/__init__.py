@@ -5,7 +5,7 @@ Each module has a table `FUNCTIONS` of names as Hog writes them. `FUNCTIONS` her
 
 from __future__ import annotations
 
-from evaluators.hog.functions import Function
+from evaluators.hog.runtime.functions import Function
 from evaluators.hog.stdlib import arrays, conversion, crypto, dates, encoding, json, math, other, patterns, strings
 
 

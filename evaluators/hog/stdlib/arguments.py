@@ -1,27 +1,24 @@
 """Checks of the arguments of library functions, and what their results cost.
 
-A function charges what it is about to allocate before it does so. Results of up to `FREE_CHARS` characters are
+A function charges memory before it allocates it. Results of up to `FREE_CHARS` characters are
 covered by what every step may allocate.
 """
 
 from __future__ import annotations
 
-from evaluators.hog.errors import HogTypeError
-from evaluators.hog.runtime import Context
-from evaluators.hog.text_forms import print_text
-from evaluators.hog.values import HogFunction, Value, text_bytes, type_name
-
-FREE_CHARS = 256
-"""Characters of a result that are not charged."""
+from evaluators.hog.runtime.context import FREE_CHARS, Context
+from evaluators.hog.runtime.errors import HogTypeError
+from evaluators.hog.runtime.text_forms import print_text
+from evaluators.hog.runtime.values import HogFunction, Value, text_bytes, type_name
 
 TEXT_SHIFT = 8
-"""As a power of two, the characters of ASCII that one step covers; of other text it covers a quarter of them."""
+"""The characters of ASCII that one step covers, as a power of two; one step covers a quarter as many of other text."""
 
 CHARS_PER_STEP = 64
 ELEMENTS_PER_STEP = 20
 REFERENCE_BYTES = 8
 ELEMENT_BYTES = 64
-"""What a small value of its own takes, with the reference to it."""
+"""The bytes of a small value with the reference to it."""
 
 
 def wrong_type(function: str, expected: str, value: Value) -> HogTypeError:
@@ -37,7 +34,7 @@ def as_text(function: str, what: str, value: Value) -> str:
 
 
 def expect_null(function: str, value: Value) -> None:
-    """Raise HogTypeError unless the value, which is no string where one is expected, is null."""
+    """Raise HogTypeError unless the value, which is not the string that is expected, is null."""
     if value is not None:
         raise wrong_type(function, "a string", value)
 

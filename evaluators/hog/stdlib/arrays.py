@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cmp_to_key
 
-from evaluators.hog.functions import Function
-from evaluators.hog.relations import compare, contains, found_at
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.errors import HogDepthExceeded
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.relations import compare, contains, found_at
+from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import (
     ELEMENT_BYTES,
     ELEMENTS_PER_STEP,
@@ -17,7 +19,6 @@ from evaluators.hog.stdlib.arguments import (
     charge_text,
     shown,
 )
-from evaluators.hog.values import Value
 
 _COMPARISONS_PER_STEP = 4
 _CHARS_PER_COMPARISON = 1024
@@ -94,7 +95,7 @@ def array_pop_front(ctx: Context, array: Value) -> list[Value]:
 
 
 def _elements(ctx: Context, array: Value) -> list[Value]:
-    """Return a copy of the elements; `[]` if it is no array."""
+    """Return a copy of the elements; `[]` if the value is not an array."""
     if type(array) is not list and type(array) is not tuple:
         return []
     charge_elements(ctx, len(array))
@@ -169,6 +170,13 @@ def tuple_of(*items: Value) -> tuple[Value, ...]:
 
 
 # -------------------------------------------------------------------------------------- with a function
+
+
+def begin_callbacks(ctx: Context, depth: int, array: Value) -> list[Value]:
+    """Return the elements that a function is called with from a frame at `depth`. HogDepthExceeded at its limit."""
+    if depth >= ctx.limits.depth:
+        raise HogDepthExceeded(f"Call depth of {ctx.limits.depth} exceeded")
+    return values(ctx, array)
 
 
 def array_map(ctx: Context, function: Value, array: Value) -> list[Value]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from evaluators.hog.errors import HogTypeError
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.errors import HogTypeError
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.values import HogDate, HogDateTime, Value, number_of, type_name
 from evaluators.hog.stdlib.arguments import shown
 from evaluators.hog.stdlib.moments import in_zone, iso_date, iso_datetime, moment
-from evaluators.hog.values import HogDate, HogDateTime, Value, number_of, type_name
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from evaluators.hog.errors import HogTypeError
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.errors import HogTypeError
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import CHARS_PER_STEP, as_text, utf8, wrong_type
-from evaluators.hog.values import Value
 
 _Algorithm = Literal["md5", "sha1", "sha256"]
 _ALGORITHMS: tuple[_Algorithm, ...] = ("md5", "sha1", "sha256")

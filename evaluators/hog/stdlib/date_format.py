@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from evaluators.hog.runtime import Context
-from evaluators.hog.stdlib.arguments import FREE_CHARS, as_text, charge_text
+from evaluators.hog.runtime.context import FREE_CHARS, Context
+from evaluators.hog.runtime.values import Value
+from evaluators.hog.stdlib.arguments import as_text, charge_text
 from evaluators.hog.stdlib.moments import in_zone, local, read_moment
-from evaluators.hog.values import Value
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -38,7 +38,7 @@ _TOKENS: dict[str, Callable[[datetime], str]] = {
     "C": lambda at: f"{at.year // 100:02d}",
     "d": lambda at: f"{at.day:02d}",
     "D": lambda at: f"{at.month:02d}/{at.day:02d}/{at.year % 100:02d}",
-    "e": lambda at: f"{at.day:2d}",
+    "e": lambda at: str(at.day),
     "f": lambda at: f"{at.microsecond:06d}",
     "F": lambda at: f"{at.year:04d}-{at.month:02d}-{at.day:02d}",
     "g": lambda at: f"{at.isocalendar().year % 100:02d}",
@@ -48,8 +48,8 @@ _TOKENS: dict[str, Callable[[datetime], str]] = {
     "i": lambda at: f"{at.minute:02d}",
     "I": lambda at: f"{_twelve(at):02d}",
     "j": lambda at: f"{at.timetuple().tm_yday:03d}",
-    "k": lambda at: f"{at.hour:2d}",
-    "l": lambda at: f"{_twelve(at):2d}",
+    "k": lambda at: f"{at.hour:02d}",
+    "l": lambda at: f"{_twelve(at):02d}",
     "m": lambda at: f"{at.month:02d}",
     "M": lambda at: _MONTHS[at.month - 1],
     "p": lambda at: "AM" if at.hour < 12 else "PM",

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from evaluators.hog.date_text import read_text
-from evaluators.hog.errors import HogInputError
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.date_text import read_text
+from evaluators.hog.runtime.errors import HogInputError
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.values import HogDate, HogDateTime, HogInterval, Value
 from evaluators.hog.stdlib.arguments import as_integer, as_number, as_text
 from evaluators.hog.stdlib.date_format import format_date_time
 from evaluators.hog.stdlib.moments import (
@@ -27,7 +28,6 @@ from evaluators.hog.stdlib.moments import (
     read_number,
     zone,
 )
-from evaluators.hog.values import HogDate, HogDateTime, HogInterval, Value
 
 _SPANS_S = {"second": 1, "minute": 60, "hour": 3600}
 _DAYS = {"day": 1, "week": 7}
@@ -275,8 +275,8 @@ def to_interval_month(value: Value) -> HogInterval:
 
 
 FUNCTIONS = {
-    "now": Function(now, 0, 1, needs_context=True, cheap=True),
-    "today": Function(today, 0, 0, needs_context=True, cheap=True),
+    "now": Function(now, 0, 1, needs_context=True, cheap=True, constant=False),
+    "today": Function(today, 0, 0, needs_context=True, cheap=True, constant=False),
     "toDate": Function(to_date, 1, 1, cheap=True),
     "toDateTime": Function(to_date_time, 1, 2, cheap=True),
     "toUnixTimestamp": Function(to_unix_timestamp, 1, 2, cheap=True),

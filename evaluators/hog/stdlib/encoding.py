@@ -9,11 +9,11 @@ import re
 from urllib.parse import quote, unquote
 from uuid import UUID
 
-from evaluators.hog.errors import HogInputError
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.errors import HogInputError
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import as_text, charge_text, utf8
-from evaluators.hog.values import Value
 
 _BROKEN_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
@@ -67,7 +67,7 @@ def encode_url_component(ctx: Context, value: Value) -> str | None:
 
 
 def decode_url_component(ctx: Context, value: Value) -> str | None:
-    """Decode percent-encoding, leaving what is not well-formed as it is."""
+    """Decode percent-encoding; malformed sequences stay as they are."""
     if value is None:
         return None
     encoded = as_text("decodeURLComponent", "its argument", value)
@@ -99,5 +99,5 @@ FUNCTIONS = {
     "encodeURLComponent": Function(encode_url_component, 1, 1, needs_context=True),
     "decodeURLComponent": Function(decode_url_component, 1, 1, needs_context=True),
     "tryDecodeURLComponent": Function(try_decode_url_component, 1, 1, needs_context=True),
-    "generateUUIDv4": Function(generate_uuid_v4, 0, 0, needs_context=True, cheap=True),
+    "generateUUIDv4": Function(generate_uuid_v4, 0, 0, needs_context=True, cheap=True, constant=False),
 }

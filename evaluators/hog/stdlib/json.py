@@ -12,21 +12,20 @@ import math
 import msgspec
 import orjson
 
-from evaluators.hog.copies import to_json
-from evaluators.hog.errors import HogInputError, HogJSONError, HogKeyError
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import FREE_CHARS, Context
+from evaluators.hog.runtime.copies import to_json
+from evaluators.hog.runtime.errors import HogInputError, HogJSONError
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.text_forms import integer_text
+from evaluators.hog.runtime.values import MAX_DIGITS, Value
 from evaluators.hog.stdlib.arguments import (
     CHARS_PER_STEP,
-    FREE_CHARS,
     as_integer,
     as_text,
     charge_text,
     shown,
 )
 from evaluators.hog.stdlib.conversion import to_float, to_int
-from evaluators.hog.text_forms import integer_text
-from evaluators.hog.values import MAX_DIGITS, Value
 
 _SAFE_CONTAINERS = 400
 """With at most so many brackets a document cannot be nested too deeply for any decoder."""
@@ -81,7 +80,7 @@ def json_parse(ctx: Context, value: Value) -> Value:
 
 
 def is_valid_json(ctx: Context, value: Value) -> bool:
-    """Whether a text is JSON; false if it is no text."""
+    """Whether a text is JSON; false if the value is not a text."""
     if type(value) is not str:
         return False
     try:
@@ -145,7 +144,7 @@ _MISSING = object()
 
 
 def _document(ctx: Context, value: Value) -> Value:
-    """Return the value, or what it is the JSON of; `_MISSING` if it is a text that is no JSON."""
+    """Return the value, decoded if it is a text; `_MISSING` if the text is not JSON."""
     if type(value) is not str:
         return value
     try:
@@ -155,19 +154,16 @@ def _document(ctx: Context, value: Value) -> Value:
 
 
 def _member(value: Value, key: Value) -> Value:
-    """Return the element at a 1-based position or the value of a key; `_MISSING` if there is none."""
+    """Return the element at a 1-based position or the value of a key; `_MISSING` if there is none, as for 0."""
     if type(value) is dict:
         return value.get(key, _MISSING) if type(key) is str or type(key) is int else _MISSING
-    if (type(value) is list or type(value) is tuple) and type(key) is int:
-        if key == 0:
-            raise HogKeyError("Array indexes start at 1")
-        if -len(value) <= key <= len(value):
-            return value[key - 1 if key > 0 else key]
+    if (type(value) is list or type(value) is tuple) and type(key) is int and key and -len(value) <= key <= len(value):
+        return value[key - 1 if key > 0 else key]
     return _MISSING
 
 
 def _at(ctx: Context, value: Value, path: tuple[Value, ...]) -> Value:
-    """Return what stands at the end of a path into a value or a JSON text, or None."""
+    """Return the value at the end of a path into a value or a JSON text, or None."""
     current = _document(ctx, value)
     for key in path:
         current = _member(current, key)
@@ -191,29 +187,31 @@ def json_length(ctx: Context, value: Value, *path: Value) -> int:
 
 
 def json_extract(ctx: Context, value: Value, *path_and_type: Value) -> Value:
-    """Return what stands at the end of a path. The last argument, a ClickHouse type, is not looked at."""
+    """Return the value at the end of a path. The last argument, a ClickHouse type, is not looked at."""
     return _at(ctx, value, path_and_type[:-1])
 
 
 def json_extract_string(ctx: Context, value: Value, *path: Value) -> str | None:
-    """Return what stands at the end of a path as text, or null."""
+    """Return the value at the end of a path as text, or null."""
     found = _at(ctx, value, path)
     return None if found is None else shown(ctx, found)
 
 
 def json_extract_int(ctx: Context, value: Value, *path: Value) -> int | None:
-    """Return what stands at the end of a path as `toInt` gives it."""
+    """Return the value at the end of a path as `toInt` gives it."""
     return to_int(_at(ctx, value, path))
 
 
 def json_extract_float(ctx: Context, value: Value, *path: Value) -> float | None:
-    """Return what stands at the end of a path as `toFloat` gives it."""
+    """Return the value at the end of a path as `toFloat` gives it."""
     found = to_float(_at(ctx, value, path))
     return found if found is None or math.isfinite(found) else None
 
 
-def json_extract_bool(ctx: Context, value: Value, *path: Value) -> bool:
-    """Whether there is a true at the end of a path."""
+def json_extract_bool(ctx: Context, value: Value, *path: Value) -> bool | None:
+    """Whether there is a true at the end of a path; null at position 0, as for the whole family."""
+    if any(type(key) is int and not key for key in path):
+        return None
     return _at(ctx, value, path) is True
 
 

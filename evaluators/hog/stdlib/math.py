@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from evaluators.hog import operations
-from evaluators.hog.errors import HogTypeError
-from evaluators.hog.functions import Function
-from evaluators.hog.relations import compare, equal
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime import operations
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.errors import HogTypeError
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.relations import compare, equal
+from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import as_integer, as_number
-from evaluators.hog.values import Value
 
 _MOST_PLACES = 330
 """Decimal places beyond which no float differs from another."""
@@ -82,7 +82,7 @@ def max2(ctx: Context, left: Value, right: Value) -> Value:
 
 
 def _unordered(left: Value, right: Value) -> Value:
-    """Return null if either is null; else one is NaN, and so is what they give."""
+    """Return null if either is null; otherwise one is NaN, and so is the result."""
     return None if left is None or right is None else math.nan
 
 

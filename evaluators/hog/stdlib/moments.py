@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from evaluators.hog.date_text import read_text, zone_of
-from evaluators.hog.errors import HogInputError
+from evaluators.hog.runtime.date_text import read_text, zone_of
+from evaluators.hog.runtime.errors import HogInputError
+from evaluators.hog.runtime.values import HogDate, HogDateTime, Value
 from evaluators.hog.stdlib.arguments import as_text, wrong_type
-from evaluators.hog.values import HogDate, HogDateTime, Value
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A day inside the years 1 to 9999, so that a moment can be shown in any zone.
@@ -57,7 +57,7 @@ def in_zone(function: str, value: HogDateTime, zone_name: Value) -> HogDateTime:
 def read_moment(function: str, value: Value, zone_name: str = "UTC") -> HogDateTime:
     """Return the moment of a datetime, a date (its midnight) or a date-like text.
 
-    HogTypeError for another type, HogInputError for a text that is no date.
+    HogTypeError for another type, HogInputError for a text that is not a date.
     """
     kind = type(value)
     if kind is HogDateTime:
@@ -85,11 +85,11 @@ def _of_datetime(value: datetime, zone_name: str) -> HogDateTime:
 
 
 def read_number(function: str, value: int | float, zone_name: str = "UTC") -> HogDateTime:
-    """Return the moment of seconds since 1970. HogInputError if it is none."""
+    """Return the moment of seconds since 1970. HogInputError if there is none."""
     try:
         return moment(float(value), zone_name)
     except OverflowError:
-        raise HogInputError(f"{function}: the number is no date") from None
+        raise HogInputError(f"{function}: the number is not a date") from None
 
 
 def iso_date(value: HogDate) -> str:

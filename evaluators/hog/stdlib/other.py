@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from functools import partial
 
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.regex import extract
+from evaluators.hog.runtime.values import HogError, Value, integer_of
 from evaluators.hog.stdlib.arguments import as_text, shown
-from evaluators.hog.values import HogError, Value, integer_of
 
-_VERSION = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
+_VERSION = r"[0-9]+(?:\.[0-9]+)+"
 _LONGEST_VERSION = 1000
 _LONGEST_ADDRESS = 100
 
 
-def sortable_semver(value: Value) -> list[int | None]:
+def sortable_semver(ctx: Context, value: Value) -> list[int | None]:
     """Return the numbers of the first version in a text, to compare and to sort by; `[null]` if there is none."""
-    found = _VERSION.search(value[:_LONGEST_VERSION]) if type(value) is str else None
-    return [integer_of(part) for part in found[0].split(".")] if found else [None]
+    found = extract(ctx, value[:_LONGEST_VERSION], _VERSION) if type(value) is str else ""
+    return [integer_of(part) for part in found.split(".")] if found else [None]
 
 
 def is_ip_address_in_range(address: Value, network: Value) -> bool:
@@ -52,11 +52,11 @@ def print_line(ctx: Context, *values: Value) -> None:
 
 
 FUNCTIONS = {
-    "sortableSemver": Function(sortable_semver, 1, 1),
+    "sortableSemver": Function(sortable_semver, 1, 1, needs_context=True),
     "isIPAddressInRange": Function(is_ip_address_in_range, 2, 2),
     "Error": Function(partial(_error, "Error"), 0, 2, needs_context=True),
     "RetryError": Function(partial(_error, "RetryError"), 0, 2, needs_context=True),
     "NotImplementedError": Function(partial(_error, "NotImplementedError"), 0, 2, needs_context=True),
     "HogError": Function(hog_error, 1, 3, needs_context=True),
-    "print": Function(print_line, 0, None, needs_context=True),
+    "print": Function(print_line, 0, None, needs_context=True, constant=False),
 }

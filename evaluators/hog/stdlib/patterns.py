@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from evaluators.hog import operations
-from evaluators.hog.functions import Function
-from evaluators.hog.regex import extract
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime import operations
+from evaluators.hog.runtime.context import Context
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.regex import extract
+from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import as_text
-from evaluators.hog.values import Value
 
 
 def match(ctx: Context, value: Value, pattern: Value) -> bool:

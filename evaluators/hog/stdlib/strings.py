@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evaluators.hog.functions import Function
-from evaluators.hog.runtime import Context
+from evaluators.hog.runtime.context import FREE_CHARS, Context
+from evaluators.hog.runtime.functions import Function
+from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import (
     ELEMENT_BYTES,
-    FREE_CHARS,
     as_integer,
     as_text,
     charge_elements,
@@ -15,7 +15,6 @@ from evaluators.hog.stdlib.arguments import (
     shown,
     wrong_type,
 )
-from evaluators.hog.values import Value
 
 
 def concat(ctx: Context, *values: Value) -> str:
@@ -181,7 +180,7 @@ def substring(ctx: Context, value: Value, start: Value, count: Value = None) -> 
 
 
 def starts_with(value: Value, prefix: Value) -> bool:
-    """Whether a text begins with another; false if either is no text."""
+    """Whether a text begins with another; false if either is not a text."""
     return type(value) is str and type(prefix) is str and value.startswith(prefix)
 
 

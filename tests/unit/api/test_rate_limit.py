@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from api.rate_limit import RateLimiter
+from api.http.rate_limit import RateLimiter
 
 
 class Clock:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from processor.cli.main import build_app
+from cli.main import build_app
 
 
 def test_each_line_has_its_answer_and_a_bad_one_stops_nothing() -> None:

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner, Result
 
-from config.clickhouse import connect, migrate
+from cli.main import build_app
 from config.definitions import parse_draft
-from config.migrations import upgrade
 from config.settings import Settings, load_settings
-from config.store.engine import open_store
-from config.store.evaluations import Evaluations
-from processor.cli.main import build_app
+from storage.clickhouse import connect, migrate
+from storage.sql.engine import open_store
+from storage.sql.evaluations import Evaluations
+from storage.sql.migrations import upgrade
 
 
 def run(tmp_path: Path, evaluation: str, event: str, *flags: str):
@@ -55,21 +55,23 @@ def test_a_table_for_people(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("evaluation", "event"),
+    ("evaluation", "event", "code"),
     [
-        ("conditions: [{id: a, properties: [5]}]", "{}"),
-        ("{a: 1" + "0" * 5000 + "}", "{}"),
-        ("[1]", "{}"),
-        ("{", "{}"),
-        ("{}", "nope"),
-        ("{}", "{}"),
+        ("conditions: [{id: a, properties: [5]}]", "{}", 1),
+        ("{a: 1" + "0" * 5000 + "}", "{}", 1),
+        ("[1]", "{}", 1),
+        ("{", "{}", 1),
+        ("{}", "nope", 2),
+        ("{}", "{}", 2),
     ],
 )
-def test_wrong_files_are_wrong_usage(tmp_path: Path, evaluation: str, event: str) -> None:
-    """Exit code 2 and a message on standard error, never a traceback."""
+def test_a_wrong_definition_is_a_failure_and_a_wrong_event_is_wrong_usage(
+    tmp_path: Path, evaluation: str, event: str, code: int
+) -> None:
+    """A message on standard error, never a traceback."""
     result = run(tmp_path, evaluation, event)
-    assert result.exit_code == 2
-    assert result.stderr
+    assert result.exit_code == code
+    assert result.stderr.startswith("gavel: ")
     assert "Traceback" not in result.output
 
 
@@ -108,18 +110,21 @@ def test_json_stays_json_whatever_the_event_holds(tmp_path: Path, written: str, 
 
 
 def test_half_a_surrogate_pair_crashes_nothing(tmp_path: Path) -> None:
-    """In the uuid, the event, the evaluation's id, a key, a value; in a set's id it is refused."""
+    """In the event, the evaluation's id, a key, a value; in the uuid and in a set's id it is refused."""
     half = "\\ud800"
     nodes = f'{{"key":"{half}","value":"{half}"}},{{"type":"hogql","key":"event != distinct_id"}}'
     evaluation = f'{{"id":"{half}","conditions":[{{"id":"s","properties":[{nodes}]}}]}}'
-    event = f'{{"uuid":"{half}","event":"{half}","distinct_id":"","properties":{{"{half}":"{half}"}}}}'
+    event = f'{{"uuid":"u","event":"{half}","distinct_id":"","properties":{{"{half}":"{half}"}}}}'
     table = run(tmp_path, evaluation, event)
     assert table.exit_code == 0, table.output
     assert "\\ud800" in table.stdout
     found = json.loads(run(tmp_path, evaluation, event, "--json").stdout)
-    assert (found["evaluation_id"], found["event_uuid"], found["outcome"]) == ("\ud800", "\ud800", "matched")
+    assert (found["evaluation_id"], found["event_uuid"], found["outcome"]) == ("\ud800", "u", "matched")
+    no_row = run(tmp_path, evaluation, event.replace('"uuid":"u"', f'"uuid":"{half}"'))
+    assert no_row.exit_code == 2
+    assert "surrogate" in no_row.stderr
     refusal = run(tmp_path, f'{{"conditions":[{{"id":"{half}"}}]}}', event)
-    assert refusal.exit_code == 2
+    assert refusal.exit_code == 1
     assert "conditions[0].id" in refusal.stderr
 
 
@@ -204,7 +209,7 @@ def test_by_ids_the_store_and_the_archive_are_asked(stored: Callable[..., Result
 
 
 def test_what_is_not_there_is_said_with_exit_code_2(stored: Callable[..., Result]) -> None:
-    """An unknown id, another team's, and texts that are no ids at all."""
+    """An unknown id, an id of another team, and texts that are not ids."""
     for evaluation in (str(uuid4()), "nonsense", "", "x" * 5000, "\x00", "\udcff"):
         result = stored(evaluation=evaluation)
         assert (result.exit_code, result.stdout) == (2, ""), result.output

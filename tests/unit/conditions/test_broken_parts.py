@@ -1,4 +1,4 @@
-"""Events of which a part is broken: what it means for evaluations that need the part, and for those that do not."""
+"""An event with a broken part is an error of the evaluations that need the part, and only of those."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conditions import EventRow, Target, compile_matcher, parse_conditions
-from conditions.interpreter import Fields, interpret
+from conditions.interpreter import RowFields, interpret
 
 NEEDS_PERSON = {"key": "plan", "value": "pro", "type": "person"}
 RECENT = {"key": "signed_up", "operator": "is_date_after", "value": "-7d"}
@@ -39,7 +39,7 @@ def test_broken_person_beside_a_relative_date(
     row = EventRow(
         "event-1", 1, timestamp="2024-02-01 10:00:00", properties={"signed_up": signed_up}, person_properties=person
     )
-    outcomes = {target.id: interpret(target, Fields(row)).outcome for target in targets}
+    outcomes = {target.id: interpret(target, RowFields(row)).outcome for target in targets}
     assert outcomes == {
         "person": "error",
         "date": "matched" if recent else "filtered",

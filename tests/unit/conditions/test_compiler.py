@@ -1,4 +1,4 @@
-"""What the compiler makes of a team's evaluations, beyond what they decide."""
+"""The plan that the compiler makes of a team's evaluations, beyond their decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters of type `hogql`: what an expression must give, and what it sees."""
+"""Filters of type `hogql`: the result that an expression must give, and the globals that it sees."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from conditions import EventRow, Target, compile_matcher, parse_conditions
-from conditions.interpreter import Fields, interpret
+from conditions.interpreter import RowFields, interpret
 
 ROW = EventRow(
     "event-1", 1, event="e", distinct_id="d", properties={"a": 1}, person_id="p", person_properties='{"b":2}'
@@ -24,7 +24,7 @@ def test_it_holds_exactly_when_it_gives_true(given: object, outcome: str) -> Non
         [{"id": "s", "properties": [{"type": "hogql", "key": "x"}]}], compile_expression=lambda _: lambda _: given
     )
     target = Target("e", conditions)
-    found = interpret(target, Fields(ROW), compile_expression=lambda _: lambda _: given)
+    found = interpret(target, RowFields(ROW), compile_expression=lambda _: lambda _: given)
     assert found.outcome == outcome
     result = compile_matcher([target], compile_expression=lambda _: lambda _: given).match(ROW)
     assert bool(result.matched) is (outcome == "matched")

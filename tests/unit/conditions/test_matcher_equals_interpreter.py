@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conditions import ConditionError, EventRow, Matcher, Target, compile_matcher, parse_conditions
-from conditions.interpreter import Fields, first_error, interpret
+from conditions.interpreter import RowFields, first_error, interpret
 from tests.unit.conditions.strategies import FIELD_VALUES, dump, expression, filters, rows, targets
 
 Outcomes = tuple[list[tuple[int, str]], list[int], list[tuple[int, str]]]
@@ -25,7 +25,7 @@ def matched(matcher: Matcher, row: EventRow) -> Outcomes:
 def interpreted(made: Sequence[Target], row: EventRow) -> Outcomes:
     expected: Outcomes = ([], [], [])
     for index, target in enumerate(made):
-        decision = interpret(target, Fields(row), compile_expression=expression)
+        decision = interpret(target, RowFields(row), compile_expression=expression)
         if decision.outcome == "matched":
             expected[0].append((index, decision.condition_id))
         elif decision.outcome == "sampled_out":

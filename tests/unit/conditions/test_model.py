@@ -1,4 +1,4 @@
-"""What is accepted as conditions, and what a refusal says."""
+"""Conditions that are accepted, and the messages for those that are not."""
 
 from __future__ import annotations
 

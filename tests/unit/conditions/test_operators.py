@@ -11,7 +11,7 @@ import yaml
 
 from conditions import EventRow, Target, compile_matcher, parse_conditions
 from conditions.dates import instant_of
-from conditions.interpreter import Fields, interpret
+from conditions.interpreter import RowFields, interpret
 from conditions.operators import Operator, holds
 
 ENTRIES = yaml.safe_load((Path(__file__).parent / "data" / "operators.yaml").read_text("utf-8"))
@@ -54,7 +54,7 @@ def test_every_case_in_the_interpreter_and_the_matcher(kind: str) -> None:
             row = EventRow("event-1", 1, timestamp="2024-03-31 12:00:00.000000")
             field = {"event": "properties", "person": "person_properties", "group": "group2_properties"}[kind]
             setattr(row, field, shape)
-            seen = interpret(target, Fields(row)).outcome, "matched" if matcher.match(row).matched else "filtered"
+            seen = interpret(target, RowFields(row)).outcome, "matched" if matcher.match(row).matched else "filtered"
             outcome = "matched" if expected else "filtered"
             if seen != (outcome, outcome):
                 wrong.append((operator, value, x, expected, seen))
@@ -73,14 +73,14 @@ def test_all_cases_of_a_field_in_one_matcher() -> None:
     matcher = compile_matcher(targets)
     for _, _, x, _ in CASES[::3]:
         row = EventRow("event-1", 1, timestamp="2024-03-31 12:00:00", properties={} if x is MISSING else {"field": x})
-        fields = Fields(row)
+        fields = RowFields(row)
         expected = [n for n, target in enumerate(targets) if interpret(target, fields).outcome == "matched"]
         for _ in range(5):
             assert [n for n, _ in matcher.match(row).matched] == expected, x
 
 
 def test_a_numeric_text_may_have_4_300_characters() -> None:
-    """Longer ones are no number, whatever they are worth."""
+    """A longer text is not a number, whatever its value."""
     longest = "5." + "0" * 4298
     assert holds("exact", longest, 5, None)
     assert not holds("exact", longest + "0", 5, None)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 from conditions import EventRow, Target, compile_matcher, parse_conditions
-from conditions.interpreter import Fields, interpret
+from conditions.interpreter import RowFields, interpret
 
 TARGETS = [
     Target(
@@ -24,7 +24,7 @@ def assert_as_interpreted(times: list[datetime], values: list[object]) -> None:
     matcher = compile_matcher(TARGETS)
     for time, value in product(times, values):
         row = EventRow("event-1", 1, timestamp=f"{time:%Y-%m-%d %H:%M:%S.%f}", properties={"day": value})
-        expected = [n for n, target in enumerate(TARGETS) if interpret(target, Fields(row)).outcome == "matched"]
+        expected = [n for n, target in enumerate(TARGETS) if interpret(target, RowFields(row)).outcome == "matched"]
         assert [n for n, _ in matcher.match(row).matched] == expected, (time, value)
 
 

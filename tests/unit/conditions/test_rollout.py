@@ -41,7 +41,7 @@ def test_exactly_310_of_a_thousand_events_are_in_at_30_percent() -> None:
 
 @given(st.text(), st.floats(0, 100), st.floats(0, 100), st.sampled_from(["shared", "independent"]))
 def test_samples_nest(uuid: str, one: float, other: float, cohort: str) -> None:
-    """What a smaller percentage takes a larger one takes too; 0 takes nothing and 100 everything."""
+    """A larger percentage takes every event of a smaller one; 0 takes nothing and 100 everything."""
     if uuid:
         assert takes(uuid, min(one, other), cohort) <= takes(uuid, max(one, other), cohort)
         assert not takes(uuid, 0, cohort)

@@ -1,4 +1,4 @@
-"""What an evaluation may be, and what is said of one that may not."""
+"""Evaluations that are accepted, and the messages for those that are not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from config.definition_errors import DefinitionError
 from config.definitions import (
-    DefinitionError,
     EvaluationDraft,
     ModelConfiguration,
     load_stored,

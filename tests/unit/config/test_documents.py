@@ -17,7 +17,7 @@ from config.settings.loading import setting_names, variable_name
 
 def test_the_table_of_settings_is_that_of_the_models() -> None:
     current = (DOCS / CONFIGURATION_FILE).read_text(encoding="utf-8")
-    assert current == configuration_text(current), "run `python -m config.documents`"
+    assert current == configuration_text(current), "run `make docs`"
 
 
 def test_every_setting_is_documented_with_its_variable_and_a_meaning() -> None:
@@ -29,7 +29,7 @@ def test_every_setting_is_documented_with_its_variable_and_a_meaning() -> None:
 
 
 def test_the_schema_file_is_that_of_the_models() -> None:
-    assert (DOCS / SCHEMA_FILE).read_text(encoding="utf-8") == schema_text(), "run `python -m config.documents`"
+    assert (DOCS / SCHEMA_FILE).read_text(encoding="utf-8") == schema_text(), "run `make docs`"
 
 
 def _errors(document: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Definition files: what is read, and that every problem has its file and line."""
+"""Definition files are read as documented, and every problem has its file and line."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_the_configuration_tells_the_type(tmp_path: Path) -> None:
         ("# only a comment\n", 0, "holds no evaluation"),
         ("---\n---\n", 0, "holds no evaluation"),
         ("name: A\n", 1, "evaluation_type"),
-        ("just text", 1, "is no evaluation"),
-        ("- 1\n", 1, "is no evaluation"),
+        ("just text", 1, "is not an evaluation"),
+        ("- 1\n", 1, "is not an evaluation"),
         (f"{GOOD}enbled: true\n", 3, "enbled"),
         (f"{GOOD}enabled: yes\n", 3, "enabled"),
         (f"{GOOD}name: B\n", 3, "'name' is there twice"),
@@ -81,7 +81,7 @@ def test_a_broken_document_does_not_hide_the_problems_before_it(tmp_path: Path) 
 
 
 def test_scalars_are_those_of_yaml_1_2(tmp_path: Path) -> None:
-    """Of YAML 1.1, Norway, octal numbers, base-60 times and dates would change what a filter means."""
+    """In YAML 1.1, Norway, octal numbers, base-60 times and dates would change the meaning of a filter."""
     values = "[no, on, 010, 1:30, 2024-01-01, 1e3, 5, true, ~, 0x1F, '5']"
     (only,), problems = read(tmp_path, f"{GOOD}conditions:\n- id: no\n  properties:\n  - {{key: k, value: {values}}}\n")
     assert problems == []

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from config.definitions import ModelConfiguration
 from config.model_resolution import TeamKeys, Unresolved, resolve_model
+from config.provider_keys import OpenKey, ProviderKey
 from config.settings.sections import Judge
-from config.store.provider_keys import OpenKey, ProviderKey
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 FIRST, SECOND = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -63,10 +63,23 @@ def test_without_a_configuration_the_active_key_and_its_providers_default_model_
 
 
 def test_a_team_without_a_key_judges_on_the_operators_if_there_is_one() -> None:
-    judge = Judge(trial_api_key=SecretStr("sk-operator"))
+    judge = Judge(trial_api_key=SecretStr("sk-operator"), trial_models=("gpt-5",))
     found = resolve_model(None, team(), judge)
     assert (found.endpoint.key_type, found.endpoint.key_id, found.model) == ("trial", None, "gpt-5-mini")
     assert resolve_model(configured(model="gpt-5"), team(), judge).model == "gpt-5"
+
+
+def test_the_trial_serves_only_the_models_that_the_operator_lists() -> None:
+    judge = Judge(trial_api_key=SecretStr("sk-operator"), trial_models=("gpt-5-nano",))
+
+    def asked(model: str) -> str:
+        return resolve_model(ModelConfiguration(provider="openai", model=model), TeamKeys(), judge).model
+
+    assert [asked(model) for model in ("gpt-5-mini", "gpt-5-nano")] == ["gpt-5-mini", "gpt-5-nano"]
+    for dear in ("gpt-5-pro", "o3-pro", "GPT-5-mini", ""):
+        with pytest.raises(Unresolved) as refused:
+            resolve_model(ModelConfiguration.model_construct(provider="openai", model=dear), TeamKeys(), judge)
+        assert (refused.value.code, "gpt-5-nano" in str(refused.value)) == ("provider_key_required", True)
 
 
 def test_a_team_with_a_key_is_never_on_trial() -> None:

@@ -1,4 +1,4 @@
-"""Settings: where they come from, what is refused, and that no secret shows."""
+"""Settings: their sources, the refused ones, and that no secret is shown."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_what_kubernetes_puts_into_a_pod_for_a_service_is_no_setting(variable: s
         ("kafka: {topics: {event: x}}", "kafka.topics.event: is not a setting; did you mean kafka.topics.events?"),
         ("kafka: 3", "kafka: "),
         ("kafka: {partitions: 0}", "kafka.partitions: input should be greater than or equal to 1"),
-        ("kafka: {topics: {events: 'a b'}}", "kafka.topics.events: is no Kafka topic name"),
+        ("kafka: {topics: {events: 'a b'}}", "kafka.topics.events: is not a Kafka topic name"),
         ("[1, 2]", "gavel.yaml: holds list"),
         ("a: [", "gavel.yaml:1:5: is not YAML"),
     ],
@@ -224,6 +224,7 @@ def test_a_settings_file_that_is_not_there_or_not_text_or_huge_is_refused(tmp_pa
         ({"GAVEL_JUDGE__READ_TIMEOUT_S": "91"}, "judge.read_timeout_s"),
         ({"GAVEL_MATCHER__COMMIT_INTERVAL_S": "60"}, "matcher.commit_interval_s"),
         ({"GAVEL_API__PORT": "9464"}, "api.port"),
+        ({"GAVEL_INGEST__PORT": "8000"}, "ingest.port"),
         ({"GAVEL_API__PORT": "70000"}, "api.port"),
         ({"GAVEL_DEAD_LETTERS__RATIO_LIMIT": "0"}, "dead_letters.ratio_limit"),
     ],
@@ -272,6 +273,7 @@ def test_a_role_alone_is_refused_on_the_embedded_broker(role: str) -> None:
 def test_the_sink_alone_is_refused_on_chdb_and_allowed_on_a_server() -> None:
     kafka = {"bootstrap_servers": "h:1"}
     assert "chdb" in (refuse_roles(Settings(kafka=kafka), ["sink"]) or "")
+    assert "chdb" in (refuse_roles(Settings(kafka=kafka), ["reports"]) or "")
     assert refuse_roles(Settings(kafka=kafka), ["judge"]) is None
     assert refuse_roles(Settings(kafka=kafka, clickhouse={"dsn": "http://h:8123"}), ["sink"]) is None
     assert refuse_roles(Settings(), ROLES) is None

@@ -12,36 +12,39 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 from prometheus_client import CollectorRegistry
 
-import processor.replay
-import processor.replay_plan
-import processor.roles
+import processor.matcher.role
+import processor.replay.plan
+import processor.replay.replay
 from conditions import Target, compile_matcher, decode_row, explain, parse_conditions
-from config.snapshot import SnapshotPoller
-from config.store.engine import StoreUnavailable
 from evaluators.generation import JUDGE_MARK
 from evaluators.hog import compile_expression
 from evaluators.llm_judge import Judged, Parked, Patience
 from evaluators.llm_judge.breaker import Breaker
-from evaluators.llm_judge.client import Timeouts
+from evaluators.llm_judge.caller import Timeouts
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.verdict import Skip
-from processor import committer
-from processor.committer import AtLeastOnceCommitter, CommitFailed
-from processor.dead_letters import RatioGuard
-from processor.deadline import Deadline
+from processor.dead_letters.letter import RatioGuard
 from processor.events.generation import to_generation
 from processor.events.identity import run_key
+from processor.events.output import Output
 from processor.events.result import ResultTemplate, build_result
 from processor.events.task import Task, read_task
-from processor.ledger import Frontier, Output, Span
-from processor.matcher import MatcherWorker
+from processor.judge.parked import Delays, Parking
+from processor.matcher.worker import MatcherWorker
 from processor.metrics import Metrics
-from processor.parked import Delays, Parking
-from processor.stage import Stage, StageLimits
-from processor.worker import Worker
+from processor.stream import committer
+from processor.stream.committer import AtLeastOnceCommitter
+from processor.stream.deadline import Deadline
+from processor.stream.ledger import Frontier, Span
+from processor.stream.limits import StageLimits
+from processor.stream.stage import Stage
+from processor.stream.transactions import CommitFailed
+from processor.stream.worker import Worker
+from storage.snapshot import SnapshotPoller
+from storage.sql.engine import StoreUnavailable
 from tests.services.records import Record, generation_row
-from tests.unit.llm_judge.bench_of_judges import Bench
-from tests.unit.processor.matching import NOW, event_matcher, outputs_of, snapshot_of
+from tests.unit.evaluators.llm_judge.bench_of_judges import Bench
+from tests.unit.processor.matcher.matching import NOW, TO, event_matcher, outputs_of, snapshot_of
 from tests.virtual_time import run
 
 CHECKOUT = Path(__file__).parents[3]
@@ -54,7 +57,7 @@ def test_a_terminal_status_written_before_the_retry() -> None:
         bench = Bench(patience=Patience(attempts=3))
         bench.script({"action": "server_error", "times": 2})
         assert isinstance(await bench.run(), Judged)
-        bench.script({"action": "server_error", "times": 3})
+        bench.script({"action": "request_timeout", "times": 3})
         assert isinstance(await bench.run("Another answer."), Parked), "it is not over: it is tried again later"
         await bench.caller.close()
 
@@ -87,7 +90,7 @@ class NoCommits:
         raise AssertionError("the offset was committed")
 
 
-FRONTIER = Frontier([Output("results", b"k", b"v", [])], {("events", 0): 1}, 1)
+FRONTIER = Frontier([Output("result", "results", b"k", b"v", [])], {("events", 0): 1}, 1)
 
 
 def test_an_offset_committed_although_the_work_was_not_persisted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +107,7 @@ def test_a_failed_definition_load_read_as_no_evaluations() -> None:
 
     poller = SnapshotPoller(fail)
     poller.poll()
-    worker = MatcherWorker(
-        poller, event_matcher(), dead_letters_topic="dead", max_message_bytes=1 << 20, guard=RatioGuard(0.5, 1000)
-    )
+    worker = MatcherWorker(poller, event_matcher(), TO, RatioGuard(0.5, 1000))
     assert poller.current is None
     assert not worker.ready()
 
@@ -141,7 +142,7 @@ class Holding(Worker):
         if not self.finish:
             return []
         done, self.spans = self.spans, []
-        return [(span, [Output("results", None, m.body, []) for m in span.messages]) for span in done]
+        return [(span, [Output("result", "results", None, m.body, []) for m in span.messages]) for span in done]
 
 
 class Source:
@@ -187,7 +188,7 @@ class Source:
 
 
 def test_a_cap_that_evicts_silently() -> None:
-    """At the bound of what is in flight the partition is paused; nothing that was read is given up for new records."""
+    """The partition is paused at the bound of work in flight; no record that was read is discarded for new ones."""
     source, worker = Source(200), Holding()
     limits = StageLimits(batch_records=10, commit_interval_s=0.0, max_records=40)
     stage = Stage("matcher", ["events"], source, source, worker, limits, Metrics(CollectorRegistry()))
@@ -208,7 +209,7 @@ def test_a_parse_failure_read_as_a_verdict_a_skip_as_a_fail_or_a_pass() -> None:
         bench.script({"action": "not_json"})
         outcome = await bench.run()
         assert isinstance(outcome, Judged)
-        assert isinstance(outcome.outcome, Skip), "an answer that cannot be read is no verdict"
+        assert isinstance(outcome.outcome, Skip), "an unreadable answer is not a verdict"
         await bench.caller.close()
 
     run(main())
@@ -261,7 +262,11 @@ def bundled() -> Iterator[bytes]:
 
 def test_preview_and_live_with_different_matchers() -> None:
     """One matcher runs live and in replays, and what `explain` shows of real generations is what it decides."""
-    assert processor.roles.EventMatcher is processor.replay.EventMatcher is processor.replay_plan.EventMatcher
+    assert (
+        processor.matcher.role.EventMatcher
+        is processor.replay.replay.EventMatcher
+        is processor.replay.plan.EventMatcher
+    )
     sets = [
         [{"id": "some", "rollout_percentage": 40, "properties": [{"key": "$ai_model", "operator": "is_set"}]}],
         [{"id": "openai", "properties": [{"key": "$ai_provider", "value": ["openai"], "operator": "exact"}]}],
@@ -287,7 +292,7 @@ def test_a_hot_requeue_without_delay() -> None:
     waits: list[float] = []
 
     class Control:
-        def defer(self, _: object, __: int, *, wait_s: float) -> None:
+        def defer(self, _: object, __: int, *, wait_s: float, parked_since_ms: int | None = None) -> None:
             waits.append(wait_s)
 
     made = parking(Delays(30, 900, 8))

@@ -34,7 +34,7 @@ def row_of(properties: Any) -> EventRow:
 
 
 def view_of(row: EventRow, *, filtered: str) -> Any:
-    """What the matcher of an evaluation with a filter on one key has seen of a row."""
+    """The parts of a row that the matcher of an evaluation with a filter on one key has read."""
     conditions = parse_conditions(
         [
             {"id": "a", "rollout_percentage": 100, "properties": [{"key": filtered, "operator": "is_not_set"}]},

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from conditions import EventRow
-from evaluators.generation import Generation
+from evaluators.generation import COPIED, Generation
 from evaluators.verdict import JudgeUsage, Skip, Verdict
 from processor.events.identity import result_uuid, run_key
-from processor.events.result import ResultMessage, ResultTemplate, build_result
+from processor.events.result import (
+    EventFields,
+    ResultMessage,
+    ResultTemplate,
+    ResultWriter,
+    _add_outcome,
+    _add_usage,
+    build_result,
+)
 from processor.events.task import Task
 
 EVENT = "018f4b1e-7c3a-7000-8000-000000000001"
 TEMPLATE = ResultTemplate("eval-1", "Polite", "llm_judge", "boolean", allows_na=False, version=3, fingerprint="ab12")
+KINDS_OF_OUTPUT = ("boolean", "numeric", "categorical")
 TASK = Task(7, "eval-1", EVENT, run_key("llm_judge", "eval-1", EVENT), "set-1", "2026-03-01T10:00:00.250000+00:00")
 ROW = EventRow(
     uuid=EVENT,
@@ -152,3 +165,93 @@ def test_values_that_json_of_machines_cannot_hold_are_still_written() -> None:
     generation = structs.replace(GENERATION, properties={"$ai_trace_id": 10**30})
     message = build_result(TEMPLATE, TASK, ROW, generation, Verdict(result=True, reasoning="half \ud83d pair"))
     assert properties(message)["$ai_trace_id"] == 10**30
+
+
+TEXTS = st.text(st.characters(codec=None), max_size=8) | st.sampled_from(['"', "\\", "\u2028", "\ud83d", "é\x7f"])
+OUTCOMES = st.one_of(
+    st.builds(Verdict, result=st.booleans() | st.none(), applicable=st.booleans(), reasoning=TEXTS),
+    st.builds(Verdict, result=st.booleans()),
+    st.builds(Verdict, score=st.floats(0, 5), reasoning=TEXTS),
+    st.builds(Verdict, categories=st.lists(TEXTS, max_size=2).map(tuple)),
+    st.builds(Skip, st.just("hog_error"), TEXTS, TEXTS),
+)
+USAGES = st.none() | st.builds(
+    JudgeUsage,
+    TEXTS,
+    st.just("openai"),
+    st.integers(0, 9),
+    st.integers(0, 10**30),
+    st.none(),
+    st.just(1.5),
+    st.just("own"),
+    st.none(),
+    cached=st.booleans(),
+    truncated=st.booleans(),
+)
+COPIES = st.dictionaries(
+    st.sampled_from(["$ai_trace_id", "$session_id", "$ai_prompt_version"]), TEXTS | st.integers(-(10**25), 10**25)
+)
+
+
+def slowly(
+    template: ResultTemplate,
+    trigger: str,
+    run: tuple[str, str, str],
+    row: EventRow,
+    generation: Generation,
+    outcome: Verdict | Skip,
+    usage: JudgeUsage | None,
+) -> bytes:
+    """The bytes of a result, encoded at once: the properties, then the row around them."""
+
+    def encoded(value: object) -> bytes:
+        try:
+            return orjson.dumps(value)
+        except TypeError:
+            return json.dumps(value, separators=(",", ":")).encode()
+
+    key, condition_id, started_at = run
+    constant = {**template.constant_properties(), "$ai_evaluation_trigger": trigger}
+    properties = {
+        "$ai_evaluation_start_time": started_at,
+        "$ai_evaluation_condition_id": condition_id,
+        "$ai_target_event_id": generation.uuid,
+        "$ai_target_id": generation.uuid,
+        **{key: generation.properties[key] for key in COPIED if key in generation.properties},
+    }
+    _add_outcome(properties, template, outcome)
+    if usage is not None:
+        _add_usage(properties, usage)
+    inner = encoded(encoded(constant).decode()[:-1] + ",")[:-1] + encoded(encoded(properties).decode()[1:])[1:]
+    started = f"{started_at[:10]} {started_at[11:26]}"
+    around = {
+        "team_id": generation.team_id,
+        "project_id": row.project_id,
+        "distinct_id": generation.distinct_id,
+        "timestamp": started if trigger == "live" else "2026-02-28 01:02:03.000000",
+        "elements_chain": "",
+        "created_at": started,
+        "person_mode": row.person_mode,
+    }
+    head = b'{"uuid":"' + result_uuid(key).encode() + b'","event":"$ai_evaluation","properties":'
+    return head + inner + b"," + encoded(around)[1:]
+
+
+@given(COPIES, TEXTS, st.lists(st.tuples(OUTCOMES, USAGES, TEXTS), min_size=1, max_size=4))
+def test_results_of_one_event_share_its_parts_and_have_the_bytes_of_results_made_alone(
+    copies: dict[str, object], distinct_id: str, runs: list[tuple[Verdict | Skip, JudgeUsage | None, str]]
+) -> None:
+    generation = structs.replace(GENERATION, properties=copies, distinct_id=distinct_id)
+    fields = EventFields(ROW, generation)
+    templates = [replace(TEMPLATE, output_type=kind, allows_na=kind == "boolean") for kind in KINDS_OF_OUTPUT]
+    writers = {
+        (kind.output_type, trigger): (kind, ResultWriter(kind, trigger))
+        for kind, trigger in itertools.product(templates, ("live", "replay"))
+    }
+    for outcome, usage, condition_id in runs:
+        for (_, trigger), (template, writer) in writers.items():
+            for started_at in (TASK.started_at, "2026-03-01T11:00:00.000001+00:00"):
+                run = (TASK.run_key, condition_id, started_at)
+                message = writer.write(*run, fields, outcome, usage)
+                assert message.value == slowly(template, trigger, run, ROW, generation, outcome, usage)
+                assert dict(message.headers)["result_id"] == result_uuid(TASK.run_key).encode()

@@ -17,6 +17,8 @@ TASK = Task(
     started_at="2026-01-01T00:00:00+00:00",
     trigger="backfill",
     backfill_id="b",
+    revision=41,
+    version=3,
 )
 
 

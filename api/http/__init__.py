@@ -1,0 +1,1 @@
+"""HTTP concerns that all routes share: middleware, authentication, errors, pagination, documents."""

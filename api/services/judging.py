@@ -1,0 +1,258 @@
+"""Judges for the API: it checks keys, finds the key and model of an evaluation, and makes runs to try out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pydantic import SecretStr
+
+from api.http.errors import Invalid
+from config.definitions import EvaluationDraft, ModelConfiguration
+from config.judge_request import estimate_of, request_of
+from config.model_resolution import ResolvedModel, TeamKeys, Unresolved, resolve_model
+from config.outbound import ForbiddenAddress
+from config.outbound.providers import ProviderConnections
+from config.prices import load_prices
+from config.provider_keys import KeyState, OpenKey
+from config.secrets import SecretBox
+from config.settings import Settings
+from evaluators.generation import Generation
+from evaluators.llm_judge import (
+    PROVIDERS,
+    Endpoint,
+    EndpointError,
+    Judge,
+    JudgeRequest,
+    Patience,
+    RunOutcome,
+    make_endpoint,
+)
+from evaluators.llm_judge.caller import Timeouts
+from evaluators.llm_judge.estimate import RunEstimate
+from evaluators.llm_judge.failures import Fault, ProviderFailure
+from evaluators.llm_judge.model_check import ModelCheck, check_model
+from evaluators.llm_judge.one_off import one_off_judge
+from evaluators.llm_judge.openai_caller import OpenAICaller
+from evaluators.llm_judge.outcome import Price
+from storage.sql.engine import Database
+from storage.sql.provider_keys import KeyNotFound, ProviderKeys
+
+_T = TypeVar("_T")
+_TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, call_s=20.0)
+_PATIENCE = Patience(run_s=30.0, attempts=2, retry_max_s=2.0, queue_s=10.0)
+_INVALID = frozenset({"unauthorized", "forbidden"})
+
+
+class JudgeAccess:
+    """Keys, models and endpoints of all teams; each method names the team and sees no other."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._connections = ProviderConnections(settings.judge)
+        self.keys = ProviderKeys(
+            database, SecretBox(settings.secret_keys), trial_eval_limit=settings.judge.trial_eval_limit
+        )
+
+    def known_models(self, provider: str) -> list[str]:
+        """Return the models of a provider that have a price, its default model first."""
+        default = PROVIDERS[provider].default_model
+        priced = load_prices(self._settings.judge.prices_path).prices.get(provider, {})
+        names = [name for name in priced if not name.endswith("*") and name != default]
+        return [default, *names] if default is not None else names
+
+    def check_key(self, team_id: int, draft: EvaluationDraft) -> None:
+        """Refuse a pinned key that is not the team's, or is another provider's. Raises `Invalid`."""
+        chosen = draft.model_configuration
+        if chosen is None:
+            return
+        for model in chosen.models:
+            attr = "model_configuration__provider_key_id"
+            if chosen.strategy is not None:
+                position = next(at for at, step in enumerate(chosen.strategy.steps) if step is model)
+                attr = f"model_configuration__strategy__steps__{position}__provider_key_id"
+            if model.provider_key_id is not None:
+                self._check_pinned(team_id, str(model.provider_key_id), model.provider, attr)
+
+    def _check_pinned(self, team_id: int, key_id: str, provider: str, attr: str) -> None:
+        try:
+            key = self.keys.get(team_id, key_id)
+        except KeyNotFound as error:
+            raise Invalid("There is no such provider key in this team.", code="does_not_exist", attr=attr) from error
+        if key.provider != provider:
+            raise Invalid(f"This key is for {key.provider}, not for {provider}.", attr=attr)
+
+    def check_enabled(self, team_id: int, draft: EvaluationDraft, *, now: datetime) -> None:
+        """Refuse an LLM judge that is enabled while no key and model can be had for it. Raises `Invalid`."""
+        self.check_key(team_id, draft)
+        if draft.enabled and draft.evaluation_type == "llm_judge":
+            try:
+                self.resolve(team_id, draft.model_configuration, now=now)
+            except Unresolved as error:
+                raise Invalid(f"It cannot be enabled: {error.detail}.", code=error.code, attr="enabled") from error
+
+    def resolve(self, team_id: int, chosen: ModelConfiguration | None, *, now: datetime) -> ResolvedModel:
+        """Return the key and the model that serve `chosen`, as the judge role finds them.
+
+        Raises:
+            Unresolved: there is none, or only a trial that is used up.
+        """
+        config = self.keys.config(team_id, now=now)
+        pinned = () if chosen is None else chosen.key_ids
+        found: dict[str, OpenKey] = {}
+        for key_id in {*pinned, config.active_provider_key_id} - {None}:
+            with suppress(KeyNotFound):
+                found[str(key_id)] = self.keys.open(team_id, str(key_id))
+        resolved = resolve_model(chosen, TeamKeys(found, config.active_provider_key_id), self._settings.judge)
+        if any(model.endpoint.key_type == "trial" for model in resolved.all) and config.trial_evals_remaining == 0:
+            detail = "the team's trial runs are used up; add a provider key"
+            raise Unresolved("trial_limit_reached", "trial_limit_reached", detail)
+        return resolved
+
+    def endpoint(
+        self,
+        provider: str,
+        api_key: SecretStr,
+        *,
+        base_url: str | None,
+        azure_endpoint: str | None,
+        api_version: str | None,
+    ) -> Endpoint:
+        """Return where a team's key is used.
+
+        Raises:
+            Invalid: an address is missing, or may not be called.
+        """
+        if base_url is not None and provider != "custom":
+            raise Invalid("base_url is for the provider custom.", attr="base_url")
+        for attr, url in (("base_url", base_url), ("azure_endpoint", azure_endpoint)):
+            if url is not None:
+                try:
+                    self._connections.check(url)
+                except ForbiddenAddress as error:
+                    raise Invalid(str(error), code="forbidden_address", attr=attr) from error
+        try:
+            return make_endpoint(
+                provider,
+                api_key.get_secret_value(),
+                base_url=base_url,
+                azure_endpoint=azure_endpoint,
+                api_version=api_version,
+                base_urls=self._settings.judge.base_urls,
+            )
+        except EndpointError as error:
+            raise Invalid(str(error), code="required", attr=error.attr) from error
+
+    def validate(self, endpoint: Endpoint, model: str | None = None) -> tuple[KeyState, str | None]:
+        """Return whether the key works, and what the provider says if it does not. Blocks up to forty seconds.
+
+        It works if the provider lists its models, or completes a chat where it has no such list, each in the
+        provider's own form. Nothing else proves that somebody has looked at the key.
+
+        Args:
+            model: for the completion; the provider's default model, or `default`, if None.
+        """
+        try:
+            self.models(endpoint)
+        except ProviderFailure as failure:
+            if failure.fault not in (Fault.MODEL, Fault.FORM):
+                return ("invalid" if failure.kind in _INVALID else "error"), failure.detail
+            return self._validate_by_completion(endpoint, model, failure)
+        return "ok", None
+
+    def _validate_by_completion(
+        self, endpoint: Endpoint, model: str | None, unlisted: ProviderFailure
+    ) -> tuple[KeyState, str | None]:
+        chosen = model or PROVIDERS[endpoint.provider].default_model or "default"
+        payload = {"model": chosen, "messages": [{"role": "user", "content": "Reply with the word ok."}]}
+
+        async def ask() -> None:
+            caller = self._caller(max_connections=1)
+            try:
+                await caller.complete(endpoint, payload, marker="validation")
+            finally:
+                await caller.close()
+
+        try:
+            asyncio.run(ask())
+        except ProviderFailure as failure:
+            if failure.fault in (Fault.TEXT, Fault.CONTEXT):
+                return "ok", None  # refused by the model, which the key therefore reaches
+            detail = f"no list of models ({unlisted.detail}), and no completion by {chosen} ({failure.detail})"
+            return ("invalid" if failure.kind in _INVALID else "error"), detail
+        return "ok", None
+
+    def models(self, endpoint: Endpoint) -> list[str]:
+        """Return the models that a key reaches. Blocks up to twenty seconds. Raises `ProviderFailure`."""
+
+        async def ask() -> list[str]:
+            caller = self._caller(max_connections=4)
+            try:
+                return await caller.list_models(endpoint)
+            finally:
+                await caller.close()
+
+        return asyncio.run(ask())
+
+    def request(
+        self, draft: EvaluationDraft, resolved: ResolvedModel, generation: Generation, *, evaluation_id: str
+    ) -> JudgeRequest:
+        """Return the request that judges `generation` as the definition says."""
+        return request_of(draft, resolved, generation, self._settings.judge, evaluation_id=evaluation_id)
+
+    def estimate(
+        self, definition: EvaluationDraft, resolved: ResolvedModel | None, generation: Generation, price: Price
+    ) -> RunEstimate:
+        """Return what the run that judges `generation` would use."""
+        return estimate_of(definition, resolved, generation, self._settings.judge, price)
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[RunOutcome]:
+        """Make runs to try something out: at the same time, no cache, no budget. Trial runs count."""
+
+        async def run_all(judge: Judge) -> list[RunOutcome]:
+            return list(await asyncio.gather(*(judge.run(request) for request in requests)))
+
+        return asyncio.run(self._with_judge(run_all, concurrency=len(requests) or 1))
+
+    def check_model(self, endpoint: Endpoint, model: str, *, team_id: int) -> ModelCheck:
+        """Judge a trivial answer by a model: one small call, which shows in which form the model answers."""
+        return asyncio.run(self._with_judge(lambda judge: check_model(judge, endpoint, model, team_id=team_id)))
+
+    def _caller(self, *, max_connections: int) -> OpenAICaller:
+        return OpenAICaller(
+            _TIMEOUTS,
+            max_connections=max_connections,
+            max_reply_bytes=self._settings.judge.max_reply_bytes,
+            connections=self._connections,
+        )
+
+    async def _with_judge(self, use: Callable[[Judge], Awaitable[_T]], *, concurrency: int = 1) -> _T:
+        caller = self._caller(max_connections=16)
+        judge = one_off_judge(
+            caller,
+            price=load_prices(self._settings.judge.prices_path).cost,
+            trial=_StoredTrial(self.keys),
+            patience=_PATIENCE,
+            concurrency=concurrency,
+        )
+        try:
+            return await use(judge)
+        finally:
+            await caller.close()
+
+
+class _StoredTrial:
+    """The trial of the store, for a judge that runs in a thread of its own."""
+
+    def __init__(self, keys: ProviderKeys) -> None:
+        self._keys = keys
+
+    async def take(self, team_id: int) -> bool:
+        return self._keys.take_trial(team_id, now=datetime.now(UTC))
+
+    async def give_back(self, team_id: int) -> None:
+        self._keys.give_back_trial(team_id)

@@ -1,0 +1,98 @@
+"""Figures of one evaluation for its page: cells over time, groups by a property, and the way from event to verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.http.errors import Invalid
+from api.schemas.actions import Estimate
+from api.services.estimating import estimate_since
+from api.services.resources import Services
+from api.services.verdicts import pass_rule
+from config.definitions import Evaluation
+from quality.intervals import wilson
+from storage.clickhouse.groups import COLUMNS, count_groups
+from storage.clickhouse.outcomes import JudgeLatency, OutcomeCell, read_cells, read_latencies
+from storage.clickhouse.query import PassRule
+from storage.clickhouse.results import ResultSelection, Summary, summarise
+
+GROUPS = COLUMNS
+_MAX_PROPERTY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationCells:
+    """The results of one evaluation by hour, version and value, as they were at `as_of`."""
+
+    cells: Sequence[OutcomeCell]
+    rule: PassRule
+    latency: JudgeLatency | None
+    as_of: datetime
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions that have results, ascending."""
+        return sorted({cell.version for cell in self.cells})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Results whose generations have one value of a property."""
+
+    value: str
+    passed: int
+    failed: int
+    others: int
+
+    @property
+    def pass_rate(self) -> float | None:
+        """The share of passes among decided results."""
+        decided = self.passed + self.failed
+        return self.passed / decided if decided else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The Wilson interval (95 %) of the pass rate."""
+        return wilson(self.passed, self.passed + self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """The way from event to verdict in the newest events of a period."""
+
+    estimate: Estimate
+    summary: Summary
+
+
+def cells_of(
+    services: Services, session: str, evaluation: Evaluation, start: datetime, end: datetime
+) -> EvaluationCells:
+    """Return the results of an evaluation from `start` to `end`, by the hour."""
+    with services.pages.client(session) as client:
+        cells = read_cells(client, evaluation.team_id, start, end, evaluation_ids=[evaluation.id], hours=1)
+        latencies = read_latencies(client, evaluation.team_id, start, end, [evaluation.id])
+    return EvaluationCells(cells, pass_rule(evaluation), latencies.get(evaluation.id), services.now())
+
+
+def groups_of(
+    services: Services, session: str, evaluation: Evaluation, start: datetime, end: datetime, by: str
+) -> list[Group]:
+    """Return the results by a column of them or by a property of their generations, most results first.
+
+    A property of generations is read for the newest 5 000 results only. Raises `Invalid` for a name that is too long.
+    """
+    if len(by) > _MAX_PROPERTY:
+        raise Invalid("The name of the property is too long.", attr="by")
+    selection = ResultSelection(evaluation.team_id, evaluation_id=evaluation.id, after=start, before=end)
+    with services.pages.client(session) as client:
+        return [Group(**row) for row in count_groups(client, selection, pass_rule(evaluation), by)]
+
+
+def funnel_of(services: Services, session: str, evaluation: Evaluation, start: datetime, end: datetime) -> Funnel:
+    """Return how many of the newest events of a period match and are sampled, and what the results of these are."""
+    with services.pages.client(session) as client:
+        found, since = estimate_since(services, client, evaluation, start, end)
+        selection = ResultSelection(evaluation.team_id, evaluation_id=evaluation.id, after=since, before=end)
+        return Funnel(found, summarise(client, selection, pass_rule(evaluation)))

@@ -1,0 +1,91 @@
+"""Everything that a request may need, opened once per application; nothing here is global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from api.http.precedence import Precedence
+from api.services.archive import Archive
+from api.services.bounded_archive import BoundedArchive
+from api.services.evaluation_views import EvaluationViews
+from api.services.judging import JudgeAccess
+from api.services.owners import Owners
+from api.services.slow_work import SlowLimits, SlowWork
+from api.services.task_sender import TaskSender
+from config.settings import Settings
+from storage.sql.engine import Database
+from storage.sql.evaluations import Evaluations
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a request may need, opened by whoever made the application.
+
+    Attributes:
+        database: the SQL store.
+        evaluations: the evaluations in it.
+        owners: the people who made its objects.
+        views: evaluations as the API shows them.
+        archive: events and results in ClickHouse.
+        pages: the same for the pages of the console, read-only and with limits.
+        tasks: puts runs on the task topic.
+        judging: keys, models, and runs to try out.
+        slow: runs long work.
+        now: the clock; aware times.
+        precedence: lets requests of the API go before pages.
+    """
+
+    settings: Settings
+    database: Database
+    evaluations: Evaluations
+    owners: Owners
+    views: EvaluationViews
+    archive: Archive
+    pages: BoundedArchive
+    tasks: TaskSender
+    judging: JudgeAccess
+    slow: SlowWork
+    now: Callable[[], datetime] = utc_now
+    precedence: Precedence = field(default_factory=Precedence)
+
+    def close(self) -> None:
+        """Close all connections except the database, which the caller opened."""
+        self.slow.close()
+        self.tasks.close()
+        self.pages.close()
+        self.archive.close()
+
+
+def open_services(settings: Settings, database: Database, *, bootstrap_servers: str | None = None) -> Services:
+    """Return the services of one application. Connects to nothing yet.
+
+    Args:
+        bootstrap_servers: the address of the in-process broker, where the settings say `embedded`.
+    """
+    api = settings.api
+    owners, judging = Owners(database), JudgeAccess(settings, database)
+    return Services(
+        settings=settings,
+        database=database,
+        evaluations=Evaluations(database),
+        owners=owners,
+        views=EvaluationViews(owners, judging.keys),
+        archive=Archive(settings.clickhouse.dsn.get_secret_value()),
+        pages=BoundedArchive(settings.clickhouse.dsn.get_secret_value(), now=utc_now),
+        tasks=TaskSender(settings.kafka, bootstrap_servers=bootstrap_servers),
+        judging=judging,
+        slow=SlowWork(
+            SlowLimits(
+                threads=api.slow_requests,
+                per_team=api.slow_requests_per_team,
+                per_key=api.slow_requests_per_key,
+            )
+        ),
+    )

@@ -1,0 +1,103 @@
+"""How many judges help one busy evaluation: verdicts per second of 1, 2, 4 and 8 judge processes.
+
+    python -m benchmarks.judges [--judges 1 2 4 8] [--seconds 12] [--protocol consumer]
+
+One evaluation has a backlog that every number of judges gets anew. The provider takes 1 s per call, and each judge
+makes 16 calls at a time, so that no core is the limit: n judges can give at most 16 n verdicts per second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from benchmarks.table import markdown
+from examples.stand_in.client import StandInServer
+from storage.sql.revision import bump
+from tests.faults.pipeline import TEAM, Pipeline, pipeline
+from tests.services.kafka import KafkaServer
+
+CALLS = 16
+LATENCY_S = 1.0
+PARTITIONS = 64
+"""A backlog is spread over the square root of their number of lanes: 8 of 64."""
+SETTINGS = {
+    "KAFKA__PARTITIONS": str(PARTITIONS),
+    "JUDGE__CONCURRENCY": str(CALLS),
+    "JUDGE__CALL_DEADLINE_S": "20",
+    "JUDGE__READ_TIMEOUT_S": "10",
+    "JUDGE__RUN_DEADLINE_S": "60",
+    "STORE__POLL_INTERVAL_S": "1",
+}
+_WARM_UP_S = 3.0
+_BUSY = "Tone"
+_TO_ALL = '[{"id": "all", "rollout_percentage": 100, "properties": []}]'
+
+
+def only_one_busy(gavel: Pipeline) -> None:
+    """Let one judge run on every event, and nothing else."""
+    with gavel.database.write() as connection:
+        off = sa.text(
+            "UPDATE evaluations SET enabled = :on, status = 'paused', revision = :revision WHERE name <> :name"
+        )
+        values = {"name": _BUSY, "revision": bump(connection, TEAM)}
+        connection.execute(off, {**values, "on": False})
+        to_all = sa.text("UPDATE evaluations SET conditions = :to, revision = :revision WHERE name = :name")
+        connection.execute(to_all, {**values, "to": _TO_ALL})
+
+
+def judged(gavel: Pipeline, number: int) -> bytes:
+    """Return a generation like no other, so that each one is a call: equal prompts share one."""
+    _, event = gavel.next_event()
+    properties = {"$ai_input": f"question {number}", "$ai_output": f"answer {number}"}
+    return json.dumps(json.loads(event) | {"properties": json.dumps(properties)}).encode()
+
+
+def measure(kafka: str, provider: str, judges: int, seconds: float, protocol: str) -> float:
+    """Return the verdicts per second of so many judges while they have a backlog."""
+    backlog = int(judges * CALLS * (seconds + 10.0) / LATENCY_S)
+    with pipeline(kafka, provider, {**SETTINGS, "KAFKA__GROUP_PROTOCOL": protocol}) as gavel:
+        only_one_busy(gavel)
+        gavel.start("matcher", *(f"judge-{number}" for number in range(judges)))
+        gavel.wait(lambda: all(gavel.logged(name, "partitions_assigned") for name in gavel.processes), "partitions")
+        time.sleep(5.0)  # the group settles
+        for number in range(backlog):
+            gavel.produce(judged(gavel, number), key=uuid4().hex)
+        gavel.wait(gavel.results.read, "the first verdict")
+        time.sleep(_WARM_UP_S)
+        gavel.results.read()
+        seen, began = 0, time.monotonic()
+        while time.monotonic() - began < seconds:
+            seen += gavel.results.read()
+        return seen / (time.monotonic() - began)
+
+
+def main() -> None:
+    """Parse the command line and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judges", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--seconds", type=float, default=12.0, help="how long each is measured")
+    parser.add_argument("--protocol", choices=["consumer", "classic"], default="consumer", help="of the group")
+    arguments = parser.parse_args()
+    provider = StandInServer("--latency", str(LATENCY_S))
+    rows = []
+    try:
+        with KafkaServer() as broker:
+            for judges in arguments.judges:
+                rate = measure(
+                    broker.bootstrap_servers, provider.base_url, judges, arguments.seconds, arguments.protocol
+                )
+                most = judges * CALLS / LATENCY_S
+                rows.append([str(judges), f"{rate:.1f}", f"{most:.0f}", f"{rate / most:.0%}"])
+                print("\t".join(rows[-1]), flush=True)
+    finally:
+        provider.close()
+    print(markdown(["judges", "verdicts/s", "at most", "share"], rows))
+
+
+if __name__ == "__main__":
+    main()

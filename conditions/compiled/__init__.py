@@ -1,0 +1,1 @@
+"""Condition sets compiled to Python: the same decisions as `conditions.interpreter`, fast."""

@@ -1,0 +1,1 @@
+"""The web pages: templates, small ES modules and one stylesheet over `api/services/`."""

@@ -1,0 +1,47 @@
+"""Tables of the newest results. Readers of one team who look at the same moment share them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from api.services.newest_results import Wanted, list_newest
+from console.render import part
+from console.visit import Period, Visit
+
+SHARED_S = 5
+_ANY = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTable:
+    """A table of results.
+
+    Attributes:
+        html: empty if no result was found.
+        cursor: where the next page begins; None on the last one.
+    """
+
+    html: Markup
+    cursor: str | None
+
+
+def newest_table(
+    visit: Visit, wanted: Wanted, period: Period, caption: str, *, limit: int, with_evaluation: bool = True,
+    cursor: str = "",
+) -> ResultTable:  # fmt: skip
+    """Return the newest results that are wanted, as a table. It may be five seconds old. Errors as `list_newest`."""
+    # A period that ends now has other times in each request, and the same meaning.
+    same = replace(wanted, start=_ANY, end=_ANY) if period.name else wanted
+    now = int(visit.now.timestamp()) // SHARED_S
+    key = (now, same, period.name, visit.outlines.revision, visit.zone.name, caption, limit, with_evaluation, cursor)
+
+    def make() -> ResultTable:
+        session = visit.reader.session
+        found = list_newest(visit.services, session, visit.outlines, wanted, limit=limit, cursor=cursor)
+        table = part("result_rows", visit, found.rows, caption, with_evaluation) if found.rows else Markup()
+        return ResultTable(table, found.cursor)
+
+    return visit.tables.get(key, make)

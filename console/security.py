@@ -1,0 +1,103 @@
+"""Keeps pages from being framed, sniffed, cached, fed with foreign code, or used by another site's forms."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types fragment",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "",
+    "Cache-Control": "no-store",
+}
+SECURE_COOKIE, PLAIN_COOKIE = "__Host-gavel", "gavel"
+
+
+def protect(response: Response, *, hsts_s: int = 0) -> Response:
+    """Put the security headers on a response; its own `Cache-Control` wins."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if hsts_s:
+        response.headers["Strict-Transport-Security"] = f"max-age={hsts_s}"
+    return response
+
+
+def is_encrypted(request: Request, public_url: str | None) -> bool:
+    """Return whether the browser speaks HTTPS, to us or to the proxy that `public_url` names."""
+    return request.url.scheme == "https" or bool(public_url and public_url.startswith("https://"))
+
+
+def may_sign_in(request: Request, public_url: str | None) -> bool:
+    """Return whether a key may be typed in: over HTTPS, or between programs of one machine.
+
+    The name in the address counts too, because a foreign name that resolves to this machine is somebody else's page.
+    """
+    if is_encrypted(request, public_url):
+        return True
+    client = request.client.host if request.client else ""
+    return _is_loopback(client) and _is_loopback(request.url.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_own_form(request: Request, public_url: str | None) -> bool:
+    """Return whether a page of ours sent this request, as far as the browser tells.
+
+    Pages have the referrer policy `no-referrer`, under which browsers send `Origin: null` with a form. Then
+    `Sec-Fetch-Site` decides, which a page cannot set. A request with neither is refused.
+    """
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    if origin not in (None, "null"):
+        return origin in _own_origins(request, public_url)
+    return site == "same-origin"
+
+
+def _own_origins(request: Request, public_url: str | None) -> set[str]:
+    found = {f"{request.url.scheme}://{request.url.netloc}"}
+    if public_url:
+        parts = urlsplit(public_url)
+        found.add(f"{parts.scheme}://{parts.netloc}")
+    return found
+
+
+def form_token(session_secret: str) -> str:
+    """Return the token that every form of a session carries. It tells nothing about the session's secret."""
+    return hmac.new(session_secret.encode(), b"form", hashlib.sha256).hexdigest()
+
+
+def is_form_token(given: str, session_secret: str) -> bool:
+    """Return whether `given` is the token of this session, in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), form_token(session_secret).encode())

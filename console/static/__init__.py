@@ -1,0 +1,1 @@
+"""Stylesheet, scripts and icon, as they are served."""

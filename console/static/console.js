@@ -1,0 +1,154 @@
+// Loads panels and parts of pages, refreshes parts that are marked as live, and copies links. Nothing here is needed to read.
+
+const policy = window.trustedTypes
+  ? window.trustedTypes.createPolicy("fragment", { createHTML: (html) => html })
+  : { createHTML: (html) => html };
+
+// The one place where HTML enters the page: only answers of this server that are marked as fragments are taken.
+export async function fragment(address, options = {}) {
+  const url = new URL(address, location.href);
+  if (url.origin !== location.origin || !url.pathname.startsWith("/console/")) throw new Error("a foreign address");
+  const headers = { ...(options.headers || {}), "X-Gavel-Fragment": "1" };
+  const answer = await fetch(url, { ...options, headers, credentials: "same-origin", redirect: "error" });
+  if (answer.status === 304) return { status: 304, nodes: null, tag: null };
+  const text = await answer.text();
+  if (answer.headers.get("X-Gavel-Fragment") !== "1") return { status: answer.status, nodes: null, text, tag: null };
+  const holder = document.createElement("template");
+  holder.innerHTML = policy.createHTML(text);
+  return { status: answer.status, nodes: holder.content, tag: answer.headers.get("ETag") };
+}
+
+export function announce(text) {
+  const place = document.querySelector("[data-announce]");
+  if (place) place.textContent = text;
+}
+
+function problem(text, again) {
+  const box = document.createElement("div");
+  box.className = "state state-error";
+  box.setAttribute("role", "alert");
+  const said = document.createElement("p");
+  said.textContent = text;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Try again";
+  button.addEventListener("click", again);
+  box.append(said, button);
+  return box;
+}
+
+// A panel that shows something already keeps it beside what went wrong.
+function put(panel, nodes) {
+  if (!("keep" in panel.dataset)) { panel.replaceChildren(nodes); return; }
+  panel.querySelector("[data-failed]")?.remove();
+  const box = document.createElement("div");
+  box.dataset.failed = "";
+  box.append(nodes);
+  panel.append(box);
+}
+
+const DEADLINE_MS = 3000;
+
+// A part has three seconds, or as many as it names because it reads a whole topic.
+async function fill(panel) {
+  panel.setAttribute("aria-busy", "true");
+  try {
+    const found = await fragment(panel.dataset.src, { signal: AbortSignal.timeout(Number(panel.dataset.deadline) || DEADLINE_MS) });
+    if (found.nodes && found.status < 400) panel.replaceChildren(found.nodes);
+    else put(panel, found.nodes || problem(found.text || "Nothing came.", () => fill(panel)));
+  } catch {
+    put(panel, problem("This part did not come in time.", () => fill(panel)));
+  }
+  panel.removeAttribute("aria-busy");
+  prepare(panel);
+}
+
+function prepare(root) {
+  for (const panel of root.querySelectorAll("section[data-src]")) if (!panel.dataset.begun) { panel.dataset.begun = "1"; fill(panel); }
+  for (const link of root.querySelectorAll("a[data-retry]")) {
+    link.addEventListener("click", (event) => {
+      const panel = link.closest("section[data-src]");
+      if (panel) { event.preventDefault(); fill(panel); }
+    });
+  }
+  for (const link of root.querySelectorAll("a[data-more]")) {
+    link.addEventListener("click", async (event) => {
+      event.preventDefault();
+      const found = await fragment(link.href);
+      if (found.nodes) { const place = link.closest("[data-more-place]") || link; place.replaceWith(found.nodes); prepare(document); }
+      else location.assign(link.href);
+    }, { once: true });
+  }
+  for (const form of root.querySelectorAll("form[data-panel-form]")) {
+    form.addEventListener("submit", (event) => {
+      const panel = form.closest("section[data-src]");
+      if (!panel) return;
+      event.preventDefault();
+      panel.dataset.src = `${form.dataset.panelForm}?${new URLSearchParams(new FormData(form))}`;
+      fill(panel);
+    });
+  }
+  for (const all of root.querySelectorAll("input[data-check-all]")) {
+    all.hidden = false;
+    all.addEventListener("change", () => {
+      for (const box of document.querySelectorAll(`input[name="${all.dataset.checkAll}"]`)) box.checked = all.checked;
+    });
+  }
+}
+
+// Parts that are marked as live are asked for again every ten seconds while the page is seen and not paused.
+function refresh(live) {
+  let tag = null;
+  let paused = false;
+  const button = document.querySelector("[data-pause]");
+  if (button) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      paused = !paused;
+      button.textContent = paused ? "Resume the refresh" : "Pause the refresh";
+      button.setAttribute("aria-pressed", String(paused));
+    });
+  }
+  setInterval(async () => {
+    if (paused || document.hidden || live.contains(document.activeElement)) return;
+    try {
+      const found = await fragment(live.dataset.live, tag ? { headers: { "If-None-Match": tag } } : {});
+      if (found.nodes && found.status === 200) { live.replaceChildren(found.nodes); tag = found.tag; prepare(live); }
+    } catch { /* the next turn asks again */ }
+  }, 10000);
+}
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+for (const field of document.querySelectorAll("[data-browser-zone]")) field.value = zone;
+const zoneField = document.querySelector("[data-zone]");
+if (zoneField && Intl.supportedValuesOf) {
+  const list = document.createElement("datalist");
+  list.id = "zones";
+  for (const name of ["UTC", ...Intl.supportedValuesOf("timeZone")]) { const option = document.createElement("option"); option.value = name; list.append(option); }
+  zoneField.after(list);
+  zoneField.setAttribute("list", "zones");
+}
+
+const copy = document.querySelector("[data-copy-link]");
+if (copy && navigator.clipboard) {
+  copy.hidden = false;
+  copy.addEventListener("click", async () => {
+    const url = new URL(document.body.dataset.link || location.href, location.href);
+    const times = document.querySelector("[data-from]");
+    if (times) {
+      url.searchParams.delete("range");
+      url.searchParams.set("from", times.dataset.from);
+      url.searchParams.set("to", times.dataset.to);
+    }
+    url.searchParams.set("tz", document.documentElement.dataset.readerZone || "UTC");
+    await navigator.clipboard.writeText(url.href);
+    document.querySelector("[data-copied]").textContent = "Copied.";
+  });
+}
+
+window.addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("main details")) each.open = true; });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") for (const each of document.querySelectorAll("details.drop[open]")) each.open = false;
+});
+for (const live of document.querySelectorAll("[data-live]")) refresh(live);
+prepare(document);

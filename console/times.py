@@ -1,0 +1,76 @@
+"""Times as readers see them: in one zone on every page, with the offset, and days cut in that zone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from markupsafe import Markup
+
+_MAX_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A time zone by its IANA name."""
+
+    name: str
+
+    @property
+    def info(self) -> ZoneInfo:
+        """The rules of the zone."""
+        return ZoneInfo(self.name)
+
+    def local(self, moment: datetime) -> datetime:
+        """Return an aware time in this zone."""
+        return moment.astimezone(self.info)
+
+    def text(self, moment: datetime) -> str:
+        """Return `2026-11-28 14:03:11 +09:00`."""
+        local = self.local(moment)
+        offset = local.strftime("%z")
+        return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+
+    def element(self, moment: datetime) -> Markup:
+        """Return a `<time>` element."""
+        utc = moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return Markup('<time datetime="{}">{}</time>').format(utc, self.text(moment))
+
+    def days(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield the start and the end of each local day that overlaps `start` to `end`, in UTC.
+
+        A day has 23 or 25 hours where the zone changes its offset.
+        """
+        day = self.local(start).date()
+        while (begins := self._midnight(day)) < end:
+            day += timedelta(days=1)
+            yield begins, self._midnight(day)
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime(day.year, day.month, day.day, tzinfo=self.info).astimezone(UTC)
+
+
+@lru_cache(maxsize=1)
+def zone_names() -> frozenset[str]:
+    """Return the names of all zones that this machine knows."""
+    return frozenset(available_timezones())
+
+
+def find_zone(name: str | None) -> Zone | None:
+    """Return the zone of this name, or None if there is none."""
+    return Zone(name) if name and len(name) <= _MAX_NAME and name in zone_names() else None
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return `3 minutes ago`, in whole units."""
+    seconds = int((now - moment).total_seconds())
+    if seconds < 0:
+        return "in the future"
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        count = seconds // size
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "now"

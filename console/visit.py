@@ -1,0 +1,174 @@
+"""One request of one reader: who looks, at which team, in which zone and theme, with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from api.http.errors import Invalid, PermissionDenied
+from api.services.bounded_archive import SessionArchive
+from api.services.console_access import Reader
+from api.services.figures import FigureBook, TeamFigures
+from api.services.letter_desk import LetterDesk
+from api.services.resources import Services
+from api.services.shared_work import SharedWork
+from api.services.team_outlines import TeamOutlines
+from api.services.trust_words import TrustWords
+from console.times import Zone
+
+Theme = Literal["system", "light", "dark"]
+RANGES: Mapping[str, timedelta] = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+_LONGEST = timedelta(days=400)
+_MAX_TEXT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The stretch of time that a page shows.
+
+    Attributes:
+        name: `24h`, `7d`, `30d`, or empty if its ends were given.
+        start, end: aware, UTC; `end` is excluded.
+    """
+
+    name: str
+    start: datetime
+    end: datetime
+
+    @property
+    def label(self) -> str:
+        """The stretch in words."""
+        return {"24h": "last 24 hours", "7d": "last 7 days", "30d": "last 30 days"}.get(self.name, "chosen period")
+
+    @property
+    def before(self) -> Period:
+        """The stretch of the same length before this one."""
+        return Period("", self.start - (self.end - self.start), self.start)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request, as the pages see it.
+
+    Attributes:
+        book: outlines and figures of teams, which readers share. tables: of results, which they share too.
+        words: how far their judges can be believed.
+        letters: the dead letters, if this process reaches them.
+        form: fields of a POST whose token was checked; empty for a GET.
+        token: what forms must carry.
+        team_outlines: kept for `outlines`.
+    """
+
+    request: Request
+    services: Services
+    book: FigureBook
+    tables: SharedWork
+    words: TrustWords
+    reader: Reader
+    zone: Zone
+    theme: Theme
+    token: str
+    now: datetime
+    form: Mapping[str, list[str]]
+    letters: LetterDesk | None = None
+    team_outlines: TeamOutlines | None = None
+
+    @property
+    def team(self) -> int:
+        """The team that is looked at."""
+        return self.reader.key.team_id
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters of the path."""
+        return cast("Mapping[str, str]", self.request.path_params)
+
+    @property
+    def bounded(self) -> Services:
+        """The services with the limits of pages on every query of ClickHouse."""
+        return replace(self.services, archive=SessionArchive(self.services.pages, self.reader.session))
+
+    @property
+    def outlines(self) -> TeamOutlines:
+        """The team's evaluations in outline; asked for once per request."""
+        if self.team_outlines is None:
+            self.team_outlines = self.book.outlines(self.services, self.team)
+        return self.team_outlines
+
+    def figures(self, period: Period) -> TeamFigures:
+        """Return the figures of the team's evaluations. Errors as `BoundedArchive.client`."""
+        session = self.reader.session
+        return self.book.figures(self.services, session, self.outlines, self.team, period.start, period.end)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether changes are refused by the setting `console.read_only`."""
+        return self.services.settings.console.read_only
+
+    def may(self, scope: str) -> bool:
+        """Return whether the reader has `scope`, and whether the console takes changes if `scope` is one to write."""
+        return self.reader.key.allows(scope) and not (self.read_only and scope.endswith(":write"))
+
+    def need(self, *scopes: str) -> None:
+        """Raise `PermissionDenied` unless the reader `may` one of these."""
+        if any(self.may(scope) for scope in scopes):
+            return
+        if any(self.reader.key.allows(scope) for scope in scopes):
+            raise PermissionDenied("This console is read-only (setting console.read_only).")
+        raise PermissionDenied(f"Your key lacks the scope {' or '.join(scopes)}. Sign in with a key that has it.")
+
+    def query(self, name: str, default: str = "") -> str:
+        """Return a parameter of the address, cut at 400 characters."""
+        return self.request.query_params.get(name, default)[:_MAX_TEXT].strip()
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
+        """Return a parameter that must be one of `choices`; anything else means the default."""
+        value = self.query(name)
+        return value if value in choices else default
+
+    def field(self, name: str, default: str = "") -> str:
+        """Return the last value of a field of the form."""
+        return self.form.get(name, [default])[-1]
+
+    def period(self, default: str = "7d") -> Period:
+        """Return the stretch of time that the address names. Raises `Invalid`."""
+        if self.query("from") or self.query("to"):
+            end = self._moment("to") or self.now
+            start = self._moment("from") or end - RANGES[default]
+            if not start < end:
+                raise Invalid("The start of the period must be before its end.", attr="from")
+            if end - start > _LONGEST:
+                raise Invalid("A page shows 400 days at the most; choose a shorter period.", attr="from")
+            return Period("", start, end)
+        name = self.choice("range", tuple(RANGES), default)
+        return Period(name, self.now - RANGES[name], self.now)
+
+    def _moment(self, name: str) -> datetime | None:
+        text = self.query(name)
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise Invalid(f"{name} takes a time such as 2026-01-31T12:00:00Z.", attr=name) from error
+        # A form's own field has no zone; then it is the reader's.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone.info)).astimezone(UTC)
+
+    def link(self, path: str = "", **query: str | None) -> str:
+        """Return the address of a page of the team. Parameters that are None or empty are left out."""
+        kept = urlencode({name.rstrip("_"): value for name, value in query.items() if value})
+        return f"/console/{self.team}/{path}" + (f"?{kept}" if kept else "")
+
+    def here(self, **changes: str | None) -> str:
+        """Return the address of this page with some parameters changed; None removes one."""
+        kept = dict(self.request.query_params)
+        for name, value in changes.items():
+            kept.pop(name.rstrip("_"), None)
+            if value:
+                kept[name.rstrip("_")] = value
+        return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")

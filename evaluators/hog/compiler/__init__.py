@@ -1,0 +1,1 @@
+"""Hog's compiler: names and types are checked, then Python code objects are emitted."""

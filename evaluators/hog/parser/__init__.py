@@ -1,0 +1,1 @@
+"""Hog's syntax: from text to a tree."""

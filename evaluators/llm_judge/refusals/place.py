@@ -1,0 +1,67 @@
+"""Refusals of the place that a request went to: the model and the address."""
+
+from __future__ import annotations
+
+from evaluators.llm_judge.refusals.rule import UNKNOWN_STATUS, RefusalRule, names_of, statuses
+
+PLACE: tuple[RefusalRule, ...] = (
+    RefusalRule(
+        "model_not_found",
+        (
+            ("openai", "The model `gpt-9` does not exist or you do not have access to it."),
+            ("azure_openai", "The API deployment for this resource does not exist."),
+            ("anthropic", "model: claude-1"),
+            ("gemini", "models/gemini-0 is not found for API version v1main"),
+            ("openrouter", "foo/bar is not a valid model ID"),
+            ("openrouter", "No endpoints found for foo/bar."),
+            ("deepseek", "Model Not Exist"),
+            ("groq", "The model `mixtral` has been decommissioned and is no longer supported."),
+            ("ollama", 'model "qwen9" not found, try pulling it first'),
+            ("litellm", "Invalid model name passed in model=m. Call `/v1/models` to view available models."),
+            ("fireworks", "Model not found, inaccessible, and/or not deployed"),
+            ("together_ai", "Unable to access model foo. Please visit the list of supported models."),
+            ("bedrock", "The provided model identifier is invalid."),
+            (
+                "bedrock",
+                "Invocation of model ID m with on-demand throughput isn't supported. Retry with an inference profile.",
+            ),
+            ("bedrock", "This model version has reached the end of its life."),
+            ("bedrock", "You don't have access to the model with the specified model ID."),
+            ("vertex", "Publisher Model `models/gemini-1.5` was not found or your project does not have access to it."),
+            (
+                "litellm",
+                "LLM Provider NOT provided. Pass in the LLM provider you are trying to call. You passed model=m",
+            ),
+            ("cloudflare", "No such model @cf/foo or task"),
+            ("github", "Unknown model: foo"),
+            ("dashscope", "Model not exist."),
+            ("nim", "Function 'f': Not found for account 'a'"),
+        ),
+        frozenset({UNKNOWN_STATUS, 400, 403, 404, 410, 422, 500}),
+        codes=names_of(
+            "model_not_found deploymentnotfound model_not_exist model_not_available model_decommissioned "
+            "model_deprecated unknown_model unavailable_model model_not_allowed resource_not_found_exception "
+            "resourcenotfoundexception endpoint_not_found resource_does_not_exist not_found_error notfounderror "
+            "model_not_supported invalid_model modelnotfound model.accessdenied key_model_access_denied "
+            "team_model_access_denied"
+        ),
+        words=r"(?:model|deployment)[^.]{0,80}(?:not found|not exist|no longer|deprecated|retired|sunset"
+        r"|decommissioned|not deployed|not available|unavailable)|models/\S+ is not found|model is not supported"
+        r"|(?:valid|unknown|invalid|unsupported|access|access to) (?:the )?model"
+        r"|no endpoints found for|model_id\b.{0,30}(?:not valid|invalid)"
+        r"|model identifier|on-demand throughput|inference profile|end of (?:its )?life"
+        r"|llm provider not provided|no such model|not found (?:or your project|for account)|^model: \S+$",
+    ),
+    RefusalRule("model_not_found", (("any", "Gone"),), statuses(410)),
+    RefusalRule(
+        "wrong_address",
+        (
+            ("openai", "Unknown request URL: POST /chat/completion. Please check the URL for typos."),
+            ("any", "Method Not Allowed"),
+        ),
+        statuses(400, 404, 405),
+        codes=names_of("unknown_url"),
+        words=r"unknown (?:request )?url|method not allowed|invalid url|no (?:such )?route|cannot post",
+    ),
+    RefusalRule("wrong_address", (("any", ""),), statuses(405)),
+)

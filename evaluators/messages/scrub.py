@@ -1,0 +1,218 @@
+"""Binary data and embedding vectors in texts become marks: no prompt carries them.
+
+RE2 finds candidates in linear time; whether a candidate is data is decided by its characters. Everything works on
+UTF-8 bytes, because positions in characters would have to be counted anew for every hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import re2
+
+LONG_RUN = 256
+"""Characters without a blank from which on a text may be encoded data."""
+
+MANY_NUMBERS = 64
+"""Numbers in a row from which on they may be a vector."""
+
+_MANY_BYTES = 256
+"""Numbers of 0 to 255 in a row from which on they are a file's bytes."""
+
+_DATA_URL = re2.compile(rb"(?i)data:(?:[a-z]+/[a-z0-9.+*-]+)?(?: ?; ?[a-z0-9=_.+-]+)*,[a-z0-9+/=_%.~!*\\-]*")
+_RUN = re2.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|%2[BFbf]){60,}(?:=|%3[Dd]){0,2}")
+_NUMBERS = re2.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?){7,}")
+_KEYED_BYTES = re2.compile(rb'"\d+"\s*:\s*\d{1,3}(?:\s*,\s*"\d+"\s*:\s*\d{1,3}){7,}')
+_ESCAPED_BYTES = re2.compile(rb"(?:\\\\?x[0-9a-fA-F]{2}[ -\[\]-~]{0,3}){32,}")
+_LAST_LINE = re2.compile(rb"((?:\r?\n[ \t]*|(?:\\r)?\\n)([A-Za-z0-9+/]{1,60}={0,2}))(?:\s|\\|[\"'`)]|$)")
+_LINE_BREAK = re2.compile(rb"[ \t]{0,2}(?:\r?\n[ \t]*(?:[>|#*]+[ \t]*)*|\\(?:r\\)?|[ \t])")
+"""Separators of the lines of wrapped Base64: also in JSON (where the `n` of `\\\\n` counts as data), with an
+indentation, quoted as in a mail, or joined by blanks."""
+_MOST_BREAK = 24
+_SHORT_LINES = (
+    rb"(?:[ \t]{0,12}(?:[>|#*]+[ \t]{0,4})*[A-Za-z0-9+/_-]{16,59}[ \t]{0,2}(?:\r?\n|(?:\\r)?\\n)){4,}"
+    rb"[ \t]{0,12}(?:[>|#*]+[ \t]{0,4})*(?:[A-Za-z0-9+/_-]{1,59}={0,2})?"
+)
+_SHORT_LINE = re2.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
+_NEW_LINE = re2.compile(rb"\r?\n|(?:\\r)?\\n")
+_PERCENT = rb"(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.~!*()'-]?){8,}"
+_HEX_PAIRS = rb"(?:(?:0[xX])?[0-9a-fA-F]{2}(?:[ \t]{0,2}[,:;][ \t]{0,2}|[ \t]{1,2})?(?:\r?\n[ \t]*)?){8,}"
+_HEX_DUMP = (
+    rb"(?m:(?:^[ \t>|]{0,12}[0-9a-fA-F]{4,16}:?[ \t]{1,4}(?:[0-9a-fA-F]{2,8}[ \t]{1,3}){4,16}[^\n]{0,40}(?:\n|$)){4,})"
+)
+_WRITTEN_OUT = re2.compile(b"|".join(b"(%s)" % each for each in (_SHORT_LINES, _HEX_DUMP, _HEX_PAIRS, _PERCENT)))
+"""Data in another form than one long run, in one pass."""
+_HEX_WORD = re2.compile(rb"\b[0-9a-fA-F]{2,8}\b")
+_BEGINNINGS = (
+    (b"iVBORw0KGgo", "image"), (b"/9j/", "image"), (b"R0lGOD", "image"), (b"Qk", "image"), (b"PHN2Zy", "image"),
+    (b"SUkq", "image"), (b"UklGR", "image"), (b"JVBERi0", "file"), (b"UEsDB", "file"), (b"SUQz", "audio"),
+    (b"//uQ", "audio"), (b"T2dnU", "audio"), (b"ZkxhQ", "audio"), (b"AAAAIGZ0eX", "video"), (b"AAAAGGZ0eX", "video"),
+    (b"AAAAHGZ0eX", "video"), (b"GkXfo", "video"),
+)  # fmt: skip
+"""The beginnings of Base64 of known file formats."""
+
+
+def scrubbed(text: str) -> str:
+    """Return `text` with data URLs, Base64, hexadecimal dumps and vectors as marks such as `[image]`. Linear time."""
+    text = without_data_urls(text)
+    if len(text) < LONG_RUN:
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    made = _without_encoded(data)
+    made = _replaced(made, _WRITTEN_OUT, _lines_mark, _dump_mark, _pairs_mark, _percent_mark)
+    if b"\\x" in made:
+        made = _replaced(made, _ESCAPED_BYTES, _data_mark)
+    if made.count(b",") >= MANY_NUMBERS - 1:
+        made = _replaced(made, _NUMBERS, _numbers_mark)
+        made = _replaced(made, _KEYED_BYTES, _keyed_mark)
+    return text if made is data else made.decode("utf-8", "surrogatepass")
+
+
+def without_data_urls(text: str) -> str:
+    """Return `text` with `[image]`, `[audio]`, `[video]` or `[file]` in the place of data URLs."""
+    if "data:" not in text and "data:" not in text.lower():
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    made = _replaced(data, _DATA_URL, _url_mark)
+    return text if made is data else made.decode("utf-8", "surrogatepass")
+
+
+def _without_encoded(data: bytes) -> bytes:
+    """Return `data` with marks for encoded data, which may be wrapped into lines; the same object if it has none."""
+    pieces: list[bytes] = []
+    at = start = end = 0
+    spans = [found.span() for found in _RUN.finditer(data)]
+    for index, (first, last) in enumerate(spans):
+        if not end or not _is_line_break(data, end, first):
+            start = first
+        end = last
+        if index + 1 < len(spans) and _is_line_break(data, end, spans[index + 1][0]):
+            continue  # the next line of the same data
+        mark = _encoded_mark(data[start:end]) if end - start >= LONG_RUN else None
+        if mark is not None:
+            pieces += [data[at:start], mark]
+            at = end + (_last_line(data, end) if start != first else 0)
+    return b"".join([*pieces, data[at:]]) if pieces else data
+
+
+def _is_line_break(data: bytes, start: int, end: int) -> bool:
+    return end - start <= _MOST_BREAK and _LINE_BREAK.fullmatch(data[start:end]) is not None
+
+
+def _last_line(data: bytes, end: int) -> int:
+    """Return the length of the last, shorter line of wrapped data that ends at `end`, with the break before it."""
+    found = _LAST_LINE.match(data[end : end + 80])
+    if found is None:
+        return 0
+    return int(found.end(1)) if _ends_data(found[2]) else 0
+
+
+def _ends_data(line: bytes) -> bool:
+    """Whether a shorter line may be the last one of wrapped data."""
+    mixed = line.lower() != line and line.upper() != line and line[1:].lower() != line[1:]
+    return len(line) % 4 == 0 and (mixed or line.endswith(b"="))
+
+
+def _replaced(data: bytes, pattern: Any, *marks: Callable[[bytes], bytes | None]) -> bytes:
+    """Return `data` with the marks of all hits; the same object if no hit has one.
+
+    With several `marks`, the pattern has as many groups, one of which is the hit.
+    """
+    pieces: list[bytes] = []
+    at = 0
+    for found in pattern.finditer(data):
+        new = marks[(found.lastindex or 1) - 1](found[0])
+        if new is not None:
+            start, end = found.span()
+            pieces += [data[at:start], new]
+            at = end
+    return b"".join([*pieces, data[at:]]) if pieces else data
+
+
+def _url_mark(hit: bytes) -> bytes | None:
+    head = hit[5 : hit.find(b",")].lower()
+    kind = head.partition(b"/")[0].decode("ascii")
+    if hit.endswith(b",") or (len(hit) < LONG_RUN and not head.endswith(b"base64")):
+        return None
+    return f"[{kind if kind in ('image', 'audio', 'video') else 'file'}]".encode()
+
+
+def _encoded_mark(hit: bytes) -> bytes | None:
+    for beginning, kind in _BEGINNINGS:
+        if hit.startswith(beginning):
+            return f"[{kind}]".encode()
+    if not hit.strip(b"A="):
+        return b"[data]"  # zeros
+    digits = any(0x30 <= byte <= 0x39 for byte in hit[:1024])
+    lower, upper = hit.upper() != hit, hit.lower() != hit
+    if not digits or not (lower or upper):
+        return None
+    is_hex = not hit.strip(b"0123456789abcdefABCDEF")
+    return b"[data]" if (lower and upper) or is_hex else None
+
+
+def _lines_mark(hit: bytes) -> bytes | None:
+    """Return `hit` with a mark for its lines of equal length, which Base64 has when it is wrapped."""
+    lines = [found[0] for found in _SHORT_LINE.finditer(_NEW_LINE.sub(b"\n", hit))]
+    if len(lines[-1]) != len(lines[0]) and not _ends_data(lines[-1]):
+        del lines[-1]
+    joined = b"".join(lines)
+    if (
+        len(joined) < LONG_RUN
+        or any(len(line) != len(lines[0]) for line in lines[:-1])
+        or len(lines[-1]) > len(lines[0])
+    ):
+        return None
+    is_hex = not joined.strip(b"0123456789abcdefABCDEF")
+    mark = None if is_hex else _encoded_mark(joined)
+    return None if mark is None else mark + hit[hit.rfind(lines[-1]) + len(lines[-1]) :]
+
+
+def _dump_mark(hit: bytes) -> bytes | None:
+    """Return the mark of a hexadecimal dump; None for a table of numbers, which has no letters."""
+    words = _HEX_WORD.findall(hit)
+    return b"[data]" if sum(not word.isdigit() for word in words) * 4 >= len(words) else None
+
+
+def _pairs_mark(hit: bytes) -> bytes | None:
+    """Return the mark of bytes that are written as hexadecimal numbers; None for decimal ones and for one number."""
+    words = _HEX_WORD.findall(hit) if b"x" not in hit and b"X" not in hit else []
+    if words and (len(words) < MANY_NUMBERS or sum(not word.isdigit() for word in words) * 8 < len(words)):
+        return None
+    return b"[data]" if words or hit.lower().count(b"0x") >= MANY_NUMBERS else None
+
+
+def _percent_mark(hit: bytes) -> bytes | None:
+    """Return the mark of percent-encoded bytes; None if they are a text, as in the address of a page, or few."""
+    if hit.count(b"%") < MANY_NUMBERS:
+        return None
+    try:
+        return None if unquote_to_bytes(hit).decode("utf-8").isprintable() else b"[data]"
+    except UnicodeDecodeError:
+        return b"[data]"
+
+
+def _numbers_mark(hit: bytes) -> bytes | None:
+    count = hit.count(b",") + 1
+    if count < MANY_NUMBERS:
+        return None
+    if hit.count(b".") * 2 >= count:
+        return f"{count} numbers".encode()
+    is_bytes = count >= _MANY_BYTES and all(map(_is_byte, hit.split(b",")))
+    return f"{count} numbers".encode() if is_bytes else None
+
+
+def _data_mark(_hit: bytes) -> bytes:
+    return b"[data]"
+
+
+def _keyed_mark(hit: bytes) -> bytes | None:
+    """Return the mark of bytes that a typed array was logged as, `{"0":137,"1":80,...}`."""
+    return b'"data":"[data]"' if hit.count(b":") >= MANY_NUMBERS else None
+
+
+def _is_byte(number: bytes) -> bool:
+    digits = number.strip().lstrip(b"-")
+    return digits.isdigit() and len(digits) <= 3 and int(digits) < 256

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces over HTTP (OTLP/HTTP), in protobuf and in JSON."""

@@ -1,0 +1,1 @@
+"""Dead letters: how a record that cannot be processed is kept, and sent back."""

@@ -1,0 +1,1 @@
+"""The judge role: tasks in, results out; retries, budgets and parked tasks."""

@@ -1,0 +1,1 @@
+"""Sends labels from the SQL store to Kafka."""

@@ -1,0 +1,101 @@
+"""Sends labels to the results topic, from which the sink takes them into ClickHouse.
+
+A label is stored together with its place in the outbox, and leaves it once the brokers have confirmed its event. If a
+process dies in between, the label is sent again, and its event has the same id.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from config.settings import Settings
+from processor.events.label import label_output
+from processor.kafka import KafkaClients
+from processor.metrics import Metrics
+from storage.sql.engine import Database, StoreError
+from storage.sql.label_queues import LabelQueues
+from storage.sql.labels import Label, LabelOutbox
+
+_LOOK_INTERVAL_S = 1.0
+_COUNT_EVERY = 30
+_STOP_WITHIN_S = 10.0
+
+
+class LabelSender:
+    """Looks for labels that Kafka does not have, on a thread of its own (a `Service` of the runtime)."""
+
+    name = "labels"
+
+    def __init__(self, settings: Settings, database: Database, clients: KafkaClients, metrics: Metrics) -> None:
+        self._topic = settings.kafka.topics.results
+        self._flush_s = settings.kafka.message_timeout_s + 1
+        self._outbox = LabelOutbox(database)
+        self._queues = LabelQueues(database)
+        self._clients = clients
+        self._metrics = metrics
+        self._producer: Producer | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+        self._log = structlog.get_logger("gavel.labels")
+
+    def start(self) -> None:
+        """Begin to look for labels."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; labels in flight are sent again by the next process."""
+        self._stop.set()
+        self._thread.join(timeout=_STOP_WITHIN_S)
+
+    def _run(self) -> None:
+        turn, waits = 0, False
+        while not self._stop.wait(_LOOK_INTERVAL_S):
+            try:
+                while self.send_some() and not self._stop.is_set():
+                    pass
+                if turn % _COUNT_EVERY == 0:
+                    for state, count in self._queues.item_states().items():
+                        self._metrics.set("gavel_label_queue_items", count, state=state)
+                turn += 1
+                waits = False
+            except (StoreError, KafkaException, BufferError) as error:
+                if not waits:  # an outage is said once
+                    self._log.warning("labels_wait", error=str(error))
+                waits = True
+
+    def send_some(self) -> int:
+        """Send the labels that wait, up to a few hundred, and return how many the brokers have confirmed."""
+        waiting = self._outbox.claim(now=datetime.now(UTC))
+        confirmed = self._send(waiting) if waiting else []
+        if confirmed:
+            self._outbox.sent(confirmed)
+            for source, count in Counter(label.source for label in confirmed).items():
+                self._metrics.count("gavel_labels", count, source=source)
+        return len(confirmed)
+
+    def _send(self, waiting: Sequence[Label]) -> list[Label]:
+        if self._producer is None:
+            self._producer = Producer(self._clients.producer_config())
+        confirmed: list[Label] = []
+        for label in waiting:
+            output = label_output(label, self._topic)
+            self._producer.produce(
+                output.topic, key=output.key, value=output.value, headers=output.headers,
+                on_delivery=_remember(confirmed, label),
+            )  # fmt: skip
+        self._producer.flush(self._flush_s)
+        return confirmed
+
+
+def _remember(confirmed: list[Label], label: Label) -> Callable[[KafkaError | None, Message], None]:
+    def on_delivery(error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            confirmed.append(label)
+
+    return on_delivery

@@ -1,0 +1,1 @@
+"""The matcher role: events in, Hog results and judge tasks out."""

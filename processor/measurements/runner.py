@@ -1,0 +1,242 @@
+"""Carries out measurements: sends their items as tasks, waits for the results, and ends the run with exact counts.
+
+A process that runs the matcher has a runner, and the store decides who works on what. The judge role judges the items,
+and the sink stores the results, as with any task. A run without results for a while is `incomplete`, because a provider
+that is down gives no verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import msgspec
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import KafkaException, Producer
+
+from conditions import EventRow
+from config.settings import Settings
+from processor.events.confirmed import Confirmed
+from processor.events.task import Task
+from processor.kafka import KafkaClients
+from processor.measurements.canaries import canary_events, count_successes
+from processor.metrics import Metrics
+from storage.clickhouse import ClickHouseProblem, connect
+from storage.clickhouse.measurements import RunCounts, count_run, results_of_run
+from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
+from storage.sql.datasets import Datasets, event_of
+from storage.sql.engine import Database, StoreError
+from storage.sql.evaluation_changes import EvaluationNotFound
+from storage.sql.evaluations import Evaluations
+from storage.sql.golden_sets import GoldenSets
+from storage.sql.measurements import MeasuredItem, MeasurementRun, MeasurementRuns, Standing
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+LEASE_S = 60.0
+STALLED_S = 1800.0
+"""Without a new result for this long, a run ends as `incomplete`."""
+_LOOK_INTERVAL_S = 1.0
+_AT_ONCE = 50
+_STOP_WITHIN_S = 15.0
+_OUTAGES = (StoreError, KafkaException, BufferError, ClickHouseProblem, ClickHouseError)
+
+
+class MeasurementRunner:
+    """Looks for measurements and runs them on a thread of its own (a `Service` of the runtime)."""
+
+    name = "measurements"
+
+    def __init__(self, settings: Settings, database: Database, clients: KafkaClients, metrics: Metrics) -> None:
+        self._settings = settings
+        self._database = database
+        self._runs = MeasurementRuns(database)
+        self._clients = clients
+        self._metrics = metrics
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="measurements", daemon=True)
+        self._log = structlog.get_logger("gavel.measurements")
+
+    def start(self) -> None:
+        """Begin to look for measurements."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and give the present run back."""
+        self._stop.set()
+        self._thread.join(timeout=_STOP_WITHIN_S)
+
+    def _run(self) -> None:
+        waits = False
+        while not self._stop.wait(_LOOK_INTERVAL_S):
+            try:
+                run = self._runs.claim(self._owner, now=_now(), lease_s=LEASE_S)
+                if run is not None:
+                    self._carry_out(run)
+                waits = False
+            except _OUTAGES as error:
+                # A claimed run continues when its lease has run out.
+                if not waits:  # an outage is said once
+                    self._log.warning("measurement_waits", error=type(error).__name__, detail=str(error)[:300])
+                waits = True
+
+    def _carry_out(self, run: MeasurementRun) -> None:
+        client = connect(self._settings.clickhouse.dsn.get_secret_value())
+        try:
+            standing = self._send_all(run, client)
+            if standing is not None:
+                self._await_results(run, standing, client)
+        except _OUTAGES:
+            raise
+        except Exception as error:  # see below  # noqa: BLE001
+            # A defect of ours ends this run where its reason can be read, not the work on all others.
+            self._log.exception("measurement_failed", run_id=run.id, error=type(error).__name__)
+            self._finish(run, "failed", f"internal error ({type(error).__name__}); the log has more")
+        finally:
+            client.close()
+
+    def _send_all(self, run: MeasurementRun, client: Client) -> Standing | None:
+        """Send the items that were not sent yet. Return the standing, or None if the run goes on elsewhere or ended."""
+        try:
+            evaluation = Evaluations(self._database).get(run.team_id, run.evaluation_id)
+        except EvaluationNotFound:
+            self._finish(run, "failed", "the evaluation is deleted")
+            return None
+        standing = Standing(run.sent, run.missing, run.done, run.skipped, run.cost_usd)
+        producer = Producer(self._clients.producer_config())
+        fixed = self._fixed(run)
+        while standing.sent < run.items:
+            if self._stop.is_set():
+                self._runs.give_back(run.id, self._owner, now=_now())
+                return None
+            part = self._runs.items(run.id, offset=standing.sent, limit=_AT_ONCE)
+            rows = _rows(client, run.team_id, part, fixed)
+            tasks = Confirmed(producer)
+            for item in part:
+                row = rows.get(item.item)
+                if row is not None:
+                    self._send(tasks, run, evaluation.revision, item, row)
+            tasks.wait(self._settings.kafka.message_timeout_s + 1)
+            gone = sum(len(run.versions) * run.repeats - len(i.reused) for i in part if i.item not in rows)
+            standing = Standing(
+                standing.sent + len(part), standing.missing + gone, standing.done, standing.skipped, standing.cost_usd
+            )
+            if not self._runs.report(run.id, self._owner, standing, now=_now(), lease_s=LEASE_S):
+                return None
+        return standing
+
+    def _send(self, tasks: Confirmed, run: MeasurementRun, revision: int, item: MeasuredItem, row: EventRow) -> None:
+        value = msgspec.json.encode(row)
+        for version in run.versions:
+            for repeat in range(run.repeats):
+                if version in item.reused:
+                    continue
+                task = Task(
+                    team_id=run.team_id,
+                    evaluation_id=run.evaluation_id,
+                    event_uuid=row.uuid,
+                    run_key=f"llma-measurement-{run.id}-{item.item}-{version}-{repeat}",
+                    condition_id="",
+                    started_at=run.created_at.isoformat(),
+                    trigger="measurement",
+                    revision=revision,
+                    version=version,
+                    measurement_id=run.id,
+                    measurement_kind=run.kind,
+                    item=item.item,
+                    repeat=repeat,
+                )
+                tasks.produce(
+                    self._settings.kafka.topics.tasks, key=task.key(), value=value, headers=list(task.headers())
+                )
+
+    def _await_results(self, run: MeasurementRun, standing: Standing, client: Client) -> None:
+        wanted = run.total - standing.missing
+        last, since_s = -1, monotonic()
+        while True:
+            found = count_run(client, run.team_id, run.evaluation_id, run.id)
+            if found.done != last:
+                last, since_s = found.done, monotonic()
+            standing = Standing(run.items, standing.missing, found.done, found.skipped, found.cost_usd)
+            if not self._runs.report(run.id, self._owner, standing, now=_now(), lease_s=LEASE_S):
+                return
+            if found.done >= wanted:
+                self._end(run, standing, found, client)
+                return
+            if monotonic() - since_s > STALLED_S:
+                self._finish(run, "incomplete", f"{wanted - found.done} judgements did not come back")
+                return
+            if self._stop.wait(_LOOK_INTERVAL_S):
+                self._runs.give_back(run.id, self._owner, now=_now())
+                return
+
+    def _end(self, run: MeasurementRun, standing: Standing, found: RunCounts, client: Client) -> None:
+        if run.kind == "canaries":
+            results = results_of_run(client, run.team_id, run.evaluation_id, run.id)
+            self._metrics.count("gavel_canary_successes", count_successes(results, run.params))
+        if found.over_budget:
+            self._finish(run, "incomplete", f"{found.over_budget} judgements were over the budget of measurements")
+        elif standing.missing:
+            self._finish(run, "incomplete", f"the text of {standing.missing} judgements is gone from the archive")
+        else:
+            self._finish(run, "completed", "")
+
+    def _finish(self, run: MeasurementRun, state: Any, error: str) -> None:
+        if self._runs.finish(run.id, self._owner, state, error=error, now=_now()):
+            self._metrics.count("gavel_measurement_runs", kind=run.kind, outcome=state)
+            self._log.info("measurement_ended", run_id=run.id, kind=run.kind, state=state, error=error)
+
+    def _fixed(self, run: MeasurementRun) -> Mapping[str, EventRow]:
+        """Return the generations of the golden set or dataset that the run is over, by item; empty for a window."""
+        if run.params.get("dataset") is not None:
+            rows = Datasets(self._database).items(run.team_id, run.params["dataset"])
+            return {f"dataset_item:{row['id']}": _row_of(run.team_id, event_of(row)) for row in rows}
+        golden_id, version = run.params.get("golden_set"), run.params.get("golden_set_version")
+        if golden_id is None or version is None:
+            return {}
+        items = GoldenSets(self._database).items(run.team_id, golden_id, version)
+        if run.kind == "canaries":
+            events = canary_events(self._runs.items(run.id), items, run.params)
+            return {item: _row_of(run.team_id, event) for item, event in events}
+        return {item.key: _row_of(run.team_id, item.event) for item in items}
+
+
+def _row_of(team_id: int, event: Mapping[str, Any]) -> EventRow:
+    moment = datetime.fromisoformat(event["timestamp"]).astimezone(UTC)
+    text = f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    return EventRow(
+        uuid=event["uuid"],
+        event=GENERATION,
+        team_id=team_id,
+        distinct_id=event.get("distinct_id", ""),
+        timestamp=text,
+        created_at=text,
+        properties=msgspec.json.encode(event["properties"]).decode(),
+    )
+
+
+def _rows(
+    client: Client, team_id: int, part: Sequence[MeasuredItem], fixed: Mapping[str, EventRow]
+) -> dict[str, EventRow]:
+    """Return the generations of items that can still be had."""
+    if fixed:
+        return {each.item: fixed[each.item] for each in part if each.item in fixed}
+    found = {row.uuid: row for row in _archived(client, team_id, [each.event_uuid for each in part])}
+    return {each.item: found[each.event_uuid] for each in part if each.event_uuid in found}
+
+
+def _archived(client: Client, team_id: int, uuids: Sequence[str]) -> Iterator[EventRow]:
+    yield from newest_rows(client, RowSelection(team_id, event=GENERATION, uuids=uuids))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

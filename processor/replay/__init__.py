@@ -1,0 +1,1 @@
+"""Replays and backfills: the matcher's decisions over a range of the past."""

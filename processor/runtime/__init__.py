@@ -1,0 +1,1 @@
+"""The process around the roles: start, health, watchdog, logs, shutdown."""

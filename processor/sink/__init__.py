@@ -1,0 +1,1 @@
+"""The sink role: results and the archive of events into ClickHouse."""

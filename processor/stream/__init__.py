@@ -1,0 +1,1 @@
+"""The loop of every role: poll, work, produce and commit together."""

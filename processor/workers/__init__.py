@@ -1,0 +1,1 @@
+"""Several processes of one role under one supervisor: `gavel run --workers`."""

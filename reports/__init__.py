@@ -1,0 +1,1 @@
+"""Results over time: live windows, evaluation reports and their delivery, clusters."""

@@ -1,0 +1,1 @@
+"""How a report reaches its readers: e-mail, Slack, signed webhooks."""

@@ -1,0 +1,54 @@
+"""Results of one evaluation counted by a column of theirs, or by a property of the generations that they are of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from storage.clickhouse.query import VerdictRule, rows
+from storage.clickhouse.results import ResultSelection
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+COLUMNS = ("model", "prompt_version", "prompt_name", "provider", "evaluation_model", "trigger", "condition_id")
+NEWEST = 5_000
+_GROUPS = 30
+
+
+def count_groups(client: Client, selection: ResultSelection, rule: VerdictRule, by: str) -> list[dict[str, Any]]:
+    """Return `value`, `passed`, `failed` and `others` per group, most results first, at most 30 groups.
+
+    Args:
+        by: one of `COLUMNS`, or the name of a property, for which only the newest 5 000 results are read.
+    """
+    where = selection.where()
+    passes = rule.bind(where)
+    limit = "" if by in COLUMNS else f"ORDER BY timestamp DESC LIMIT {NEWEST}"
+    # A name out of the tuple above stands in the text itself; any other one is bound.
+    value = f"toString({by})" if by in COLUMNS else "''"
+    inner = f"""
+        SELECT {value} AS value, target_event_id AS event, {passes} AS passes
+        FROM evaluation_results FINAL WHERE {where.text} {limit}
+    """
+    if by not in COLUMNS:
+        where.values["property"] = by
+        inner = f"""
+            WITH found AS ({inner})
+            SELECT events.value AS value, found.event AS event, found.passes AS passes
+            FROM found LEFT JOIN
+            (
+                SELECT uuid, any(if(JSONHas(properties, {{property:String}}),
+                    left(JSONExtractString(properties, {{property:String}})
+                        || if(JSONType(properties, {{property:String}}) = 'String', '',
+                              JSONExtractRaw(properties, {{property:String}})), 200), '(none)')) AS value
+                FROM ai_events
+                WHERE team_id = {{team_id:Int64}} AND uuid IN (SELECT event FROM found)
+                GROUP BY uuid
+            ) AS events ON events.uuid = found.event
+        """
+    query = f"""
+        SELECT value, countIf(passes = true) AS passed, countIf(passes = false) AS failed,
+            countIf(isNull(passes)) AS others
+        FROM ({inner}) GROUP BY value ORDER BY count() DESC, value LIMIT {_GROUPS}
+    """
+    return rows(client, query, where.values)

@@ -1,0 +1,162 @@
+"""Numbered migrations: applied by `gavel init`, checked when a process starts.
+
+Every statement can be repeated (`IF NOT EXISTS`), so a migration that was cut off half-way, or that two
+processes apply at once, is simply applied again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from storage.clickhouse.errors import SchemaMismatch
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+_FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
+_UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+_TABLE_ALREADY_EXISTS, _DATABASE_ALREADY_EXISTS = 57, 82
+_BOOKKEEPING = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version UInt32,
+    name String,
+    checksum String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(applied_at)
+ORDER BY version
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file.
+
+    Attributes:
+        checksum: SHA-256 of its text; a released file must not change.
+    """
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text."""
+        return sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements: each ends with a semicolon at the end of a line."""
+        parts = re.split(r";[ \t]*(?:\n|\Z)", self.sql)
+        return [part.strip() for part in parts if re.sub(r"--[^\n]*", "", part).strip()]
+
+
+def load_migrations() -> tuple[Migration, ...]:
+    """Return the migrations of this release, in order."""
+    found = []
+    for entry in files("storage.clickhouse.migrations").iterdir():
+        match = _FILE.match(entry.name)
+        if match:
+            found.append(Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8")))
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> tuple[Migration, ...]:
+    """Bring the database of `client` to this release; make it if it is missing. Blocks until done.
+
+    Returns:
+        The applied migrations; empty if none was missing.
+
+    Raises:
+        SchemaMismatch: the database was made by a newer release, or with migrations that differ.
+        clickhouse_connect.driver.exceptions.DatabaseError: a statement failed; run it again after the remedy.
+    """
+    wanted = load_migrations() if migrations is None else tuple(migrations)
+    _make_database(client)
+    _define(client, _BOOKKEEPING)
+    pending = _compare(wanted, _applied(client))
+    for migration in pending:
+        for statement in migration.statements:
+            _define(client, statement)
+        client.insert(
+            "schema_migrations",
+            [[migration.version, migration.name, migration.checksum]],
+            column_names=["version", "name", "checksum"],
+            settings={"async_insert": 0},
+        )
+    return pending
+
+
+def check(client: Client, migrations: Sequence[Migration] | None = None) -> None:
+    """Return if the database of `client` is the one of this release.
+
+    Raises:
+        SchemaMismatch: it is not; says what to do.
+    """
+    wanted = load_migrations() if migrations is None else tuple(migrations)
+    try:
+        applied = _applied(client)
+    except DatabaseError as error:
+        if error.code not in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
+            raise
+        applied = {}
+    pending = _compare(wanted, applied)
+    if pending:
+        names = ", ".join(f"{m.version:04d}_{m.name}" for m in pending)
+        raise SchemaMismatch(
+            f"ClickHouse lacks the migrations {names}; run `gavel init`", tuple(m.version for m in pending)
+        )
+
+
+def _make_database(client: Client) -> None:
+    name = {"name": client.database}
+    known = client.command(
+        "SELECT count() FROM system.databases WHERE name = {name:String}", parameters=name, use_database=False
+    )
+    if not int(str(known)):
+        _define(client, "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters=name, use_database=False)
+
+
+def _define(client: Client, statement: str, **options: Any) -> None:
+    """Run a statement that may lose against the same one of another process, because IF NOT EXISTS is not a lock."""
+    try:
+        client.command(statement, **options)
+    except DatabaseError as error:
+        if error.code not in (_TABLE_ALREADY_EXISTS, _DATABASE_ALREADY_EXISTS):
+            raise
+
+
+def _applied(client: Client) -> dict[int, tuple[str, str]]:
+    rows = client.query("SELECT version, name, checksum FROM schema_migrations FINAL ORDER BY version").result_rows
+    return {version: (name, checksum) for version, name, checksum in rows}
+
+
+def _compare(wanted: Sequence[Migration], applied: dict[int, tuple[str, str]]) -> tuple[Migration, ...]:
+    """Return the migrations that are still to be applied.
+
+    Raises:
+        SchemaMismatch: an applied migration differs from the one of this release.
+    """
+    by_version = {migration.version: migration for migration in wanted}
+    for version, (name, checksum) in applied.items():
+        migration = by_version.get(version)
+        if migration is None:
+            raise SchemaMismatch(
+                f"ClickHouse has migration {version:04d}_{name}, which this release does not know: a newer Gavel made "
+                "these tables. Use that release"
+            )
+        if migration.checksum != checksum:
+            raise SchemaMismatch(
+                f"migration {version:04d}_{name} was applied with another text than this release has; the tables may "
+                "differ. Restore the released file, or make the database again and fill it from Kafka"
+            )
+    return tuple(migration for migration in wanted if migration.version not in applied)

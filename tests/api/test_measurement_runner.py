@@ -1,0 +1,109 @@
+"""How measurements end: whole, over budget, or without an answer, which is never a flip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from config.settings import load_settings
+from processor.kafka import EmbeddedBroker, KafkaClients
+from processor.measurements import runner as module
+from processor.measurements.runner import MeasurementRunner
+from processor.metrics import Metrics
+from storage.clickhouse import connect
+from storage.sql.measurements import MeasurementRun, MeasurementRuns, Standing
+from tests.api.conftest import Api
+from tests.api.test_comparisons import SINCE, measured, two_versions
+
+
+@pytest.fixture
+def runner(api: Api) -> Iterator[MeasurementRunner]:
+    settings = load_settings(environ={}, overrides={})
+    clients = KafkaClients(settings, EmbeddedBroker())
+    yield MeasurementRunner(settings, api.services.database, clients, Metrics(CollectorRegistry()))
+    clients.close()
+
+
+def waited_for(api: Api, runner: MeasurementRunner, verdicts: dict[str, Any], **columns: Any) -> MeasurementRun:
+    """Ask for a comparison of three generations, let results come in, and have the runner wait for the rest."""
+    evaluation = two_versions(api, 3)
+    body = {"version_a": 1, "version_b": 2, **SINCE}
+    made = api.ok("POST", f"evaluations/{evaluation['id']}/comparisons/", 202, json=body)
+    measured(api, evaluation, made, verdicts, **columns)
+    store = MeasurementRuns(api.services.database)
+    run = None
+    while run is None or run.id != made["id"]:
+        run = store.claim(runner._owner, now=datetime.now(UTC), lease_s=600)
+    client = connect(api.clickhouse_dsn)
+    runner._await_results(run, Standing(3, 0), client)
+    client.close()
+    ended = store.get(api.team, made["id"])
+    assert ended is not None
+    return ended
+
+
+def test_a_run_with_all_results_is_completed_and_counted_to_the_cent(api: Api, runner: MeasurementRunner) -> None:
+    run = waited_for(api, runner, {f"event:event-{n}": True for n in range(3)}, cost_usd=0.013)
+    assert (run.state, run.done, run.skipped, run.error) == ("completed", 3, 0, "")
+    assert run.cost_usd == pytest.approx(0.039)
+    assert run.finished_at is not None
+    assert runner._metrics.total("gavel_measurement_runs", kind="comparison", outcome="completed") == 1
+
+
+def test_a_run_that_is_over_its_share_of_the_budget_is_incomplete(api: Api, runner: MeasurementRunner) -> None:
+    run = waited_for(api, runner, {f"event:event-{n}": None for n in range(3)}, skip_reason="over_budget")
+    assert (run.state, run.skipped) == ("incomplete", 3)
+    assert "over the budget of measurements" in run.error
+
+
+def test_a_provider_that_is_down_makes_a_run_incomplete(
+    api: Api, runner: MeasurementRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STALLED_S", 0.0)
+    run = waited_for(api, runner, {"event:event-0": True})
+    assert (run.state, run.done) == ("incomplete", 1)
+    assert run.error == "2 judgements did not come back"
+    assert runner._metrics.total("gavel_measurement_runs", kind="comparison", outcome="incomplete") == 1
+    shown = api.ok("GET", f"evaluations/{run.evaluation_id}/comparisons/{run.id}/")
+    assert (shown["outcome"]["n"], shown["outcome"]["not_compared"]) == (1, 2)
+
+
+def test_a_defect_ends_the_run_that_it_concerns_and_the_runner_goes_on(
+    api: Api, runner: MeasurementRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("a defect")
+
+    evaluation = two_versions(api, 1)
+    body = {"version_a": 1, "version_b": 2, **SINCE}
+    made = api.ok("POST", f"evaluations/{evaluation['id']}/comparisons/", 202, json=body)
+    store = MeasurementRuns(api.services.database)
+    run = None
+    while run is None or run.id != made["id"]:
+        run = store.claim(runner._owner, now=datetime.now(UTC), lease_s=600)
+    monkeypatch.setattr(module, "connect", lambda _: connect(api.clickhouse_dsn))
+    monkeypatch.setattr(runner, "_send_all", broken)
+    runner._carry_out(run)
+    ended = store.get(api.team, made["id"])
+    assert ended is not None
+    assert (ended.state, ended.error) == ("failed", "internal error (ValueError); the log has more")
+
+
+def test_the_items_of_a_dataset_become_generations(api: Api, runner: MeasurementRunner) -> None:
+    evaluation = two_versions(api, 1)
+    dataset = api.ok("POST", "datasets/", 201, json={"name": "cases"})["id"]
+    item = {"dataset": dataset, "input": "a question", "output": "an answer", "ref_source_id": "generation-1"}
+    made = api.ok("POST", "dataset_items/", 201, json=item)
+    body = {"version_a": 1, "version_b": 2, "source": "dataset", "dataset": dataset}
+    asked = api.ok("POST", f"evaluations/{evaluation['id']}/comparisons/", 202, json=body)
+    run = MeasurementRuns(api.services.database).get(api.team, asked["id"])
+    assert run is not None
+    [(key, row)] = runner._fixed(run).items()
+    assert key == f"dataset_item:{made['id']}"
+    assert (row.uuid, row.team_id, row.event) == ("generation-1", api.team, "$ai_generation")
+    assert json.loads(row.properties) == {"$ai_input": "a question", "$ai_output_choices": "an answer"}

@@ -1,0 +1,145 @@
+"""People find, repair and redrive in the console, with the keyboard alone where it matters."""
+
+from __future__ import annotations
+
+import re
+
+import httpx2 as httpx
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import TEAM, Served
+from tests.browser.rig import Watch, opened, sign_in
+
+Context = tuple[BrowserContext, Watch]
+
+
+def test_a_purge_asks_for_the_count(context: Context, served: Served) -> None:
+    page = context[0].new_page()
+    sign_in(page, served.scene.operator, "/console/operations/dead-letters/")
+    page.check("input[name=id] >> nth=0")
+    page.click("button[value=dry]")
+    assert "Nothing has been sent yet" in page.inner_text("main")
+    page.fill("input[name=count]", "7")
+    page.click("button[value=purge]")
+    assert "Nothing was purged" in page.inner_text("main")
+
+
+def test_two_tabs_that_edit_the_second_is_told(browser: Browser, served: Served) -> None:
+    with opened(browser, served.base) as (context, _):
+        first, second = context.new_page(), context.new_page()
+        sign_in(first, served.scene.secret)
+        path = f"/console/{TEAM}/evaluations/{served.scene.evaluations[2].id}/edit/"
+        first.goto(path)
+        second.goto(path)
+        first.fill("input[name=name]", "Leaks personal data, first")
+        first.click("button[value=save]")
+        expect(first.locator(".done")).to_contain_text("Saved")
+        second.fill("input[name=name]", "Leaks personal data, second")
+        second.click("button[value=save]")
+        expect(second.locator("#theirs")).to_be_visible()
+        assert "first" in second.inner_text("section[aria-labelledby=theirs]")
+        assert second.input_value("input[name=name]") == "Leaks personal data, second"
+
+
+def test_a_link_shows_the_same_in_another_browser_with_another_zone(browser: Browser, served: Served) -> None:
+    times = "from=2026-01-01T00:00:00%2B00:00&to=2026-12-31T00:00:00%2B00:00"
+    link = f"/console/{TEAM}/results/?verdict=fail&{times}&tz=Asia/Tokyo"
+    seen = []
+    for zone in ("UTC", "America/New_York"):
+        with opened(browser, served.base, timezone_id=zone) as (context, _):
+            page = context.new_page()
+            sign_in(page, served.scene.secret)
+            page.goto(link)
+            seen.append(page.locator("tbody").inner_text())
+            page.locator("tbody td.why a").first.click()
+            page.go_back()
+            assert page.locator("tbody").inner_text() == seen[-1]
+    assert seen[0] == seen[1]
+    assert "+09:00" in seen[0]
+
+
+def test_the_zone_of_the_browser_is_taken_at_the_first_sign_in(browser: Browser, served: Served) -> None:
+    with opened(browser, served.base, timezone_id="Europe/Berlin") as (context, _):
+        page = context.new_page()
+        sign_in(page, served.scene.secret)
+        page.wait_for_url(f"**/console/{TEAM}/")
+        assert "Europe/Berlin" in page.inner_text("header")
+        assert re.search(r"\+0[12]:00", page.inner_text("main"))
+
+
+def test_the_theme_switch_overrides_the_system(page: Page) -> None:
+    page.goto(f"/console/{TEAM}/")
+    page.click("header summary >> nth=0")
+    page.select_option("select[name=theme]", "dark")
+    page.click("header .panel button >> nth=0")
+    assert page.get_attribute("html", "data-theme") == "dark"
+
+
+def test_everything_is_read_without_javascript(browser: Browser, served: Served) -> None:
+    with opened(browser, served.base, java_script_enabled=False) as (context, _):
+        page = context.new_page()
+        sign_in(page, served.scene.secret)
+        page.goto(f"/console/{TEAM}/generations/{served.scene.events[-1]}/")
+        expect(page.locator("article.turn")).to_have_count(3)
+        assert page.locator(".verdict h3").count() == len(served.scene.evaluations)
+        page.click("text=Open it by itself")
+        page.fill("main input[name=q]", "Polite tone")
+        page.click("main form.filters button")
+        page.wait_for_url("**q=Polite+tone**")
+        expect(page.locator("main .verdict h3")).to_have_text("Polite tone")
+        assert page.locator("nav.side").count() == 1
+        page.goto(f"/console/{TEAM}/results/")
+        page.select_option("select[name=verdict]", "fail")
+        page.click("form.filters button")
+        expect(page.locator("tbody tr").first).to_contain_text("Fail")
+        page.goto(f"/console/{TEAM}/evaluations/{served.scene.evaluations[1].id}/?by=model&range=7d")
+        page.locator("section[data-src*='/groups/'] a").click()
+        expect(page.locator("tbody th").first).to_contain_text(re.compile("gpt|claude|gemini"))
+
+
+def test_an_evaluation_is_repaired_tried_and_enabled_without_javascript(browser: Browser, served: Served) -> None:
+    with opened(browser, served.base, java_script_enabled=False) as (context, _):
+        page = context.new_page()
+        sign_in(page, served.scene.secret, f"/console/{TEAM}/evaluations/new/")
+        page.fill("input[name=name]", "Short answers, without a script")
+        page.fill("#code", "let most := 500\nreturn length(output) <")
+        page.click("button[value=check]")
+        expect(page.locator("#problems")).to_contain_text(re.compile(r"line 2, column \d+"))
+        assert page.input_value("#code").startswith("let most"), "nothing that was typed is lost"
+        page.fill("#code", "let most := 500\nreturn length(output) < most")
+        page.click("button[value=add-set]")
+        page.fill("input[name=set-0-rollout]", "100")
+        page.fill("input[name=filter-0-0-key]", "environment")
+        page.fill("input[name=filter-0-0-value]", "production")
+        page.click("button[value=test]")
+        expect(page.locator("section[aria-labelledby=tried] .outcome.pass")).to_have_count(5)
+        page.click("button[value=save]")
+        page.wait_for_url("**/edit/**")
+        expect(page.locator(".done")).to_contain_text("Saved")
+        assert page.input_value("input[name=filter-0-0-value]") == "production"
+        page.click("button[value=ask-enable]")
+        expect(page.locator("section[aria-labelledby=ask]")).to_contain_text("generations matched")
+        page.click("button[value=enable]")
+        expect(page.locator(".done")).to_contain_text("It is enabled")
+
+
+def test_pages_are_light_and_compressed_assets_are_few(served: Served) -> None:
+    with httpx.Client(base_url=served.base) as http:
+        http.post("/console/sign-in/", data={"key": served.scene.secret}, headers={"Sec-Fetch-Site": "same-origin"})
+        page = http.get(f"/console/{TEAM}/evaluations/new/").text
+        assets = set(re.findall(r'(/console/assets/[^"]+)', page))
+        assert len(assets) <= 8
+        sizes = [int(http.get(each, headers={"Accept-Encoding": "gzip"}).headers["content-length"]) for each in assets]
+        assert sum(sizes) < 60_000
+        for each in assets:
+            assert "immutable" in http.get(each).headers["cache-control"]
+
+
+def test_an_unchanged_part_is_not_sent_again(served: Served) -> None:
+    with httpx.Client(base_url=served.base) as http:
+        http.post("/console/sign-in/", data={"key": served.scene.secret}, headers={"Sec-Fetch-Site": "same-origin"})
+        first = http.get(f"/console/{TEAM}/jobs/part/", headers={"X-Gavel-Fragment": "1"})
+        tag = first.headers["etag"]
+        again = http.get(f"/console/{TEAM}/jobs/part/", headers={"X-Gavel-Fragment": "1", "If-None-Match": tag})
+        assert again.status_code == 304
+        assert again.content == b""

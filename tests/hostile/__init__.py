@@ -1,0 +1,1 @@
+"""Attacks by strangers, and proofs that they do no harm."""

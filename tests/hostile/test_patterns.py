@@ -1,0 +1,201 @@
+"""Every pattern of Python's `re` in the product takes time that grows linearly with the text.
+
+The patterns are found in the sources, so a new one is tested without anybody listing it. Each is fed with repetitions
+of the characters that it names itself, by the methods that the product calls. A pattern that is put together at run
+time cannot be found that way: it stands in `MADE_AT_RUN_TIME` with the reason why its text is not a stranger's.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import re
+import re._constants as opcodes  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import pytest
+
+from tests.services.cache import CHECKOUT
+
+ROOMS = ("conditions", "evaluators", "quality", "config", "storage", "processor", "ingest", "reports", "api", "console")
+METHODS = ("match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
+MADE_AT_RUN_TIME: dict[tuple[str, str], str] = {
+    ("config/files.py", "compile"): "the scalars of YAML 1.2, each a pattern of ours with a bounded alternative",
+    ("evaluators/llm_judge/prompt.py", "sub"): "the nonce that Gavel drew, escaped",
+}
+"""(file, function of `re`) → why the pattern is linear although it is put together at run time."""
+
+SHORT, GROWTH = 1_000, 8
+MOST = 2.5 * GROWTH
+"""Time for a text that is `GROWTH` times as long, over that for the short one. A quadratic pattern takes 64 times."""
+FLOOR_S = 0.001
+"""Shorter times are not compared."""
+
+
+class Found(NamedTuple):
+    """A pattern, where it stands, and the method that the product calls."""
+
+    place: str
+    pattern: re.Pattern[str] | re.Pattern[bytes]
+    method: str
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for room in ROOMS:
+        for path in sorted((CHECKOUT / room).rglob("*.py")):
+            yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def is_of_re(node: ast.AST, names: tuple[str, ...]) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "re"
+        and node.func.attr in names
+    )
+
+
+def methods_of(name: str, own: str, texts: list[str]) -> list[str]:
+    """Return the methods of a compiled pattern that its module calls, or any if its name is public; `match` if none."""
+    texts = [own] if name.startswith("_") else texts
+    called = re.compile(rf"\b{re.escape(name)}\.({'|'.join(METHODS)})\b")
+    found = {method for text in texts if name in text for method in called.findall(text)}
+    return sorted(found) or ["match"]
+
+
+def discover() -> tuple[list[Found], list[tuple[str, str]]]:
+    """Return every pattern of the product, and (file, function) of those that are put together at run time."""
+    trees = list(sources())
+    texts = [path.read_text(encoding="utf-8") for path, _ in trees]
+    found: list[Found] = []
+    unknown: list[tuple[str, str]] = []
+    for path, tree in trees:
+        file = str(path.relative_to(CHECKOUT))
+        named: set[int] = set()
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and is_of_re(node.value, ("compile",)):
+                named.add(id(node.value))
+                module = importlib.import_module(".".join(path.relative_to(CHECKOUT).with_suffix("").parts))
+                for target in node.targets:
+                    assert isinstance(target, ast.Name)
+                    pattern = getattr(module, target.id)
+                    found += [
+                        Found(f"{file}:{target.id}", pattern, m) for m in methods_of(target.id, path.read_text(), texts)
+                    ]
+        for call in ast.walk(tree):
+            if not isinstance(call, ast.Call) or not is_of_re(call, (*METHODS, "compile")) or id(call) in named:
+                continue
+            assert isinstance(call.func, ast.Attribute)
+            try:
+                source = literal(call.args[0], tree)
+            except ValueError:
+                unknown.append((file, call.func.attr))
+                continue
+            flags = sum(getattr(re, keyword.value.attr) for keyword in call.keywords if keyword.arg == "flags")  # type: ignore[attr-defined]
+            method = "match" if call.func.attr == "compile" else call.func.attr
+            found.append(Found(f"{file}:{call.lineno}", re.compile(source, flags), method))
+    return found, unknown
+
+
+def literal(node: ast.expr, tree: ast.Module) -> str | bytes:
+    """Return a pattern that stands in the source, there or under a name of the module. ValueError if it does not."""
+    if isinstance(node, ast.Name):
+        named = {
+            target.id: each.value
+            for each in tree.body
+            if isinstance(each, ast.Assign)
+            for target in each.targets
+            if isinstance(target, ast.Name)
+        }
+        node = named.get(node.id, node)
+    found: str | bytes = ast.literal_eval(node)
+    return found
+
+
+FOUND, UNKNOWN = discover()
+
+
+def characters(pattern: re.Pattern[str] | re.Pattern[bytes]) -> list[str]:
+    """Return one character for each part of the pattern: each literal, and the first of each range and class."""
+    named: dict[str, None] = {}
+
+    def walk(node: object) -> None:
+        if isinstance(node, tuple) and len(node) == 2 and node[0] in (opcodes.LITERAL, opcodes.NOT_LITERAL):
+            named[chr(node[1])] = None
+        elif isinstance(node, tuple) and len(node) == 2 and node[0] is opcodes.RANGE:
+            named[chr(node[1][0])] = None
+        elif isinstance(node, tuple) and len(node) == 2 and node[0] is opcodes.CATEGORY:
+            named[{"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " "}.get(str(node[1]), "a")] = None
+        elif isinstance(node, list | tuple | parser.SubPattern):
+            for inner in node:
+                walk(inner)
+
+    walk(
+        parser.parse(
+            pattern.pattern, pattern.flags & ~re.UNICODE if isinstance(pattern.pattern, bytes) else pattern.flags
+        )
+    )
+    return [*itertools.islice((c for c in named if ord(c) < 0x80), 12), "\u2603"]
+
+
+def seconds(found: Found, text: str, *, runs: int = 3) -> float:
+    given: str | bytes = text.encode() if isinstance(found.pattern.pattern, bytes) else text
+    arguments = [given] if found.method not in ("sub", "subn") else ["" if isinstance(given, str) else b"", given]
+    best = float("inf")
+    for _ in range(runs):
+        began = perf_counter()
+        result = getattr(found.pattern, found.method)(*arguments)
+        if found.method == "finditer":
+            for _ in result:
+                pass
+        best = min(best, perf_counter() - began)
+    return best
+
+
+def growth(found: Found) -> tuple[float, str]:
+    """Return the largest growth over all repetitions, and the repetition."""
+    letters = characters(found.pattern)
+    worst, what = 0.0, ""
+    repeated = [*letters, *(a + b for a, b in itertools.permutations(letters[:7], 2))]
+    for seed in repeated:
+        for head, tail in (("", "\x00"), (letters[0], "\x00"), ("", seed[:1])):
+            short = head + seed * (SHORT // len(seed)) + tail
+            long = head + seed * (SHORT * GROWTH // len(seed)) + tail
+            took_s = seconds(found, long)
+            if took_s < FLOOR_S:
+                continue
+            ratio = took_s / max(seconds(found, short), FLOOR_S / GROWTH)
+            if ratio > MOST:  # a busy machine can look like growth once, but not in nine runs each
+                ratio = seconds(found, long, runs=9) / max(seconds(found, short, runs=9), FLOOR_S / GROWTH)
+            if ratio > worst:
+                worst, what = ratio, f"{head!r} + {seed!r} × n + {tail!r}"
+            if worst > MOST:
+                return worst, what
+    return worst, what
+
+
+@pytest.mark.parametrize("found", FOUND, ids=lambda found: f"{found.place}-{found.method}")
+def test_a_pattern_takes_linear_time(found: Found) -> None:
+    for _ in range(4):  # a machine that was busy for a moment is asked again; a quadratic pattern fails each time
+        worst, what = growth(found)
+        if worst <= MOST:
+            return
+    pytest.fail(f"{found.place} .{found.method}: {what} of {GROWTH} × the length takes {worst:.0f} × as long")
+
+
+def test_a_pattern_that_is_made_at_run_time_is_known() -> None:
+    assert set(UNKNOWN) == set(MADE_AT_RUN_TIME)
+
+
+def test_the_measure_sees_a_quadratic_pattern() -> None:
+    quadratic = Found("here", re.compile(r"<\s*/?\s*judged>"), "search")
+    assert growth(quadratic)[0] > MOST
+    linear = Found("here", re.compile(r"[a-z]+="), "match")
+    assert growth(linear)[0] <= MOST
+    assert len(FOUND) > 20

@@ -1,0 +1,129 @@
+"""A broker that refuses says why, and Gavel passes it on: `check`, `init` and `status` say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
+
+from cli.findings import find_problems
+from cli.overview import Gatherer
+from config.settings import Settings, load_settings
+from processor.kafka import KafkaClients, ensure_topics, missing_topics
+from processor.runtime.setup import Finding, initialise, inspect
+from storage.sql.engine import open_store
+from tests.services.kafka import KafkaServer
+
+CLOSED = "http://u:p@127.0.0.1:1/gavel"
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[KafkaServer]:
+    with KafkaServer(users={"gavel": "right", "stranger": "right"}) as server:
+        yield server
+
+
+def settings_of(server: KafkaServer, folder: Path, user: str, password: str) -> Settings:
+    return load_settings(
+        environ={
+            "GAVEL_DATA_DIR": str(folder),
+            "GAVEL_CLICKHOUSE__DSN": CLOSED,
+            "GAVEL_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{server.secured_port}",
+            "GAVEL_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "GAVEL_KAFKA__SASL_MECHANISM": "PLAIN",
+            "GAVEL_KAFKA__SASL_USERNAME": user,
+            "GAVEL_KAFKA__SASL_PASSWORD": password,
+        }
+    )
+
+
+def kafka_of(findings: list[Finding]) -> str:
+    [found] = [each for each in findings if each.subject == "kafka"]
+    assert not found.ok
+    return f"{found.detail} -> {found.remedy}"
+
+
+def in_status(settings: Settings) -> str:
+    with closing(open_store(settings)) as database, closing(Gatherer(settings, database)) as gatherer:
+        problems = find_problems(gatherer.gather())
+    return "; ".join(f"{each.what} -> {each.remedy}" for each in problems if each.where == "kafka")
+
+
+def checked(settings: Settings) -> str:
+    with closing(open_store(settings)) as database:
+        return kafka_of(inspect(settings, KafkaClients(settings), database))
+
+
+def test_a_wrong_password_is_told_from_a_broker_that_is_away(secured: KafkaServer, tmp_path: Path) -> None:
+    settings = settings_of(secured, tmp_path, "gavel", "wrong")
+    with pytest.raises(KafkaException, match="Authentication failed"):
+        missing_topics(KafkaClients(settings), settings, timeout_s=3.0)
+    for told in (checked(settings), in_status(settings)):
+        assert "Authentication failed" in told
+        assert "sasl_password" in told
+
+
+def test_topics_that_a_user_may_not_see_are_not_called_missing(secured: KafkaServer, tmp_path: Path) -> None:
+    settings = settings_of(secured, tmp_path, "stranger", "right")
+    told = checked(settings)
+    assert "may not see the topics clickhouse_ai_events_json" in told
+    assert "gavel init" not in told, "it would not help"
+    with closing(open_store(settings)) as database:
+        made = kafka_of(initialise(settings, KafkaClients(settings), database))
+    assert "may not make the topic" in made
+    assert made.endswith("-> "), "it does not send the reader in a circle"
+    assert "may not see the topics" in in_status(settings)
+
+
+def test_rights_on_topics_without_those_on_groups_are_not_enough(secured: KafkaServer, tmp_path: Path) -> None:
+    settings = settings_of(secured, tmp_path, "gavel", "right")
+    admin = AdminClient({"bootstrap.servers": secured.bootstrap_servers})
+    everything: Any = (ResourcePatternType.LITERAL, "User:gavel", "*", AclOperation.ALL, AclPermissionType.ALLOW)
+    for kind, name in ((ResourceType.TOPIC, "*"), (ResourceType.BROKER, "kafka-cluster")):
+        for future in admin.create_acls([AclBinding(kind, name, *everything)]).values():
+            future.result()
+    ensure_topics(KafkaClients(settings), settings)
+    assert "may not use the consumer groups gavel-matcher" in checked(settings)
+
+
+def test_settings_of_topics_that_lose_or_refuse_records_are_found(kafka: str, tmp_path: Path) -> None:
+    names = {name: f"unfit-{name}-{tmp_path.name}" for name in ("tasks", "parked", "results")}
+    config = {
+        "tasks": {"cleanup.policy": "compact"},
+        "parked": {"retention.ms": "3600000"},
+        "results": {"max.message.bytes": "1000000"},
+    }
+    admin = AdminClient({"bootstrap.servers": kafka})
+    wanted = [NewTopic(names[name], 1, 1, config=values) for name, values in config.items()]
+    for future in admin.create_topics(wanted).values():
+        future.result()
+    topics = {f"GAVEL_KAFKA__TOPICS__{name.upper()}": value for name, value in names.items()}
+    settings = load_settings(
+        environ={
+            **topics,
+            "GAVEL_DATA_DIR": str(tmp_path),
+            "GAVEL_KAFKA__BOOTSTRAP_SERVERS": kafka,
+            "GAVEL_CLICKHOUSE__DSN": CLOSED,
+        }
+    )
+    clients = KafkaClients(settings)
+    ensure_topics(clients, settings, make_events_topic=True)
+    with closing(open_store(settings)) as database:
+        [found] = [each for each in inspect(settings, clients, database) if each.subject == "topics"]
+    assert not found.ok
+    for words in (f"{names['tasks']}: cleanup.policy", f"{names['parked']}: retention.ms", f"{names['results']}: max"):
+        assert words in found.detail
+    assert found.detail.count("topic ") == 3, "the topics that `gavel init` makes are sound"

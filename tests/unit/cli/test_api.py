@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from cli.api import register
+from config.secrets import SecretBox
+from storage.sql.api_keys import ApiKeys
+from storage.sql.engine import Database, open_database
+from storage.sql.migrations import upgrade
+from storage.sql.provider_keys import ProviderKeys
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    made = typer.Typer()
+    register(made)
+    return made
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    dsn = f"sqlite:///{tmp_path}/gavel.db"
+    monkeypatch.setenv("GAVEL_STORE__DSN", dsn)
+    monkeypatch.setenv("GAVEL_DATA_DIR", str(tmp_path))
+    found = open_database(dsn)
+    upgrade(found)
+    return found
+
+
+def test_a_key_is_made_shown_once_listed_masked_and_revoked(app: typer.Typer, database: Database) -> None:
+    run = CliRunner()
+    made = run.invoke(app, ["keys", "create", "--team", "7", "--scope", "evaluation:write", "--label", "Ann"])
+    assert made.exit_code == 0
+    secret = made.stdout.strip()
+    found = ApiKeys(database).find(secret, now=NOW)
+    assert found is not None
+    assert (found.team_id, found.label, found.scopes) == (7, "Ann", {"evaluation:write"})
+    listed = run.invoke(app, ["keys", "list"])
+    assert listed.exit_code == 0
+    assert secret not in listed.stdout
+    as_json = json.loads(run.invoke(app, ["keys", "list", "--team", "7", "--json"]).stdout)
+    assert [key["state"] for key in as_json] == ["active"]
+    assert json.loads(run.invoke(app, ["keys", "list", "--team", "8", "--json"]).stdout) == []
+    assert run.invoke(app, ["keys", "revoke", str(found.id)]).exit_code == 0
+    assert ApiKeys(database).find(secret, now=NOW) is None
+    assert run.invoke(app, ["keys", "revoke", "999"]).exit_code == 1
+
+
+def test_a_scope_that_does_not_exist_is_refused_with_those_that_do(app: typer.Typer, database: Database) -> None:
+    made = CliRunner().invoke(app, ["keys", "create", "--team", "1", "--scope", "everything"])
+    assert made.exit_code == 2
+    assert "evaluation:read" in made.stderr
+    assert ApiKeys(database).list() == []
+
+
+def test_without_tables_the_command_says_what_to_run(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAVEL_STORE__DSN", f"sqlite:///{tmp_path}/empty.db")
+    made = CliRunner().invoke(app, ["keys", "list"])
+    assert made.exit_code == 1
+    assert "gavel init" in made.stderr
+
+
+def test_rotation_encrypts_with_the_new_key_and_names_what_nothing_opens(
+    app: typer.Typer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = CliRunner()
+    old = run.invoke(app, ["keys", "new-secret"]).stdout.strip()
+    new, lost = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+    def store(secret_key: str) -> str:
+        keys = ProviderKeys(database, SecretBox([SecretStr(secret_key)]))
+        made = keys.create(1, provider="openai", name="k", api_key=SecretStr("sk-x"), actor=None, now=NOW)
+        return made.id
+
+    kept = store(old)
+    monkeypatch.setenv("GAVEL_SECRET_KEYS", f"{new},{old}")
+    assert run.invoke(app, ["keys", "rotate-secret"]).exit_code == 0
+    opened = ProviderKeys(database, SecretBox([SecretStr(new)])).open(1, kept).api_key
+    assert opened is not None
+    assert opened.get_secret_value() == "sk-x"
+    gone = store(lost)
+    rotated = run.invoke(app, ["keys", "rotate-secret", "--json"])
+    assert rotated.exit_code == 1
+    assert json.loads(rotated.stdout) == {"resealed": 1, "undecipherable": [gone]}
+
+
+def test_the_api_alone_refuses_a_broker_that_lives_in_another_process(app: typer.Typer, database: Database) -> None:
+    started = CliRunner().invoke(app, ["api"])
+    assert started.exit_code == 2
+    assert "gavel up" in started.stderr

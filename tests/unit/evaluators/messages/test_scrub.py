@@ -1,0 +1,106 @@
+"""Binary data and vectors become marks wherever they stand in a text; what people write stays as it is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import uuid
+from urllib.parse import quote
+
+import pytest
+
+from evaluators.messages import render_tools, scrubbed
+from evaluators.messages.scrub import without_data_urls
+
+DATA = base64.b64encode(bytes(random.Random(5).randbytes(900))).decode()
+BYTES = random.Random(6).randbytes(160)
+SHORT = [DATA[at : at + 40] for at in range(0, 480, 40)]
+WRAPPED = "\n".join(DATA[at : at + 76] for at in range(0, len(DATA), 76))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"![](data:image/png;base64,{DATA}) and so on", "![]([image]) and so on"),
+        (f"<img src='data:image/svg+xml;charset=utf-8;base64,{DATA}'>", "<img src='[image]'>"),
+        (f"DATA:audio/wav;base64,{DATA}", "[audio]"),
+        (f"data:application/pdf;base64,{DATA}", "[file]"),
+        (f"Data:image/png;base64,{DATA}", "[image]"),
+        (f"a data:;base64,{DATA} b", "a [file] b"),
+        (f"a data:image/png; base64,{DATA} b", "a [image] b"),
+        ("a data:image/gif;base64,R0lGODlhAQ== b", "a [image] b"),
+        ("data:image/svg+xml," + "%3Csvg%20xmlns" * 30, "[image]"),
+        (f"before {DATA} after", "before [data] after"),
+        (f"before\n{WRAPPED}\nAb3=\nafter", "before\n[data]\nafter"),
+        (json.dumps({"a": WRAPPED}), '{"a": "[data]"}'),
+        (json.dumps({"a": DATA}).replace("/", "\\/"), '{"a": "[data]"}'),
+        ("iVBORw0KGgo" + DATA, "[image]"),
+        ("JVBERi0" + DATA, "[file]"),
+        (f"-----BEGIN KEY-----\n{WRAPPED}\n-----END KEY-----", "-----BEGIN KEY-----\n[data]\n-----END KEY-----"),
+        (bytes(range(256)).hex(), "[data]"),
+        (json.dumps([0.25 + n for n in range(300)]), "[300 numbers]"),
+        (json.dumps({"v": [0.5] * 64, "n": 3}), '{"v": [64 numbers], "n": 3}'),
+        (json.dumps([n % 256 for n in range(400)]), "[400 numbers]"),
+        (json.dumps({str(n): n % 256 for n in range(400)}), '{"data":"[data]"}'),
+        ("see\n" + "\n".join(SHORT) + "\nend", "see\n[data]\nend"),
+        ("see\n" + "\n".join(f"    {line}" for line in SHORT) + "\nAb3=\nend", "see\n[data]\nend"),
+        ("see\n" + "\n".join(f"> {line}" for line in SHORT) + "\n> end of it", "see\n[data]\n> end of it"),
+        (json.dumps("\n".join([*SHORT, "Ab3="])), '"[data]"'),
+        ("see\n" + "\n".join(f"> {line}" for line in WRAPPED.split("\n")), "see\n> [data]"),
+        ("see\n" + "\n".join(f"      {line}" for line in WRAPPED.split("\n")), "see\n      [data]"),
+        (WRAPPED.replace("\n", " ") + " and on", "[data] and on"),
+        (base64.urlsafe_b64encode(bytes(range(255))).decode(), "[data]"),
+        ("a " + "A" * 400 + "== b", "a [data] b"),
+        ("a " + DATA.replace("+", "%2B").replace("/", "%2F") + "%3D%3D b", "a [data] b"),
+        ("a " + "".join(f"%{byte:02X}" for byte in BYTES) + " b", "a [data] b"),
+        ("[" + ", ".join(f"0x{byte:02x}" for byte in BYTES) + "]", "[[data]]"),
+        ("a: " + BYTES.hex(" "), "a: [data]"),
+        ("a: " + BYTES.hex(":") + ".", "a: [data]."),
+        ("\n".join(f"{at:08x}: {BYTES[at : at + 16].hex(' ', 2)}  ...." for at in range(0, 160, 16)), "[data]"),
+    ],
+)
+def test_data_becomes_a_mark(text: str, expected: str) -> None:
+    assert scrubbed(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Ein Text über Größe, мир, 世界 und 🙂. " * 20,
+        "word " * 5000,
+        "a" * 5000,
+        "ACGT" * 500,
+        "3." + "14159265" * 200,
+        "=" * 400 + "\n" + "-" * 400 + "\n" + "_" * 400,
+        ", ".join(map(str, range(1000))),
+        ", ".join(f"{n / 4}" for n in range(20)),
+        "The data: image/png is a type; data:image is not a picture.",
+        "https://example.com/" + "/".join(["part-of-a-path"] * 40),
+        "sk-ant-" + "Ab1" * 30,
+        "half a pair \ud800 " * 30,
+        "\n".join(f"{year} " + " ".join(str(year * n % 9000 + 1000) for n in range(5)) for year in range(1990, 2020)),
+        ", ".join(f"{n * 7 % 90 + 10}" for n in range(200)),
+        "\n".join(hashlib.sha1(bytes([n])).hexdigest() for n in range(20)),
+        "\n".join(str(uuid.UUID(int=n << 64 | n * 77)) for n in range(20)),
+        "\n".join(["ComponentButtonPrimary", "ComponentButtonSecondary", "InputFieldWithLabel2"] * 8),
+        "https://ru.wikipedia.org/wiki/" + quote("Список-стран-по-населению" * 4),
+        "\n".join(["* " + "be ad fa ce of it" for _ in range(40)]),
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    ],
+)
+def test_what_people_write_stays(text: str) -> None:
+    assert scrubbed(text) == text
+
+
+def test_catalogues_of_tools_carry_no_data_either() -> None:
+    assert render_tools([{"name": "f", "description": f"icon data:image/png;base64,{DATA}"}]) == ["- f: icon [image]"]
+    assert render_tools(
+        json.dumps([{"toolSpec": {"name": "g", "inputSchema": {"json": {"properties": {"a": {}}}}}}])
+    ) == ["- g (a?)"]
+
+
+def test_data_urls_alone_are_taken_out_of_what_a_program_sees() -> None:
+    assert without_data_urls(f"see data:image/png;base64,{DATA} {DATA}") == f"see [image] {DATA}"

@@ -1,0 +1,50 @@
+"""A message counts as sent once the brokers have confirmed it, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from processor.events.confirmed import Confirmed
+
+
+class Client:
+    """A producer whose messages end as `outcomes` say, in order; those without an outcome stay in its queue."""
+
+    def __init__(self, *outcomes: KafkaError | None) -> None:
+        self.outcomes = list(outcomes)
+        self.callbacks: list[Callable[..., None]] = []
+
+    def produce(self, _topic: str, *, on_delivery: Callable[..., None], **_message: Any) -> None:
+        self.callbacks.append(on_delivery)
+
+    def flush(self, _within_s: float) -> int:
+        while self.callbacks and self.outcomes:
+            self.callbacks.pop(0)(self.outcomes.pop(0), None)
+        return len(self.callbacks)
+
+
+def sent(client: Any, messages: int) -> None:
+    confirmed = Confirmed(client)
+    for _ in range(messages):
+        confirmed.produce("topic", value=b"x")
+    confirmed.wait(1.0)
+
+
+def test_messages_that_are_confirmed_are_sent() -> None:
+    sent(Client(None, None), 2)
+
+
+def test_a_message_that_the_client_gave_up_is_not_sent_although_its_queue_is_empty() -> None:
+    client = Client(None, KafkaError(KafkaError._MSG_TIMED_OUT))
+    with pytest.raises(KafkaException, match="timed out"):
+        sent(client, 2)
+    assert client.callbacks == []
+
+
+def test_a_message_that_is_still_in_the_queue_is_not_sent() -> None:
+    with pytest.raises(KafkaException, match="did not confirm"):
+        sent(Client(None), 2)

@@ -1,0 +1,89 @@
+"""Labels leave the outbox once the brokers have confirmed their events."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import pytest
+from confluent_kafka import Consumer
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from config.settings import load_settings
+from processor.kafka import EmbeddedBroker, KafkaClients
+from processor.labels.outbox import LabelSender
+from processor.metrics import Metrics
+from storage.sql.engine import Database, StoreUnavailable, open_database
+from storage.sql.labels import Labels, NewLabel
+from storage.sql.migrations import upgrade
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    found = open_database(f"sqlite:///{tmp_path}/gavel.db")
+    upgrade(found)
+    return found
+
+
+def test_a_label_is_sent_once_and_counted(database: Database) -> None:
+    new = [
+        NewLabel(
+            evaluation_id="e", question=1, target_event_id=f"t{number}", verdict={"applicable": True, "result": True},
+            labeller="ann", source="import",
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    stored = Labels(database).add(7, new, now=datetime.now(UTC))
+    settings = load_settings(environ={}, overrides={})
+    broker = EmbeddedBroker()
+    metrics = Metrics(CollectorRegistry())
+    clients = KafkaClients(settings, broker)
+    sender = LabelSender(settings, database, clients, metrics)
+    assert sender.send_some() == 3
+    assert sender.send_some() == 0
+    assert metrics.registry.get_sample_value("gavel_labels_total", {"source": "import"}) == 3
+    consumer = Consumer({
+        "bootstrap.servers": broker.bootstrap_servers, "group.id": "t", "auto.offset.reset": "earliest",
+    })  # fmt: skip
+    consumer.subscribe([settings.kafka.topics.results])
+    seen = []
+    while len(seen) < 3:
+        message = consumer.poll(10)
+        assert message is not None, "a label did not arrive"
+        assert message.error() is None, message.error()
+        row = json.loads(message.value())
+        seen.append(json.loads(row["properties"])["$ai_label_id"])
+        assert (row["event"], row["team_id"]) == ("$ai_evaluation_label", 7)
+    assert set(seen) == {label.id for label in stored}
+    consumer.close()
+    clients.close()
+    database.close()
+
+
+def test_an_outage_of_the_store_is_said_once_and_not_every_second(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.labels.outbox._LOOK_INTERVAL_S", 0.001)
+    settings = load_settings(environ={}, overrides={})
+    with capture_logs() as lines:
+        sender = LabelSender(settings, database, KafkaClients(settings, EmbeddedBroker()), Metrics(CollectorRegistry()))
+        answers = iter(["away"] * 5 + ["there"] + ["away"] * 5)
+        ended = Event()
+
+        def send() -> int:
+            answer = next(answers, "over")
+            if answer == "over":
+                ended.set()
+            if answer == "away":
+                raise StoreUnavailable("the definition store does not answer")
+            return 0
+
+        monkeypatch.setattr(sender, "send_some", send)
+        sender.start()
+        assert ended.wait(30)
+        sender.stop()
+    assert [line["event"] for line in lines] == ["labels_wait", "labels_wait"], "one line for each of two outages"
+    database.close()

@@ -1,0 +1,122 @@
+"""The probe tells that a role has no partitions, and a broker without KIP-848 is joined the classic way."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from config.settings import load_settings
+from processor.kafka import EmbeddedBroker, KafkaClients
+from processor.metrics import Metrics
+from processor.runtime import process
+from processor.runtime.process import Runtime
+from processor.stream import stage
+from processor.stream.limits import GroupProtocolUnsupported, StageLimits
+from processor.stream.stage import Stage
+
+PARTITIONS = [TopicPartition("events", 0), TopicPartition("events", 1)]
+
+
+class Anything:
+    """Takes every call."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_, **__: None
+
+
+@pytest.fixture
+def member(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A stage that has subscribed; `member.now_s` is the clock."""
+    clock = SimpleNamespace(now_s=1000.0)
+    monkeypatch.setattr(stage, "monotonic", lambda: clock.now_s)
+    nothing: Any = Anything()
+    made: Any = Stage(
+        "matcher", ["events"], nothing, nothing, nothing, StageLimits(rejoin_s=60.0), Metrics(CollectorRegistry())
+    )
+    made.subscribed, made._joining_s, made.clock = True, clock.now_s, clock
+    return made
+
+
+def test_a_role_is_ready_while_it_has_partitions(member: Any) -> None:
+    assert member.waits_for_partitions, "it has joined and was given none yet"
+    member._on_assign(None, PARTITIONS)
+    assert (member.partitions, member.waits_for_partitions) == (2, False)
+    member._on_lost(None, PARTITIONS)
+    member.clock.now_s += 10_000
+    assert (member.partitions, member.waits_for_partitions) == (0, True), "for as long as it takes"
+    member._on_assign(None, PARTITIONS)
+    assert not member.waits_for_partitions
+
+
+def test_a_spare_process_is_ready_after_the_time_of_a_rebalance(member: Any) -> None:
+    """There may be more processes than partitions; a rollout must not wait for one that will have none."""
+    member.clock.now_s += 59
+    assert member.waits_for_partitions
+    member.clock.now_s += 2
+    assert not member.waits_for_partitions
+
+
+def test_a_role_that_gave_its_partitions_to_others_is_ready(member: Any) -> None:
+    member._on_assign(None, PARTITIONS)
+    member._release([("events", 0), ("events", 1)], "revoked")
+    assert (member.partitions, member.waits_for_partitions) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "how", ["Broker: API version not supported", "Local: Required feature not supported by broker"]
+)
+def test_a_broker_without_kip_848_is_told_from_other_fatal_errors(member: Any, how: str) -> None:
+    error = KafkaError(KafkaError._FATAL, f"Fatal error: {how}: ConsumerGroupHeartbeat fatal error: {how}")
+    with pytest.raises(GroupProtocolUnsupported, match="group_protocol"):
+        member._intake._on_message_error(error)
+
+
+class Unsupported(Anything):
+    """A stage on a broker that has only classic groups."""
+
+    def run(self) -> None:
+        raise GroupProtocolUnsupported("not supported")
+
+
+@pytest.mark.parametrize(("protocol", "falls_back"), [("auto", True), ("consumer", False)])
+def test_a_role_begins_again_with_classic_groups_if_the_settings_allow_it(
+    protocol: str, falls_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        environ={"GAVEL_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "GAVEL_KAFKA__GROUP_PROTOCOL": protocol}
+    )
+    made, nothing = [], Anything()
+    database: Any = nothing
+    runtime = Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
+    assert runtime.clients.group_protocol == "consumer"
+    monkeypatch.setitem(process.BUILDERS, "sink", lambda _: made.append(runtime.clients.group_protocol) or nothing)
+    runtime._run_stage("sink", Unsupported())  # type: ignore[arg-type]
+    assert made == (["classic"] if falls_back else [])
+    assert bool(runtime.errors()) is not falls_back
+
+
+def test_a_role_whose_thread_waits_in_a_commit_is_not_ready(member: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client reports nothing meanwhile, so the figures of its connections are old."""
+    settings = load_settings(environ={"GAVEL_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    database: Any = Anything()
+    runtime = Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
+    member.heartbeat_s = 1000.0
+    runtime._stages["sink"] = member
+    monkeypatch.setattr(process, "monotonic", lambda: member.clock.now_s)
+    told = "Kafka, of which no broker is connected or answers: sink"
+    loaded: Any = SimpleNamespace(current=SimpleNamespace(revision=1))
+    runtime._snapshots = loaded
+    assert runtime._ready()[1].get("waiting_for") != told
+    member.clock.now_s += 16.0
+    ready, details = runtime._ready()
+    assert (ready, details["waiting_for"]) == (False, told)
+
+
+def test_the_embedded_broker_has_classic_groups() -> None:
+    settings = load_settings(environ={})
+    broker: EmbeddedBroker = Anything()  # type: ignore[assignment]
+    assert KafkaClients(settings, broker).group_protocol == "classic"

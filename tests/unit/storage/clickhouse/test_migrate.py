@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from processor.sink.rows import ARCHIVE, RESULTS, TableFormat
+from storage.clickhouse import Migration, SchemaMismatch, check, connect, load_migrations, migrate
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+def test_an_empty_database_is_brought_to_this_release_and_then_left_alone(empty_dsn: str) -> None:
+    client = connect(empty_dsn)
+    with pytest.raises(SchemaMismatch, match="gavel init") as error:
+        check(client)
+    assert error.value.pending == tuple(m.version for m in load_migrations())
+    assert migrate(client) == load_migrations()
+    check(client)
+    assert migrate(client) == ()
+    client.close()
+
+
+def test_migrations_are_numbered_without_gaps_and_their_statements_can_be_repeated() -> None:
+    migrations = load_migrations()
+    assert [m.version for m in migrations] == list(range(1, len(migrations) + 1))
+    for migration in migrations:
+        for statement in migration.statements:
+            # Readers of the table of newest results drop repeated ids, and the rollup is emptied before it is filled.
+            fills = statement.startswith(("INSERT INTO evaluation_results_recent", "INSERT INTO evaluation_outcomes"))
+            assert "IF NOT EXISTS" in statement or "IF EXISTS" in statement or fills
+
+
+def test_a_migration_that_stopped_half_way_is_done_again(empty_dsn: str) -> None:
+    """The second statement fails at first; what the first one made does not stand in the way."""
+    client = connect(empty_dsn)
+    good = "CREATE TABLE IF NOT EXISTS one (a Int64) ENGINE = MergeTree ORDER BY a;\n"
+    broken = Migration(1, "two_tables", good + "CREATE TABLE IF NOT EXISTS two (a Nonsense) ENGINE = Memory;\n")
+    with pytest.raises(DatabaseError):
+        migrate(client, [broken])
+    mended = replace(broken, sql=good + "CREATE TABLE IF NOT EXISTS two (a Int64) ENGINE = MergeTree ORDER BY a;\n")
+    assert migrate(client, [mended]) == (mended,)
+    check(client, [mended])
+    client.close()
+
+
+def test_two_processes_may_migrate_at_once(empty_dsn: str) -> None:
+
+    def run(_: int) -> None:
+        client = connect(empty_dsn)
+        migrate(client)
+        client.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(4)))
+    client = connect(empty_dsn)
+    check(client)
+    client.close()
+
+
+def test_a_database_of_a_newer_release_is_refused(client: Client) -> None:
+    with pytest.raises(SchemaMismatch, match="newer"):
+        check(client, load_migrations()[:-1])
+
+
+def test_a_migration_that_was_changed_after_its_release_is_refused(client: Client) -> None:
+    first, *others = load_migrations()
+    changed = replace(first, sql=first.sql + "-- edited")
+    with pytest.raises(SchemaMismatch, match="another text"):
+        check(client, [changed, *others])
+
+
+@pytest.mark.parametrize("table", [RESULTS, ARCHIVE], ids=lambda table: table.table)
+def test_the_sink_fills_every_column_that_the_engine_does_not(client: Client, table: TableFormat) -> None:
+    described = client.query(f"DESCRIBE TABLE {table.table}").named_results()
+    columns = {row["name"]: row["type"] for row in described if not row["default_type"]}
+    assert set(table.columns) == set(columns)
+    sent = dict(zip(table.columns, table.types, strict=True))
+    for name, kind in columns.items():
+        plain = kind.replace("LowCardinality(String)", "String")
+        assert sent[name] in (plain, f"Nullable({plain})")
+
+
+@pytest.mark.parametrize(
+    ("table", "last"), [("evaluation_results", "uuid"), ("ai_events", "uuid")], ids=lambda value: str(value)
+)
+def test_tables_replace_by_a_key_that_ends_in_the_id_and_are_partitioned_by_month(
+    client: Client, table: str, last: str
+) -> None:
+    engine, key, partition, settings = client.query(
+        "SELECT engine, sorting_key, partition_key, engine_full FROM system.tables "
+        "WHERE database = currentDatabase() AND name = {table:String}",
+        parameters={"table": table},
+    ).result_rows[0]
+    assert engine == "ReplacingMergeTree"
+    assert key.split(", ")[-1] == last
+    assert partition == "toYYYYMM(timestamp)"
+    assert "non_replicated_deduplication_window" in settings
