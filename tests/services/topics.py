@@ -20,7 +20,7 @@ def remove_topics(bootstrap_servers: str, names: Iterable[str]) -> None:
     wanted = list(names)
     if not wanted:
         return
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})  # its end would leave the futures open
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})  # its end leaves the futures open
     for future in admin.delete_topics(wanted, request_timeout=_REMOVE_S).values():
         with suppress(KafkaException, TimeoutError):
             future.result(timeout=_REMOVE_S * 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,12 @@ from processor.kafka import EmbeddedBroker, KafkaClients
 from processor.metrics import Metrics
 from processor.runtime import process
 from processor.runtime.process import Runtime
+from processor.runtime.vitals import SINK_BLOCKED
 from processor.stream import stage
 from processor.stream.limits import GroupProtocolUnsupported, StageLimits
 from processor.stream.stage import Stage
+from storage.heartbeat import HeartbeatWriter
+from storage.sql.heartbeats import Heartbeats
 
 PARTITIONS = [TopicPartition("events", 0), TopicPartition("events", 1)]
 
@@ -114,6 +118,58 @@ def test_a_role_whose_thread_waits_in_a_commit_is_not_ready(member: Any, monkeyp
     member.clock.now_s += 16.0
     ready, details = runtime._ready()
     assert (ready, details["waiting_for"]) == (False, told)
+
+
+@pytest.fixture
+def working(member: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The process of a sink that does its work; `working.ahead_s` says how far its clock is ahead of the store's."""
+    settings = load_settings(environ={"GAVEL_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    database: Any = Anything()
+    runtime: Any = Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
+    runtime.ahead_s = 0.1
+    monkeypatch.setattr(Heartbeats, "write", lambda *_, **__: runtime.ahead_s)
+    monkeypatch.setattr(process, "monotonic", lambda: member.clock.now_s)
+    member._on_assign(None, PARTITIONS)
+    member.heartbeat_s = member.clock.now_s
+    runtime._stages["sink"], runtime._snapshots = member, SimpleNamespace(current=SimpleNamespace(revision=1))
+    runtime._heartbeat = HeartbeatWriter(database, {})
+    return runtime
+
+
+def test_a_role_that_works_names_no_trouble(working: Any) -> None:
+    working._heartbeat.beat()
+    ready, details = working._ready()
+    assert ready
+    assert not {"waiting_for", "clock", "blocked"} & details.keys()
+
+
+def test_a_sink_that_clickhouse_blocks_says_so_and_stays_ready(working: Any) -> None:
+    """Another process would be blocked too, so a restart would not help."""
+    working._metrics.set("gavel_sink_blocked", 1)
+    ready, details = working._ready()
+    assert (ready, details["blocked"]) == (True, SINK_BLOCKED)
+    working._metrics.set("gavel_sink_blocked", 0)
+    assert "blocked" not in working._ready()[1]
+
+
+def test_a_clock_that_differs_from_the_stores_is_named_until_it_is_right(working: Any) -> None:
+    working.ahead_s = 7200.0
+    working._heartbeat.beat()
+    ready, details = working._ready()
+    assert (ready, details["clock"]) == (True, "its clock is 7200 s ahead of the store's")
+    working.ahead_s = 0.1
+    working._heartbeat.beat()
+    assert "clock" not in working._ready()[1]
+
+
+def test_a_clock_that_jumped_is_named(working: Any) -> None:
+    host = SimpleNamespace(now=datetime(2026, 3, 1, tzinfo=UTC))
+    database: Any = Anything()
+    working._heartbeat = HeartbeatWriter(database, {}, clock=lambda: host.now)
+    host.now += timedelta(hours=2)
+    working._heartbeat.beat()
+    ready, details = working._ready()
+    assert (ready, details["clock"]) == (True, "its clock jumped 7200 s forward within the last hour")
 
 
 def test_the_embedded_broker_has_classic_groups() -> None:
