@@ -24,7 +24,7 @@ def no_repeated_text(event: Event) -> Verdict:
     prose = reply
     if "```" in reply:
         prose = " ".join(reply.split("```")[::2])
-    spaced = prose.lower().replace("\n", " ").strip()
+    spaced = prose[:10_000].lower().replace("\n", " ").strip()
     while "  " in spaced:
         spaced = spaced.replace("  ", " ")
     words = spaced.split(" ")
@@ -37,12 +37,11 @@ def no_repeated_text(event: Event) -> Verdict:
             sentences[key] = count = sentences.get(key, 0) + 1
             if count > 2:
                 return False, f'Said {count} times: "{key[:100]}"'
-    last = min(len(words), 1500) - 7
     uses: dict[str, int] = {}
-    for word in words[:1500]:
+    for word in words:
         uses[word] = uses.get(word, 0) + 1
     phrases: dict[str, int] = {}
-    for at in range(last):
+    for at in range(len(words) - 7):
         if uses[words[at]] > 3 and uses[words[at + 1]] > 3:
             phrase = " ".join(words[at : at + 8])
             phrases[phrase] = count = phrases.get(phrase, 0) + 1

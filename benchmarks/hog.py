@@ -28,7 +28,7 @@ from evaluators.generation import Generation
 from evaluators.hog import GenerationGlobals, HogEvaluator, compile_program
 
 PROGRAMS = Path(__file__).parent / "hog_programs"
-TARGETS = {"p1_length": 3.0, "p2_keywords": 3.0, "p4_pii": 1.0}
+TARGETS = {"p1_length": 5.0, "p2_keywords": 5.0, "p4_pii": 2.0}
 ROUNDS = 4
 NODE_RUNS = {"p1_length": 50_000, "p2_keywords": 4_000, "p4_pii": 4_000}
 INSTALL_TIMEOUT_S = 300.0

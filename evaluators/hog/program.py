@@ -91,7 +91,15 @@ class Program:
         `now` and `uuid_seed` are the event's. Raises a HogRuntimeError with its place in the source; its
         `prints` are the lines printed until then.
         """
-        context = Context(limits, now, uuid_seed, limits.time_s if time_limit_s is None else time_limit_s, clock)
+        context = Context()
+        context.limits = limits
+        context.now = now
+        context.uuid_seed = uuid_seed
+        context.prints = []
+        context.time_limit_s = limits.time_s if time_limit_s is None else time_limit_s
+        context.clock = clock
+        if limits is not DEFAULT_LIMITS:
+            context.census_at = limits.memory_bytes
         try:
             context.value = self._main(table, context, table.get)
             return context

@@ -69,6 +69,8 @@ class Checked:
         globals: root names that are read and that no variable or function has, with a place of each.
         symbols: every variable.
         assignments: each value that a variable gets; None where nothing is known of it.
+        iterations: the variables that for-in sets to elements, with the collection.
+        positions: the variables that for-in sets to keys or positions, with the collection.
     """
 
     mutations: list[Get] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Checked:
     symbols: list[Symbol] = field(default_factory=list)
     assignments: list[tuple[Symbol, Expr | None]] = field(default_factory=list)
     iterations: list[tuple[Symbol, Expr]] = field(default_factory=list)
+    positions: list[tuple[Symbol, Expr]] = field(default_factory=list)
 
     @property
     def mutates(self) -> bool:
@@ -241,7 +244,7 @@ class _Checker:
         self.scopes.append({})
         if node.key is not None:
             node.key_symbol = self.declare(node.key, node.at)
-            self.found.assignments.append((node.key_symbol, None))
+            self.found.positions.append((node.key_symbol, node.collection))
         node.value_symbol = self.declare(node.value, node.at)
         self.found.iterations.append((node.value_symbol, node.collection))
         self.loop(node.body, node.at)

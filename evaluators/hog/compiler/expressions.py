@@ -374,6 +374,7 @@ _DIRECT: dict[str, Callable[[ExpressionCompiler, Call], ast.expr | None]] = {
     "extractRegex": ExpressionCompiler.constant_extraction,
     "lower": ExpressionCompiler.short_text,
     "position": ExpressionCompiler.constant_position,
+    "replaceAll": ExpressionCompiler.short_replacement,
     "startsWith": ExpressionCompiler.certain_start,
     "trim": ExpressionCompiler.short_text,
     "upper": ExpressionCompiler.short_text,

@@ -87,6 +87,7 @@ class _Folder:
         Scans().put_into(program)
         self.found.assignments = [(symbol, self.latest(value)) for symbol, value in self.found.assignments]
         self.found.iterations = [(symbol, self.latest(value)) for symbol, value in self.found.iterations]
+        self.found.positions = [(symbol, self.latest(value)) for symbol, value in self.found.positions]
 
     def latest(self, node: Any) -> Any:
         """Return the expression that stands in the place of `node` now."""

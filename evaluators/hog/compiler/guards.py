@@ -253,6 +253,25 @@ class Guards(Environment):
         direct = e.call(at, self.helper(f"h_{name}", _METHODS[name]), again)
         return e.choose(at, test, direct, e.call(at, self.library(name), self.ctx(at), again))
 
+    def short_replacement(self, node: Call) -> ast.expr | None:
+        """Emit `replaceAll` as the host's own for a text that is too short to be charged and that cannot grow.
+
+        None if the type of the text is not certain, or if the other arguments are not constant texts.
+        """
+        before, after = value_of(node.args[1]), value_of(node.args[2])
+        if type(before) is not str or type(after) is not str or not len(before) >= max(1, len(after)):
+            return None
+        if self.types.of(node.args[0]) != "string":
+            return None
+        e, at = self.emit, node.at
+        read, again = self.twice(node.args[0])
+        size = e.call(at, self.helper("h_len", len), read)
+        test = e.compare(at, size, ast.LtE(), e.constant(at, FREE_CHARS))
+        texts = [self.expression(each) for each in node.args[1:]]
+        direct = e.call(at, self.helper("h_replace", str.replace), again, *texts)
+        slow = e.call(at, self.library("replaceAll"), self.ctx(at), again, *map(self.again, node.args[1:]))
+        return e.choose(at, test, direct, slow)
+
     def certain_start(self, node: Call) -> ast.expr | None:
         """Emit `startsWith` of two texts as the host's own; None if a type is not certain."""
         if any(self.types.of(each) != "string" for each in node.args):

@@ -26,7 +26,10 @@ def only_fresh_containers(found: Checked) -> bool:
         if not isinstance(target.object, Name) or target.object.symbol is None:
             return False
     roots = mutated(found)
-    values: list[tuple[Symbol, Expr | None]] = [*found.assignments, *((s, None) for s, _ in found.iterations)]
+    values: list[tuple[Symbol, Expr | None]] = [
+        *found.assignments,
+        *((s, None) for s, _ in (*found.iterations, *found.positions)),
+    ]
     return all(_is_fresh(value) for symbol, value in values if symbol in roots)
 
 

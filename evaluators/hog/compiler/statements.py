@@ -313,9 +313,12 @@ class Compiler(Callbacks):
         """Emit `for (let … in …)`."""
         e, at, targets, first = self.emit, node.at, [], []
         collection = self.expression(node.collection)
-        if node.key_symbol is not None:
+        as_it_is = not self.types.elements_change and self.types.of(node.collection) in ("array", "strings")
+        if node.key_symbol is not None and as_it_is:
+            collection = e.call(at, self.helper("h_enumerate", enumerate), collection)
+        elif node.key_symbol is not None:
             collection = e.call(at, self.helper("h_entries", access.entries), self.ctx(at), collection)
-        elif self.types.elements_change or self.types.of(node.collection) not in ("array", "strings"):
+        elif not as_it_is:
             collection = e.call(at, self.helper("h_elements", access.elements), self.ctx(at), collection)
         for symbol in (node.key_symbol, node.value_symbol):
             if symbol is None:

@@ -31,7 +31,9 @@ from evaluators.hog.parser.syntax import (
     Unary,
 )
 
-_TEXT_OF_TEXT = frozenset({"lower", "upper", "reverse", "replaceAll", "replaceOne", "trim", "trimLeft", "trimRight"})
+_TEXT_OF_TEXT = frozenset(
+    {"lower", "upper", "reverse", "replaceAll", "replaceOne", "substring", "trim", "trimLeft", "trimRight"}
+)
 """Functions that give a string when their first argument is one."""
 
 _RESULTS = {
@@ -86,6 +88,8 @@ class Types:
         pairs = [(s, self._of_value(s, e)) for s, e in found.assignments]
         elements = {None: None, "strings": "any" if self.elements_change else "string"}
         pairs += [(s, elements.get(self._of(e), "any")) for s, e in found.iterations]
+        keys = {None: None, "array": "small", "strings": "small"}
+        pairs += [(s, keys.get(self._of(e), "any")) for s, e in found.positions]
         for symbol, kind in pairs:
             joined = _join(symbol.type, kind)
             if joined != symbol.type:
@@ -205,7 +209,9 @@ def _is_of_an_object(target: Get, found: Checked) -> bool:
     if not isinstance(owner, Name) or owner.symbol is None:
         return False
     values = [value for symbol, value in found.assignments if symbol is owner.symbol]
-    return all(isinstance(value, Object) for value in values) and owner.symbol not in {s for s, _ in found.iterations}
+    return all(isinstance(value, Object) for value in values) and owner.symbol not in {
+        s for s, _ in (*found.iterations, *found.positions)
+    }
 
 
 def _of_constant(value: object) -> str:

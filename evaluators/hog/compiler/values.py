@@ -29,7 +29,7 @@ from evaluators.hog.parser.syntax import (
     parts_of,
 )
 from evaluators.hog.runtime import access, operations
-from evaluators.hog.runtime.context import Context, Limits
+from evaluators.hog.runtime.context import Limits, new_context
 from evaluators.hog.runtime.errors import HogRuntimeError, HogThrow
 from evaluators.hog.runtime.functions import Function
 from evaluators.hog.runtime.values import HogDate, HogDateTime, HogInterval, Value
@@ -71,7 +71,7 @@ class ConstantEvaluation:
     """
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
-        self.context = Context(LIMITS, datetime(1970, 1, 1, tzinfo=UTC), "", LIMITS.time_s, monotonic)
+        self.context = new_context(LIMITS, datetime(1970, 1, 1, tzinfo=UTC), "", LIMITS.time_s, monotonic)
         self._functions = functions
         self._bytes_left = ALL_BYTES
 

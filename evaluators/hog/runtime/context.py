@@ -73,6 +73,11 @@ class Context:
         prints: the printed lines so far.
         limits: what the run may use.
         value: what the program returned, once it has.
+        time_limit_s: wall-clock seconds of this run.
+        clock: gives seconds that never go back.
+        census_at: the bytes of allocations after which live values are measured.
+
+    It has no constructor, whose call takes a tenth of the time of a small program: `Program.run` sets what differs.
     """
 
     # Kept as class attributes so that making a context, which every run does, sets only what differs.
@@ -84,24 +89,19 @@ class Context:
     _pinned = 0
     _printed = 0
     _serial = 0
-    _census_at = DEFAULT_LIMITS.memory_bytes
+    census_at = DEFAULT_LIMITS.memory_bytes
     depth = 0
     value: Value = None
     _deadline: float | None = None
     root: ClassVar[CodeType | None] = None
     """The code below which a census does not look: the entry of a run. Set once, by the module that runs."""
 
-    def __init__(
-        self, limits: Limits, now: datetime, uuid_seed: str, time_limit_s: float, clock: Callable[[], float]
-    ) -> None:
-        self.limits = limits
-        self.now = now
-        self.uuid_seed = uuid_seed
-        self.prints: list[str] = []
-        self._time_limit_s = time_limit_s
-        self._clock = clock
-        if limits is not DEFAULT_LIMITS:
-            self._census_at = limits.memory_bytes
+    limits: Limits
+    now: datetime
+    uuid_seed: str
+    prints: list[str]
+    time_limit_s: float
+    clock: Callable[[], float]
 
     def step(self, count: int) -> None:
         """Charge steps: one for about every 64 bytes or 20 elements that a function works through.
@@ -130,7 +130,7 @@ class Context:
         self._counted_steps = self.steps
         self._charged += fresh
         self._allocated += fresh
-        if self._allocated > self._census_at:
+        if self._allocated > self.census_at:
             self._census(0)
 
     def foresee(self, seconds: float) -> None:
@@ -138,11 +138,11 @@ class Context:
 
         The time begins with the first look at it: a program that only runs straight ahead needs no clock.
         """
-        now = self._clock()
+        now = self.clock()
         if self._deadline is None:
-            self._deadline = now + self._time_limit_s
+            self._deadline = now + self.time_limit_s
         if now + seconds > self._deadline:
-            raise HogTimeExceeded(self._time_limit_s, self.steps)
+            raise HogTimeExceeded(self.time_limit_s, self.steps)
 
     def check_time(self) -> None:
         """HogTimeExceeded if the wall-clock limit has passed."""
@@ -155,7 +155,7 @@ class Context:
         """
         self._charged += n_bytes
         self._allocated += n_bytes
-        if self._allocated > self._census_at:
+        if self._allocated > self.census_at:
             self._census(n_bytes)
 
     def _census(self, coming_bytes: int) -> None:
@@ -166,7 +166,7 @@ class Context:
         if live > limit:
             raise HogMemoryExceeded(limit)
         self._allocated = live
-        self._census_at = max(limit, live + limit // 4)
+        self.census_at = max(limit, live + limit // 4)
 
     def print_line(self, text: str) -> None:
         """Add one printed line. HogPrintExceeded when the total passes its limit."""
@@ -216,3 +216,13 @@ class Context:
         result = function.code(self, *args)
         self._pinned = pinned
         return result
+
+
+def new_context(
+    limits: Limits, now: datetime, uuid_seed: str, time_limit_s: float, clock: Callable[[], float]
+) -> Context:
+    """Return the state of a run that no `Program.run` makes."""
+    context = Context()
+    context.limits, context.now, context.uuid_seed, context.prints = limits, now, uuid_seed, []
+    context.time_limit_s, context.clock, context.census_at = time_limit_s, clock, limits.memory_bytes
+    return context

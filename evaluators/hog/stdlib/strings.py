@@ -7,6 +7,7 @@ from evaluators.hog.runtime.functions import Function
 from evaluators.hog.runtime.values import Value
 from evaluators.hog.stdlib.arguments import (
     ELEMENT_BYTES,
+    ELEMENTS_PER_STEP,
     as_integer,
     as_text,
     charge_elements,
@@ -99,7 +100,7 @@ def _strip(ctx: Context, name: str, value: Value, character: Value, *, left: boo
 
 def split_by_string(ctx: Context, separator: Value, value: Value, most: Value = None) -> list[str] | None:
     """Split into at most `most` parts, dropping the rest; an empty separator splits into characters."""
-    between = as_text("splitByString", "the separator", separator)
+    between = separator if type(separator) is str else as_text("splitByString", "the separator", separator)
     if type(value) is not str:
         expect_null("splitByString", value)
         return None
@@ -107,8 +108,10 @@ def split_by_string(ctx: Context, separator: Value, value: Value, most: Value = 
     parts = value.count(between) + (1 if between else -1)
     if 0 <= limit < parts:
         parts = limit
-    charge_elements(ctx, parts, ELEMENT_BYTES)
-    charge_text(ctx, len(value), value)
+    if parts > ELEMENTS_PER_STEP:
+        charge_elements(ctx, parts, ELEMENT_BYTES)
+    if len(value) > FREE_CHARS:
+        charge_text(ctx, len(value), value)
     if not between:
         return list(value if limit < 0 else value[:limit])
     if limit < 0 or limit > len(value):

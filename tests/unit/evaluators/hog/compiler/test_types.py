@@ -14,6 +14,8 @@ READS = [
     "let n := 0 for (let word in splitByString(' ', t)) { n := n + length(word) } return n",
     "let o := {} for (let word in splitByString(' ', lower(t))) { o[word] := (o[word] ?? 0) + 1 } return o",
     "let w := splitByString(' ', t) for (let i := 1; i <= min2(length(w), 3); i := i + 1) { print(w[i + 1]) } return 1",
+    "for (let i, word in splitByString(' ', t)) { print(i + 1, word || '!') } return null",
+    "return [replaceAll(t, 'cat', 'do'), replaceAll(t, 'c', 'cc'), replaceAll(t, '', '-'), substring(t, 2, 3)]",
     "return t ?? 'nothing'",
     "return f'{t} and {length(t ?? 1)}'",
 ]
@@ -61,6 +63,20 @@ def test_what_is_read_of_a_variable_of_the_program_is_not_taken_to_be_a_text() -
 def test_an_element_that_is_set_is_no_longer_a_text(change: str) -> None:
     source = f"let words := splitByString(' ', output) {change} for (let w in words) {{ print(startsWith(w, 'b')) }}"
     assert compile_program(source).run({"output": "a b"}).prints == ["false", "true"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("let s := 0 for (let i, x in ['a', 'b', 'c']) { s := s + i } return s", 3),
+        ("let s := '' for (let k, x in {'a': 1, 'b': 2}) { s := s || k } return s", "ab"),
+        ("let s := '' for (let i, x in ['a', 'b']) { i := f'{i}!' s := s || i } return s", "0!1!"),
+        ("let s := '' let l := ['a', 'b'] for (let i, x in l) { l[2] := 'c' s := s || x } return s", "ab"),
+        ("let s := '' let l := ['a', 'b'] for (let i, x in l) { l := [] s := s || x || l[i + 1] } return s", "ab"),
+    ],
+)
+def test_positions_of_an_array_and_keys_of_an_object(source: str, expected: Any) -> None:
+    assert compile_program(source).run({}).value == expected
 
 
 def test_a_variable_that_is_an_object_at_first_may_be_an_array_later() -> None:

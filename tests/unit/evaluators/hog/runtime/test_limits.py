@@ -48,7 +48,8 @@ TEMPORARIES = {
     "what is indexed": "fun f(n) { return [s || f'{n}'][f(n + 1)] } return f(1)",
     "parts of templates": "fun f(n) { return f'{s || f'{n}'}{f(n + 1)}' } return f(1)",
     "what for-in goes through": "fun f(n) { for (let x in [s || f'{n}', 1]) { return f(n + 1) } } return f(1)",
-    "snapshots of for-in": "let a := range(1, 5000) fun f(n) { for (let k, v in a) { return f(n + 1) } } return f(1)",
+    "snapshots of for-in": "let a := {} for (let i := 0; i < 5000; i := i + 1) { a[i] := i } "
+    "fun f(n) { for (let k, v in a) { return f(n + 1) } } return f(1)",
     "callbacks": "fun f(n) { return arrayMap(x -> [s || f'{x}', f(x + 1)], [n]) } return f(1)",
     "what was thrown": "fun f(n) { try { throw Error('x', [s || f'{n}']) } catch (e) { return f(n + 1) } } return f(1)",
 }

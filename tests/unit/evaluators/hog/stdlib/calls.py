@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from evaluators.hog.program import HOST_RECURSION
-from evaluators.hog.runtime.context import Context, Limits
+from evaluators.hog.runtime.context import Context, Limits, new_context
 from evaluators.hog.runtime.values import HogFunction, Value
 from evaluators.hog.stdlib import FUNCTIONS
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
 def context(limits: Limits | None = None, *, seed: str = "event-1") -> Context:
     """Return the state of a new run."""
-    return Context(limits or Limits(), NOW, seed, 10.0, monotonic)
+    return new_context(limits or Limits(), NOW, seed, 10.0, monotonic)
 
 
 def call(name: str, *args: Value, ctx: Context | None = None) -> Value:
