@@ -68,9 +68,11 @@ def read_event(
     value = message.value()
     if value is None:
         return "tombstone"
-    passed = _passed(message.headers(), value, history=history, marks=kinds.marks)
-    if passed is not None:
-        return passed
+    headers = message.headers()
+    if headers or kinds.marks[0] not in value:  # a generation without headers is the usual record
+        passed = _passed(headers, value, history=history, marks=kinds.marks)
+        if passed is not None:
+            return passed
     if len(value) > limit_bytes:
         raise EventTooLarge(len(value), limit_bytes)
     row = decode_row(value)

@@ -33,9 +33,9 @@ class TeamBudget:
         """Note time that Hog took."""
         self._running[team_id] = self._running.get(team_id, 0.0) + seconds
 
-    def may_match(self, team_id: int) -> bool:
-        """Return whether another event of the team may be matched in this batch."""
-        return self._matching.get(team_id, 0.0) < self._limit_s
+    def left_to_match_s(self, team_id: int) -> float:
+        """Return the seconds for which events of the team may still be matched in this batch; negative if none."""
+        return self._limit_s - self._matching.get(team_id, 0.0)
 
     def may_run(self, team_id: int) -> bool:
         """Return whether another Hog run of the team may be made in this batch."""

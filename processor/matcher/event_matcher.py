@@ -192,17 +192,24 @@ class EventMatcher:
         """Return the events that evaluations are to run for; those that did not match are counted."""
         counts, teams, budget = self.counts, snapshot.teams, self._budget
         found: list[Matched | Output] = []
-        before_s = perf_counter()
+        team_id, team, filtered = None, None, 0
+        since_s = until_s = 0.0
         for each in decoded:
             if isinstance(each, Output):
                 found.append(each)
                 continue
             message, row = each
-            team = teams.get(row.team_id)
+            now_s = perf_counter()
+            if row.team_id != team_id:
+                if team_id is not None:
+                    budget.matched(team_id, now_s - since_s)
+                team_id = row.team_id
+                team = teams.get(team_id)
+                since_s, until_s = now_s, now_s + budget.left_to_match_s(team_id)
             if team is None:
                 counts["skipped", "team_without_evaluations"] += 1
                 continue
-            if not budget.may_match(row.team_id):
+            if now_s >= until_s:
                 found.append(self._match_elsewhere(message, row))
                 continue
             try:
@@ -213,20 +220,20 @@ class EventMatcher:
             except Exception as error:  # noqa: BLE001  # see the class
                 found.append(self._defect(message, error))
                 continue
-            finally:
-                after_s = perf_counter()
-                budget.matched(row.team_id, after_s - before_s)
-                before_s = after_s
+            if result is NOTHING:
+                filtered += team.enabled
+                continue
             self._count_match(team, row, result)
-            if result is not NOTHING and result.matched:
+            if result.matched:
                 found.append((message, row, team, result))
+        if team_id is not None:
+            budget.matched(team_id, perf_counter() - since_s)
+        if filtered:
+            counts["outcome", "filtered"] += filtered
         return found
 
     def _count_match(self, team: TeamSnapshot, row: EventRow, result: MatchResult) -> None:
         counts = self.counts
-        if result is NOTHING:
-            counts["outcome", "filtered"] += team.enabled
-            return
         for index, detail in result.errors:
             structlog.get_logger("gavel.matcher").warning(
                 "condition_error",

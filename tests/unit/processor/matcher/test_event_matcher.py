@@ -198,9 +198,9 @@ def test_what_a_team_uses_is_added_up() -> None:
     budget = TeamBudget(2.0)
     budget.matched(1, 1.0)
     budget.ran(1, 1.0)
-    assert (budget.may_match(1), budget.may_run(1)) == (True, False), "matching goes on while it is not the slow part"
+    assert (budget.left_to_match_s(1), budget.may_run(1)) == (1.0, False), "matching goes on if it is not the slow part"
     budget.matched(1, 1.0)
-    assert (budget.may_match(1), budget.may_match(2), budget.may_run(2)) == (False, True, True)
+    assert (budget.left_to_match_s(1), budget.left_to_match_s(2), budget.may_run(2)) == (0.0, 2.0, True)
 
 
 def test_the_time_of_matching_and_of_runs_counts() -> None:
