@@ -116,7 +116,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made = Rig(tmp_path)
     yield made
     made.process.kill()
-    (tmp_path / "clings").unlink(missing_ok=True)  # what is left of it ends as well
+    (tmp_path / "clings").unlink(missing_ok=True)  # workers without a supervisor cling no longer
 
 
 def is_gone(pid: int) -> bool:
