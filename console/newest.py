@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from api.services.newest_results import Wanted, list_newest
 from console.render import part
-from console.visit import Period, Visit
+from console.times import Zone
+from console.visit import Period, Visit, team_link
 
 SHARED_S = 5
 _ANY = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +29,21 @@ class ResultTable:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Onlookers:
+    """The readers who share a table. Its rows see no more of a reader than this, and all of it is in the table's key.
+
+    Scopes, session, token and theme of one reader would otherwise reach the next one.
+    """
+
+    team: int
+    zone: Zone
+
+    def link(self, path: str) -> str:
+        """Return the address of a page of the team."""
+        return team_link(self.team, path)
+
+
 def newest_table(
     visit: Visit, wanted: Wanted, period: Period, caption: str, *, limit: int, with_evaluation: bool = True,
     cursor: str = "",
@@ -36,12 +52,13 @@ def newest_table(
     # A period that ends now has other times in each request, and the same meaning.
     same = replace(wanted, start=_ANY, end=_ANY) if period.name else wanted
     now = int(visit.now.timestamp()) // SHARED_S
-    key = (now, same, period.name, visit.outlines.revision, visit.zone.name, caption, limit, with_evaluation, cursor)
+    onlookers = Onlookers(visit.team, visit.zone)
+    key = (now, same, period.name, visit.outlines.revision, onlookers, caption, limit, with_evaluation, cursor)
 
     def make() -> ResultTable:
         session = visit.reader.session
         found = list_newest(visit.services, session, visit.outlines, wanted, limit=limit, cursor=cursor)
-        table = part("result_rows", visit, found.rows, caption, with_evaluation) if found.rows else Markup()
+        table = part("result_rows", onlookers, found.rows, caption, with_evaluation) if found.rows else Markup()
         return ResultTable(table, found.cursor)
 
     return visit.tables.get(key, make)

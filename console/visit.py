@@ -161,8 +161,7 @@ class Visit:
 
     def link(self, path: str = "", **query: str | None) -> str:
         """Return the address of a page of the team. Parameters that are None or empty are left out."""
-        kept = urlencode({name.rstrip("_"): value for name, value in query.items() if value})
-        return f"/console/{self.team}/{path}" + (f"?{kept}" if kept else "")
+        return team_link(self.team, path, **query)
 
     def here(self, **changes: str | None) -> str:
         """Return the address of this page with some parameters changed; None removes one."""
@@ -172,3 +171,9 @@ class Visit:
             if value:
                 kept[name.rstrip("_")] = value
         return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")
+
+
+def team_link(team: int, path: str = "", **query: str | None) -> str:
+    """Return the address of a page of a team. Parameters that are None or empty are left out."""
+    kept = urlencode({name.rstrip("_"): value for name, value in query.items() if value})
+    return f"/console/{team}/{path}" + (f"?{kept}" if kept else "")
