@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from confluent_kafka import Producer
@@ -81,8 +82,7 @@ def main() -> int:
         print(json.dumps(summary, indent=2))
     else:
         show(summary, len(events), time.monotonic() - started)
-        SHOWN.print("\nLook at them in a browser: this prints a link that signs you in to the console.")
-        SHOWN.print(f"  GAVEL_DATA_DIR={given.data_dir} .venv/bin/gavel up --quiet", markup=False, soft_wrap=True)
+        say_how_to_look(given.data_dir)
     if not complete:
         SHOWN.print(f"[red]Not everything was judged within {LIMIT_S:.0f} s.")
     return code if complete else 1
@@ -244,6 +244,12 @@ def show(summary: list[dict[str, Any]], events: int, seconds: float) -> None:
         example = row["failing_example"]
         console.print(f"  [bold]{row['evaluation']}[/bold] on {example['event']}")
         console.print(f"    {' '.join(example['reasoning'].split())[:300]}", markup=False)
+
+
+def say_how_to_look(data_dir: Path) -> None:
+    """Print the command that opens the console on the verdicts of a finished demo."""
+    SHOWN.print("\nLook at them in a browser: this prints a link that signs you in to the console.")
+    SHOWN.print(f"  GAVEL_DATA_DIR={quote(str(data_dir))} .venv/bin/gavel up --quiet", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import build_app
 from config.settings import load_settings
+from examples.demo import say_how_to_look
 from storage.sql.engine import open_store
 from storage.sql.migrations import upgrade
 
@@ -109,6 +110,31 @@ def test_the_first_steps_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.
     for step in alone:
         done = CliRunner().invoke(build_app(), step)
         assert done.exit_code == 0, f"{step}\n{done.output}"
+
+
+def test_the_demo_ends_with_the_command_that_shows_its_verdicts_in_the_console(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my demo"
+    say_how_to_look(folder)
+    setting, program, *words = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    assert load_settings(environ=dict([setting.split("=", 1)])).data_dir == folder
+    assert program == ".venv/bin/gavel"
+    done = CliRunner().invoke(build_app(), [*words, "--help"])
+    assert done.exit_code == 0, done.output
+
+
+def test_the_readme_shows_the_pictures_that_the_test_rig_makes() -> None:
+    shown = {Path(target).name for target in LINK.findall(README.read_text()) if target.endswith(".png")}
+    stored = {path.name for path in (CHECKOUT / "docs/pictures").iterdir()}
+    made = re.search(
+        r"^PICTURES = \{(.*)\}$", (CHECKOUT / "tests/browser/readme_pictures.py").read_text(), re.MULTILINE
+    )
+    assert made is not None
+    assert shown == stored == {f"{name}.png" for name in re.findall(r'"([\w-]+)":', made[1])}
+    assert len(shown) == 2
+    for name in stored:
+        assert (CHECKOUT / "docs/pictures" / name).read_bytes().startswith(b"\x89PNG\r\n"), name
 
 
 def test_the_hooks_and_the_workflow_run_what_make_lint_runs() -> None:
