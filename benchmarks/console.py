@@ -11,20 +11,23 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from pathlib import Path
 from uuid import UUID
 
 from clickhouse_connect.driver.client import Client as Archive
 
 from benchmarks.api_load import serve
+from benchmarks.console_beside import PACE_S, Client, Series, at_share, lines, time_beside
 from benchmarks.table import markdown
 from config.definitions import parse_draft
 from console.assets import all_assets
@@ -38,10 +41,6 @@ from storage.sql.revision import lock_definitions
 
 TEAM, EVALUATIONS, RESULTS, VIEWERS, ROUNDS = 1, 10_000, 10_000_000, 20, 2
 AT_ONCE = 1_000_000
-PACE_S = 5.0
-"""How long a viewer reads a page before the next one."""
-API_REQUESTS, TURNS = 250, 3
-IDLE_S = 1.0
 TARGETS_MS = {
     "overview": 600,
     "evaluations": 200,
@@ -78,7 +77,7 @@ def main() -> None:
             subprocess.run([sys.executable, *map(str, words)], check=True)
         figures, beside = measure(folder, pages_too=not given.api_only, **json.loads(known.read_text()))
     if given.json:
-        print(json.dumps({"pages": figures, "api_ms": beside}, indent=2))
+        print(json.dumps({"pages": figures, "api_ms": {name: each.turns for name, each in beside.items()}}, indent=2))
         return
     header = ("page", "first ms", "p95 ms", "target ms", "HTML kB gzipped")
     rows = [
@@ -87,11 +86,9 @@ def main() -> None:
     ]
     print(f"{EVALUATIONS:,} evaluations and {given.results:,} results:\n")
     print(markdown(header, rows))
-    moved = beside["beside_p95"] / beside["alone_p95"] - 1
-    print(
-        f"\nThe API's p95 for one evaluation is {beside['alone_p95']:.1f} ms alone and {beside['beside_p95']:.1f} ms "
-        f"beside {VIEWERS} viewers who open a page every {PACE_S:g} s ({moved:+.0%}; the target is +10%)."
-    )
+    print(f"\nThe API's times for one evaluation, with {VIEWERS} viewers who open a page every {PACE_S:g} s:\n")
+    print(markdown(("series", "p50 ms", "p95 ms", "moved by", "median turn moved by", "p95 of turns"), lines(beside)))
+    print(f"\nThe target is a move of p95 of less than +10%. Load average at the end: {os.getloadavg()[0]:.1f}.")
     weight = sum(len(asset.compressed) for asset in all_assets()) / 1000
     print(f"\nAll {len(all_assets())} assets together weigh {weight:.1f} kB gzipped; the target is {ASSETS_KB} kB.")
 
@@ -111,25 +108,46 @@ def fill(folder: Path, results: int) -> dict[str, str]:
 
 def measure(
     folder: Path, evaluation: str, event: str, *, pages_too: bool
-) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return p95 and weight per page, and p95 of the API alone and beside viewers."""
-    dsn = f"sqlite:///{folder}/gavel.db"
-    database = open_database(dsn)
+) -> tuple[dict[str, dict[str, float]], dict[str, Series]]:
+    """Return p95 and weight per page, and the times of the API alone and beside viewers."""
+    pages = pages_of(evaluation, event)
+    with ExitStack() as stack:
+        elsewhere = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        shutil.copytree(folder, elsewhere, symlinks=True, dirs_exist_ok=True)
+        secret, sessions = readers_of(folder)
+        port = stack.enter_context(served(folder))
+        viewers = [Client(port, {"Cookie": each}) for each in sessions]
+        figures = {}
+        for name, path in pages.items() if pages_too else ():
+            figures[name] = time_page(viewers, path)
+            print(f"{name}: p95 {figures[name]['p95_ms']:.0f} ms", file=sys.stderr)
+        _, other_sessions = readers_of(elsewhere)
+        groups = {
+            "beside": (port, sessions),
+            "beside, elsewhere": (stack.enter_context(served(elsewhere)), other_sessions),
+        }
+        api = Client(port, {"Authorization": f"Bearer {secret}"})
+        path = f"/api/projects/{TEAM}/evaluations/{evaluation}/"
+        return figures, time_beside(api, path, groups, list(pages.values()))
+
+
+def readers_of(folder: Path) -> tuple[str, list[str]]:
+    """Make a key and sessions in the store of a folder, and return the secret and the cookies."""
+    database = open_database(f"sqlite:///{folder}/gavel.db")
     upgrade(database)
     now = datetime.now(UTC)
     key, secret = ApiKeys(database).create(team_id=TEAM, label="bench", scopes=["*"], now=now)
     sessions = [ConsoleSessions(database).open(key, now=now) for _ in range(VIEWERS)]
     database.close()
-    pages = pages_of(evaluation, event)
+    return secret, [f"gavel={each}" for each in sessions]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[int]:
+    """Run `gavel api` over the stores of a folder and give its port."""
     archive = f"chdb://{folder}/clickhouse"
-    with serve(dsn, folder, GAVEL_CLICKHOUSE__DSN=archive) as (port, _):
-        viewers = [Client(port, {"Cookie": f"gavel={each}"}) for each in sessions]
-        figures = {}
-        for name, path in pages.items() if pages_too else ():
-            figures[name] = time_page(viewers, path)
-            print(f"{name}: p95 {figures[name]['p95_ms']:.0f} ms", file=sys.stderr)
-        api = Client(port, {"Authorization": f"Bearer {secret}"})
-        return figures, time_beside(api, viewers, list(pages.values()), evaluation)
+    with serve(f"sqlite:///{folder}/gavel.db", folder, GAVEL_CLICKHOUSE__DSN=archive) as (port, _):
+        yield port
 
 
 def pages_of(evaluation: str, event: str) -> dict[str, str]:
@@ -146,29 +164,6 @@ def pages_of(evaluation: str, event: str) -> dict[str, str]:
         "jobs": f"{base}jobs/",
         "audit": f"{base}audit/",
     }
-
-
-class Client:
-    """One client with a connection, which is opened anew after a pause, because the server closes idle ones."""
-
-    def __init__(self, port: int, headers: dict[str, str]) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        self._headers = headers
-        self._last = 0.0
-
-    def get(self, path: str) -> tuple[float, bytes]:
-        """Return the milliseconds until the whole answer was there, and its body."""
-        started = time.perf_counter()
-        if started - self._last > IDLE_S:
-            self._connection.close()
-        self._connection.request("GET", path, headers=self._headers)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        self._last = time.perf_counter()
-        took = (self._last - started) * 1000
-        if answer.status != 200:
-            raise RuntimeError(f"{path}: {answer.status} {body[:300]!r}")
-        return took, body
 
 
 def time_page(viewers: list[Client], path: str) -> dict[str, float]:
@@ -188,51 +183,6 @@ def time_page(viewers: list[Client], path: str) -> dict[str, float]:
     with ThreadPoolExecutor(len(viewers)) as pool:
         list(pool.map(view, viewers, range(len(viewers))))
     return {"cold_ms": cold, "p95_ms": at_share(taken, 0.95), "html_kb": len(gzip.compress(body)) / 1000}
-
-
-def time_beside(api: Client, viewers: list[Client], paths: list[str], evaluation: str) -> dict[str, float]:
-    """Return p50 and p95 of the API alone and beside viewers, by turns, so that both see the same machine."""
-    path = f"/api/projects/{TEAM}/evaluations/{evaluation}/"
-    time_api(api, path)
-    found: dict[str, list[float]] = {"alone": [], "beside": []}
-    for _ in range(TURNS):
-        found["alone"] += time_api(api, path)
-        done = threading.Event()
-        readers = [
-            threading.Thread(target=read_pages, args=(each, paths, done, place)) for place, each in enumerate(viewers)
-        ]
-        for reader in readers:
-            reader.start()
-        found["beside"] += time_api(api, path)
-        done.set()
-        for reader in readers:
-            reader.join()
-    return {
-        f"{name}_p{share * 100:.0f}": at_share(each, share) for name, each in found.items() for share in (0.5, 0.95)
-    }
-
-
-def time_api(api: Client, path: str) -> list[float]:
-    """Return the times of requests one after the other, in ms; they are spread over time, as those of clients are."""
-    taken = []
-    for _ in range(API_REQUESTS):
-        taken.append(api.get(path)[0])
-        time.sleep(0.02)
-    return taken
-
-
-def at_share(taken: list[float], share: float) -> float:
-    """Return the value below which `share` of the values lie."""
-    return sorted(taken)[int(len(taken) * share)]
-
-
-def read_pages(viewer: Client, paths: list[str], done: threading.Event, place: int) -> None:
-    """Open one page after the other, with a pause for reading, until `done`."""
-    done.wait(PACE_S * place / VIEWERS)
-    while not done.is_set():
-        viewer.get(paths[place % len(paths)])
-        place += 1
-        done.wait(PACE_S)
 
 
 def fill_store(database: Database) -> list[str]:
