@@ -92,7 +92,7 @@ def kafka() -> Iterator[str]:
 @pytest.fixture
 def own_kafka() -> Iterator[KafkaServer]:
     """A running broker that belongs to this test alone, which may stop, kill, freeze and restart it."""
-    with KafkaServer() as server:
+    with KafkaServer(killed=True) as server:
         yield server
 
 

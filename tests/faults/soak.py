@@ -310,7 +310,7 @@ def main() -> int:
     given = parser.parse_args()
     with ExitStack() as stack:
         kafka, store = stack.enter_context(TcpProxy()), stack.enter_context(TcpProxy())
-        broker = stack.enter_context(KafkaServer(advertised_port=kafka.port))
+        broker = stack.enter_context(KafkaServer(advertised_port=kafka.port, killed=True))
         kafka.forward_to(broker.proxied_port)
         direct = stack.enter_context(fresh_database(stack.enter_context(shared_server("postgres"))))
         store.forward_to(int(direct.rpartition(":")[2].partition("/")[0]))

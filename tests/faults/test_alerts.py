@@ -74,7 +74,7 @@ def played(
         head, _, port = address.rpartition(":")
         with (
             TcpProxy(int(port)) as store,
-            KafkaServer(advertised_port=broker.port, session_timeout_ms=60_000) as kafka,
+            KafkaServer(advertised_port=broker.port) as kafka,
             pipeline(
                 kafka.bootstrap_servers, stand_in_server.base_url, SETTINGS, store_dsn=f"{head}:{store.port}/{database}"
             ) as gavel,

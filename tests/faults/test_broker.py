@@ -31,7 +31,7 @@ def network() -> Iterator[TcpProxy]:
 
 @pytest.fixture(scope="module")
 def broker(network: TcpProxy) -> Iterator[KafkaServer]:
-    with KafkaServer(advertised_port=network.port) as server:
+    with KafkaServer(advertised_port=network.port, killed=True) as server:
         network.forward_to(server.proxied_port)
         yield server
 
@@ -130,7 +130,7 @@ def test_every_role_works_again_after_an_outage_of_a_minute(stand_in_server: Sta
     Groups of the classic protocol wait for the members of before the outage until their session is over (45 s).
     """
     with (
-        KafkaServer(quick_groups=False) as broker,
+        KafkaServer(quick_groups=False, killed=True) as broker,
         pipeline(
             broker.bootstrap_servers, stand_in_server.base_url, {**DEFAULTS, "KAFKA__GROUP_PROTOCOL": protocol}
         ) as gavel,

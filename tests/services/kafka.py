@@ -100,8 +100,8 @@ class KafkaServer:
             client's traffic goes through the proxy when it bootstraps from it.
         node_id, controllers: of a broker in a cluster (`tests.services.kafka_cluster`): which it is, and the port
             of every broker's controller by node id.
-        session_timeout_ms: without a heartbeat, after which the controller gives the broker up; it must be short for
-            one that a test kills, which may come back only then.
+        killed: whether a test kills or freezes the broker. Its controller gives such a broker up soon, because it may
+            come back only then. Any other broker keeps its place on a machine that starves it of time.
         classic_groups_only: whether the broker has no groups of KIP-848, as before Kafka 4.
         quick_groups: whether groups notice a dead member within seconds; otherwise a broker's own defaults hold.
         users: passwords by name of those who may log in with SASL PLAIN on `secured_port`. ACLs limit them; on
@@ -116,7 +116,7 @@ class KafkaServer:
         advertised_port: int | None = None,
         node_id: int = 1,
         controllers: Mapping[int, int] | None = None,
-        session_timeout_ms: int = 2000,
+        killed: bool = False,
         classic_groups_only: bool = False,
         quick_groups: bool = True,
         users: Mapping[str, str] | None = None,
@@ -127,7 +127,7 @@ class KafkaServer:
         self._node_id = node_id
         self._controllers = dict(controllers or {node_id: controller_port})
         self.advertised_port = advertised_port
-        self._session_timeout_ms = session_timeout_ms
+        self._session_timeout_ms = 2_000 if killed else 60_000
         self._short_lived = short_lived
         self._quick_groups = quick_groups
         self._classic_groups_only = classic_groups_only

@@ -20,7 +20,7 @@ class KafkaCluster:
 
     def __init__(self) -> None:
         controllers = dict(enumerate(free_ports(BROKERS), start=1))
-        self.brokers = [KafkaServer(node_id=node, controllers=controllers) for node in controllers]
+        self.brokers = [KafkaServer(node_id=node, controllers=controllers, killed=True) for node in controllers]
 
     @property
     def bootstrap_servers(self) -> str:

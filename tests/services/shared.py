@@ -88,7 +88,7 @@ def _wait_for_address(kind: str, folder: Path) -> str:
 
 
 KINDS: dict[str, Callable[[], KafkaServer | PostgresServer]] = {
-    "kafka": lambda: KafkaServer(session_timeout_ms=60_000),  # nobody kills it; a machine may starve it of time
+    "kafka": KafkaServer,
     "postgres": PostgresServer,
 }
 
