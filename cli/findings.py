@@ -54,6 +54,8 @@ def _of_kafka(kafka: KafkaView) -> Iterator[Problem]:
     if kafka.hidden:
         what = f"this user may not see the topics {', '.join(kafka.hidden)}, or they do not exist"
         yield Problem("error", "kafka", what, "grant it Describe on the topics and groups of Gavel")
+    for what in kafka.refused:
+        yield Problem("error", "kafka", what, "nothing is lost meanwhile: all roles wait")
 
 
 def _of_roles(store: StoreView, kafka: KafkaView | None) -> Iterator[Problem]:

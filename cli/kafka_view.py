@@ -22,6 +22,7 @@ class KafkaView:
     Attributes:
         missing: configured topics that do not exist.
         hidden: configured topics that this user may not see.
+        refused: what is wrong with topics that take no records, because too few of their replicas are in sync.
         partitions: configured topic → number of partitions.
         lag: role → topic → records that its group has not committed.
         groups: role → state of its group and number of members; empty where the broker does not say.
@@ -35,6 +36,7 @@ class KafkaView:
     groups: dict[str, tuple[str, int]]
     dead_letters: int
     hidden: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 def open_clients(settings: Settings) -> AdminWithCauses:
@@ -53,6 +55,7 @@ def view(asking: AdminWithCauses, settings: Settings) -> KafkaView:
         KafkaException: no broker answers, or it refuses.
     """
     from processor.kafka_access import forbidden_topics
+    from processor.topic_settings import refused_for_replicas
 
     admin = asking.admin
     metadata = asking.list_topics(KAFKA_WITHIN_S)
@@ -74,6 +77,7 @@ def view(asking: AdminWithCauses, settings: Settings) -> KafkaView:
         brokers=len(metadata.brokers),
         missing=[name for name in missing if name not in hidden],
         hidden=hidden,
+        refused=refused_for_replicas(admin, metadata, [name for _, name in topics], KAFKA_WITHIN_S),
         partitions=there,
         lag={role: found for role, found in lag.items() if found},
         groups=_groups(admin, {role: settings.kafka.group(role) for role in reads}),

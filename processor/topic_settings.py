@@ -1,4 +1,4 @@
-"""Settings and replicas of topics with which Gavel would lose records or be refused: found by `gavel check`."""
+"""Settings and replicas of topics with which Gavel would lose records or be refused: for `gavel check` and `status`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from config.settings import Settings
 
 _ASK_S = 10.0
 _KEPT_FOR_EVER_MS = -1
+_OF_THE_BROKERS = ("__consumer_offsets", "__transaction_state")
+"""No role commits while one of these takes no records."""
 
 
 def unfit_topics(admin: AdminClient, settings: Settings, names: Collection[str]) -> list[str]:
@@ -23,23 +25,50 @@ def unfit_topics(admin: AdminClient, settings: Settings, names: Collection[str])
     Raises:
         KafkaException: the broker does not answer.
     """
+    metadata = admin.list_topics(timeout=_ASK_S)
+    values = _settings_of(admin, names, _ASK_S)
+    found = [problem for name, each in values.items() for problem in _problems_of(name, each, settings)]
+    return found + refused_for_replicas(admin, metadata, names, _ASK_S)
+
+
+def refused_for_replicas(admin: AdminClient, metadata: Any, names: Collection[str], within_s: float) -> list[str]:
+    """Return which topics take no records because replicas are not in sync: Gavel's, and those of groups and commits.
+
+    It asks the brokers for settings only if a replica is not in sync. What this user may not read is left out.
+
+    Args:
+        metadata: of the cluster.
+        names: Gavel's topics.
+
+    Raises:
+        KafkaException: the broker does not answer.
+    """
+    there = {name: metadata.topics[name].partitions for name in (*names, *_OF_THE_BROKERS) if name in metadata.topics}
+    short = [
+        name for name, found in there.items() if any(len(each.isrs) < len(each.replicas) for each in found.values())
+    ]
+    values = _settings_of(admin, short, within_s) if short else {}
+    return [
+        problem
+        for name, each in values.items()
+        for problem in _without_replicas(metadata.topics[name], int(each.get("min.insync.replicas") or 1))
+    ]
+
+
+def _settings_of(admin: AdminClient, names: Collection[str], within_s: float) -> dict[str, dict[str, Any]]:
+    """Return the settings of topics by name, without topics whose settings this user may not read."""
     from confluent_kafka import admin as kafka_admin
 
     # The package names these in its documentation, and does not export their types.
     resource, topic = vars(kafka_admin)["ConfigResource"], vars(kafka_admin)["ResourceType"].TOPIC
-    found: list[str] = []
-    described = admin.list_topics(timeout=_ASK_S).topics
-    asked = admin.describe_configs([resource(topic, name) for name in names], request_timeout=_ASK_S)
+    asked = admin.describe_configs([resource(topic, name) for name in names], request_timeout=within_s)
+    found: dict[str, dict[str, Any]] = {}
     for each, answer in asked.items():
         try:
-            values = {name: entry.value for name, entry in answer.result().items()}
+            found[each.name] = {name: entry.value for name, entry in answer.result().items()}
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                continue
-            raise
-        found += _problems_of(each.name, values, settings)
-        if each.name in described:
-            found += _without_replicas(described[each.name], int(values.get("min.insync.replicas") or 1))
+            if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
     return found
 
 

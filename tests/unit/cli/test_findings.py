@@ -102,6 +102,14 @@ def test_a_role_that_nobody_runs_is_an_error_with_the_work_that_waits() -> None:
     assert "1,200 records wait" in problem.what
 
 
+def test_topics_that_take_no_records_are_an_error() -> None:
+    seen = overview()
+    assert seen.kafka is not None
+    seen.kafka.refused.append("topic results: partitions 0 have fewer replicas in sync than min.insync.replicas=2")
+    [problem] = find_problems(seen)
+    assert (problem.severity, problem.where, problem.what) == ("error", "kafka", seen.kafka.refused[0])
+
+
 def test_definitions_that_were_switched_off_and_budgets_are_told() -> None:
     errored = [Errored(7, "id", "Tone", "provider_key_invalid", "401")]
     budgets = [BudgetUse("team:7", "month", 0.95), BudgetUse("team:8", "month", 0.5)]
