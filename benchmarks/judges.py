@@ -3,14 +3,21 @@
     python -m benchmarks.judges [--judges 1 2 4 8] [--seconds 12] [--protocol consumer]
 
 One evaluation has a backlog that every number of judges gets anew. The provider takes 1 s per call, and each judge
-makes 16 calls at a time, so that no core is the limit: n judges can give at most 16 n verdicts per second.
+makes 16 calls at a time: n judges can give at most 16 n verdicts per second. What is lost is lost in calls that take
+longer than the provider's second ("s per call"), or between calls ("places used"). "cores" is the CPU time of the
+judges, and of everything on this machine, per second.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -57,8 +64,34 @@ def judged(gavel: Pipeline, number: int) -> bytes:
     return json.dumps(json.loads(event) | {"properties": json.dumps(properties)}).encode()
 
 
-def measure(kafka: str, provider: str, judges: int, seconds: float, protocol: str) -> float:
-    """Return the verdicts per second of so many judges while they have a backlog."""
+class Measured(NamedTuple):
+    """What so many judges did per second while they had a backlog."""
+
+    verdicts: float
+    call_s: float
+    calls_at_a_time: float
+    judges_cores: float
+    cores: float
+
+
+def _totals(gavel: Pipeline) -> Counter[str]:
+    """Return the calls that ended, and the seconds of calls and of CPU, of all judges and of the machine so far."""
+    found: Counter[str] = Counter()
+    for name in gavel.processes:
+        if not name.startswith("judge"):
+            continue
+        address = gavel.logged(name, "started")[-1]["metrics"]
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            for line in answer.read().decode().splitlines():
+                sample, _, value = line.rpartition(" ")
+                found[sample.partition("{")[0]] += 0 if line.startswith("#") else float(value)
+    busy = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    found["machine"] = sum(map(int, busy[:3] + busy[5:7])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def measure(kafka: str, provider: str, judges: int, seconds: float, protocol: str) -> Measured:
+    """Return what so many judges do while they have a backlog."""
     backlog = int(judges * CALLS * (seconds + 10.0) / LATENCY_S)
     with pipeline(kafka, provider, {**SETTINGS, "KAFKA__GROUP_PROTOCOL": protocol}) as gavel:
         only_one_busy(gavel)
@@ -70,10 +103,16 @@ def measure(kafka: str, provider: str, judges: int, seconds: float, protocol: st
         gavel.wait(gavel.results.read, "the first verdict")
         time.sleep(_WARM_UP_S)
         gavel.results.read()
-        seen, began = 0, time.monotonic()
+        before, seen, began = _totals(gavel), 0, time.monotonic()
         while time.monotonic() - began < seconds:
             seen += gavel.results.read()
-        return seen / (time.monotonic() - began)
+        took_s = time.monotonic() - began
+        did = Counter({name: total - before[name] for name, total in _totals(gavel).items()})
+        call_s = did["gavel_judge_call_seconds_sum"] / (did["gavel_judge_call_seconds_count"] or 1)
+        at_a_time = did["gavel_judge_call_seconds_sum"] / took_s
+        return Measured(
+            seen / took_s, call_s, at_a_time, did["process_cpu_seconds_total"] / took_s, did["machine"] / took_s
+        )
 
 
 def main() -> None:
@@ -82,21 +121,22 @@ def main() -> None:
     parser.add_argument("--judges", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=12.0, help="how long each is measured")
     parser.add_argument("--protocol", choices=["consumer", "classic"], default="consumer", help="of the group")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     provider = StandInServer("--latency", str(LATENCY_S))
     rows = []
     try:
         with KafkaServer() as broker:
-            for judges in arguments.judges:
-                rate = measure(
-                    broker.bootstrap_servers, provider.base_url, judges, arguments.seconds, arguments.protocol
-                )
+            for judges in given.judges:
+                did = measure(broker.bootstrap_servers, provider.base_url, judges, given.seconds, given.protocol)
                 most = judges * CALLS / LATENCY_S
-                rows.append([str(judges), f"{rate:.1f}", f"{most:.0f}", f"{rate / most:.0%}"])
+                places = did.calls_at_a_time / (judges * CALLS)
+                rows.append([str(judges), f"{did.verdicts:.1f}", f"{most:.0f}", f"{did.verdicts / most:.0%}"])
+                rows[-1] += [f"{did.call_s:.2f}", f"{places:.0%}", f"{did.judges_cores:.2f}", f"{did.cores:.2f}"]
                 print("\t".join(rows[-1]), flush=True)
     finally:
         provider.close()
-    print(markdown(["judges", "verdicts/s", "at most", "share"], rows))
+    columns = ["judges", "verdicts/s", "at most", "share", "s per call", "places used", "cores of judges", "cores"]
+    print(markdown(columns, rows))
 
 
 if __name__ == "__main__":

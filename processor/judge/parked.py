@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from math import isqrt
 from typing import Protocol
 from zlib import crc32
@@ -51,18 +52,16 @@ class Delays:
             delays.append(min(delays[-1] * 2, max_s))
         self._delays = tuple(delays)
         self.lanes = range(len(delays), partitions)
+        self._stripes = _stripes(self.lanes, partitions)
 
     def lane(self, evaluation_id: str, event_uuid: str) -> int:
-        """Return the lane of a run: some lanes for each evaluation, one of them for each event.
+        """Return the lane of a run: one in each stripe for each evaluation, and of these one for each event.
 
         An evaluation has several lanes, so that several processes work off its backlog. It does not have all of them,
-        because the backlogs of other evaluations must not wait behind it. Its lanes lie apart, because neighbours
-        mostly belong to the same process.
+        because the backlogs of other evaluations must not wait behind it.
         """
-        groups = isqrt(len(self.lanes))
-        width = len(self.lanes) // groups
-        first = crc32(evaluation_id.encode()) % groups
-        return self.lanes[first + crc32(event_uuid.encode()) % width * groups]
+        stripe = self._stripes[crc32(event_uuid.encode()) % len(self._stripes)]
+        return stripe[crc32(evaluation_id.encode()) % len(stripe)]
 
     def partition(self, attempt: int, wait_s: float | None) -> int:
         """Return the partition for a run that was parked `attempt` times before and is to wait at least `wait_s`."""
@@ -75,6 +74,21 @@ class Delays:
     def delay_s(self, partition: int) -> float:
         """Return the delay of a partition; one that we do not write to has the longest."""
         return self._delays[min(partition, len(self._delays) - 1)]
+
+
+def _stripes(lanes: range, partitions: int) -> list[range]:
+    """Return about the square root of the number of lanes as stripes of neighbouring lanes.
+
+    Brokers give neighbouring partitions to the same process, and each process equally many. So stripes divide all
+    partitions evenly, those of the delays too, and each process has as many lanes of an evaluation as every other one.
+    Where the delays would leave the first stripe without a lane, stripes divide the lanes alone.
+    """
+    if not lanes:
+        return []
+    count = len(lanes) // isqrt(len(lanes))
+    first = 0 if lanes.start < partitions // count else lanes.start
+    bounds = [first + (partitions - first) * number // count for number in range(count + 1)]
+    return [range(max(start, lanes.start), end) for start, end in pairwise(bounds)]
 
 
 class Releases(Protocol):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Hashable
-from math import inf
+from math import inf, isqrt
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,12 +206,21 @@ def test_lanes_of_an_evaluation_are_several_but_not_all() -> None:
     assert all(lane in delays.lanes for found in lanes.values() for lane in found)
 
 
-def test_lanes_of_an_evaluation_belong_to_most_of_the_judges() -> None:
-    """A group gives each of its members neighbouring partitions."""
+@pytest.mark.parametrize("judges", [2, 4, 8])
+def test_every_judge_has_equally_many_lanes_of_an_evaluation(judges: int) -> None:
+    """A group gives each of its members neighbouring partitions. A judge without a lane has no part in a backlog."""
     delays = Delays(30.0, 900.0, 64)
     for name in ("a", "b", "c", "d", "e", "f"):
-        judges = {delays.lane(name, f"u{n}") // (64 // 8) for n in range(500)}
-        assert len(judges) >= 7
+        found = {delays.lane(name, f"u{n}") for n in range(500)}
+        assert Counter(lane // (64 // judges) for lane in found) == dict.fromkeys(range(judges), 8 // judges)
+
+
+@given(st.integers(2, 100), st.sampled_from([30.0, 400.0, 900.0]))
+def test_every_evaluation_has_as_many_lanes_as_there_are_stripes(partitions: int, initial_s: float) -> None:
+    delays = Delays(initial_s, 900.0, partitions)
+    found = {delays.lane("a", f"u{n}") for n in range(1000)}
+    assert found <= set(delays.lanes)
+    assert len(found) == len(delays.lanes) // isqrt(len(delays.lanes))
 
 
 @given(
