@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from config.settings import Settings
 from processor.events.label import label_output
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
+from processor.notices import Outage
 from storage.sql.engine import Database, StoreError
 from storage.sql.label_queues import LabelQueues
 from storage.sql.labels import Label, LabelOutbox
@@ -42,7 +42,6 @@ class LabelSender:
         self._producer: Producer | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
-        self._log = structlog.get_logger("gavel.labels")
 
     def start(self) -> None:
         """Begin to look for labels."""
@@ -54,7 +53,7 @@ class LabelSender:
         self._thread.join(timeout=_STOP_WITHIN_S)
 
     def _run(self) -> None:
-        turn, waits = 0, False
+        turn, outage = 0, Outage("gavel.labels", "labels_wait")
         while not self._stop.wait(_LOOK_INTERVAL_S):
             try:
                 while self.send_some() and not self._stop.is_set():
@@ -63,11 +62,9 @@ class LabelSender:
                     for state, count in self._queues.item_states().items():
                         self._metrics.set("gavel_label_queue_items", count, state=state)
                 turn += 1
-                waits = False
+                outage.over()
             except (StoreError, KafkaException, BufferError) as error:
-                if not waits:  # an outage is said once
-                    self._log.warning("labels_wait", error=str(error))
-                waits = True
+                outage.note(error)
 
     def send_some(self) -> int:
         """Send the labels that wait, up to a few hundred, and return how many the brokers have confirmed."""

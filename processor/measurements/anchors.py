@@ -25,6 +25,7 @@ from processor.events.drift import SIGNALLED, drift_output
 from processor.kafka import KafkaClients
 from processor.measurements.anchor_counts import count_run, not_counted, verdicts_of
 from processor.metrics import Metrics
+from processor.notices import Outage
 from quality.consensus import Verdict
 from quality.extra import ExtraMissing
 from storage.anchor_starts import NoAnchors, begin_run
@@ -89,15 +90,16 @@ class AnchorKeeper:
         self._thread.join(timeout=_STOP_WITHIN_S)
 
     def _run(self) -> None:
-        turn = 0
+        turn, outage = 0, Outage("gavel.anchors", "anchors_wait")
         while not self._stop.wait(_LOOK_INTERVAL_S):
             try:
                 schedules = self.look(datetime.now(UTC))
                 if turn % _COUNT_EVERY == 0:
                     self.show(schedules)
                 turn += 1
+                outage.over()
             except _OUTAGES as error:
-                self._log.warning("anchors_wait", error=type(error).__name__, detail=str(error)[:300])
+                outage.note(error)
 
     def look(self, now: datetime) -> list[AnchorSchedule]:
         """Begin, count and signal all that is due now, and return the schedules as they were before."""

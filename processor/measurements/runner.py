@@ -28,6 +28,7 @@ from processor.events.task import Task
 from processor.kafka import KafkaClients
 from processor.measurements.canaries import canary_events, count_successes
 from processor.metrics import Metrics
+from processor.notices import Outage
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.clickhouse.measurements import RunCounts, count_run, results_of_run
 from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
@@ -76,18 +77,15 @@ class MeasurementRunner:
         self._thread.join(timeout=_STOP_WITHIN_S)
 
     def _run(self) -> None:
-        waits = False
+        outage = Outage("gavel.measurements", "measurement_waits")
         while not self._stop.wait(_LOOK_INTERVAL_S):
             try:
                 run = self._runs.claim(self._owner, now=_now(), lease_s=LEASE_S)
                 if run is not None:
                     self._carry_out(run)
-                waits = False
+                outage.over()
             except _OUTAGES as error:
-                # A claimed run continues when its lease has run out.
-                if not waits:  # an outage is said once
-                    self._log.warning("measurement_waits", error=type(error).__name__, detail=str(error)[:300])
-                waits = True
+                outage.note(error)  # a claimed run continues when its lease has run out
 
     def _carry_out(self, run: MeasurementRun) -> None:
         client = connect(self._settings.clickhouse.dsn.get_secret_value())

@@ -105,6 +105,9 @@ DATA = {
 }
 """The data is refused: some row of the batch is at fault, and the rest must go in without it."""
 
+TRANSPORT = "transport"
+"""The label of errors that are not ClickHouse's answer, but that of the connection to it."""
+
 PATIENCE = 5
 """How often an error in none of the tables is tried again before a row is held to be at fault."""
 
@@ -143,5 +146,5 @@ def label(error: Exception) -> str:
     """Return a bounded label: the name that ClickHouse gives the error, or what kind of error it is."""
     code = getattr(error, "code", None)
     if code is None:
-        return "transport" if isinstance(error, ClickHouseError) else type(error).__name__
+        return TRANSPORT if isinstance(error, ClickHouseError) else type(error).__name__
     return (TRANSIENT | OPERATOR | DATA).get(code, "OTHER")

@@ -12,9 +12,10 @@ from clickhouse_connect.driver.compression import get_compressor
 
 from processor.metrics import Metrics
 from processor.sink.batch import RowBatch
-from processor.sink.errors import InsertFault, classify, label
+from processor.sink.errors import TRANSPORT, InsertFault, classify, label
 from processor.sink.rows import TableFormat
 from storage.clickhouse import ClickHouseProblem, RightsMissing, check
+from storage.clickhouse.connect import cause_of
 from storage.clickhouse.rights import missing_right
 
 if TYPE_CHECKING:
@@ -205,7 +206,11 @@ def _detail(error: Exception) -> str:
     """Return what to log of a failure; the text of other errors may repeat values of rows."""
     right = missing_right(error)
     problem = error if right is None else RightsMissing(right)
-    return str(problem)[:500] if isinstance(problem, ClickHouseProblem) else type(error).__name__
+    if isinstance(problem, ClickHouseProblem):
+        return str(problem)[:500]
+    if label(error) == TRANSPORT and error.__cause__ is not None:
+        return cause_of(error)  # in the words of the network
+    return type(error).__name__
 
 
 def _packed(body: bytes, compression: str | None) -> bytes:

@@ -69,13 +69,13 @@ def _connect_server(dsn: ServerDsn, options: dict[str, Any]) -> Client:
         if getattr(error, "code", None) == _AUTHENTICATION_FAILED:
             raise Unreachable(dsn.redacted, "the user or the password is not accepted") from error
         raise Unreachable(
-            dsn.redacted, f"no answer ({_cause(error)}); is the server up, and is this its HTTP port?"
+            dsn.redacted, f"no answer ({cause_of(error)}); is the server up, and is this its HTTP port?"
         ) from error
     client.database = dsn.database
     return client
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """Return the innermost cause in one short line."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -118,7 +118,7 @@ def _embedded_failure(dsn: EmbeddedDsn, directory: Path, error: DatabaseError) -
             "ClickHouse server",
             holder or None,
         )
-    return Unreachable(dsn.redacted, f"chdb cannot open the directory ({_cause(error)})")
+    return Unreachable(dsn.redacted, f"chdb cannot open the directory ({cause_of(error)})")
 
 
 def _holder(directory: Path) -> int | None:

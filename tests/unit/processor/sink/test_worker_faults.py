@@ -87,11 +87,14 @@ def test_a_clickhouse_that_goes_away_and_comes_back_gets_everything_once(tmp_pat
     client = connect(front.dsn)
     migrate(client)
     client.close()
-    with sink(front.dsn) as worker:
+    with structlog.testing.capture_logs() as logs, sink(front.dsn) as worker:
         until(worker.ready)
         front.close()
         worker.submit(spans := [results(range(200))])
         until_blocked(worker)
+        (told, *_) = [entry for entry in logs if entry["event"] == "clickhouse_blocked"]
+        assert told["error"] == "transport"
+        assert "refused" in told["detail"], "the words of the network, not only the name of the driver's error"
         with ClickHouseFront(front.directory, front.port) as again:
             assert finish(worker, spans) == {0: []}
             until(lambda: not worker.blocked())
