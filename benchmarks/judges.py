@@ -3,9 +3,9 @@
     python -m benchmarks.judges [--judges 1 2 4 8] [--seconds 12] [--protocol consumer]
 
 One evaluation has a backlog that every number of judges gets anew. The provider takes 1 s per call, and each judge
-makes 16 calls at a time: n judges can give at most 16 n verdicts per second. What is lost is lost in calls that take
-longer than the provider's second ("s per call"), or between calls ("places used"). "cores" is the CPU time of the
-judges, and of everything on this machine, per second.
+makes 16 calls at a time: n judges can give at most 16 n verdicts per second. Verdicts are lacking because calls take
+longer than the provider's second ("s per call"), or because places for calls are free ("places used"). The columns of
+"cores" show the CPU time per second of the judges, and of everything on this machine.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def judged(gavel: Pipeline, number: int) -> bytes:
 
 
 class Measured(NamedTuple):
-    """What so many judges did per second while they had a backlog."""
+    """The work of so many judges per second while they had a backlog."""
 
     verdicts: float
     call_s: float

@@ -34,7 +34,8 @@ def unfit_topics(admin: AdminClient, settings: Settings, names: Collection[str])
 def refused_for_replicas(admin: AdminClient, metadata: Any, names: Collection[str], within_s: float) -> list[str]:
     """Return which topics take no records because replicas are not in sync: Gavel's, and those of groups and commits.
 
-    It asks the brokers for settings only if a replica is not in sync. What this user may not read is left out.
+    It asks the brokers for settings only if a replica is not in sync. Topics whose settings this user
+    may not read are left out.
 
     Args:
         metadata: of the cluster.

@@ -209,7 +209,7 @@ def _detail(error: Exception) -> str:
     if isinstance(problem, ClickHouseProblem):
         return str(problem)[:500]
     if label(error) == TRANSPORT and error.__cause__ is not None:
-        return cause_of(error)  # in the words of the network
+        return cause_of(error)  # the words of the network hold no values of rows
     return type(error).__name__
 
 
