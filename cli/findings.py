@@ -36,8 +36,9 @@ def find_problems(seen: Overview) -> list[Problem]:
         found += _of_kafka(seen.kafka)
     if seen.store is not None:
         found += _of_roles(seen.store, seen.kafka)
+        replaced = _replaced(seen.store)
         for beat in seen.store.heartbeats:
-            found += _of_process(beat)
+            found += _of_process(beat, was_replaced=(beat.role, beat.instance) in replaced)
         found += _of_definitions(seen.store)
     return sorted(found, key=lambda problem: problem.severity != "error")
 
@@ -72,11 +73,29 @@ def _of_roles(store: StoreView, kafka: KafkaView | None) -> Iterator[Problem]:
         yield Problem("warning", "processes", what, "finish the upgrade, if none is under way")
 
 
-def _of_process(beat: Heartbeat) -> Iterator[Problem]:
+def _replaced(store: StoreView) -> set[tuple[str, str]]:
+    """Return role and instance of the silent processes in whose place another one was started: one for each."""
+    found = set()
+    for role in {beat.role for beat in store.heartbeats}:
+        starts = sorted((beat.started for beat in live(store) if beat.role == role), reverse=True)
+        silent = [beat for beat in store.heartbeats if beat.role == role and beat.missing]
+        for beat in sorted(silent, key=lambda beat: beat.seen, reverse=True):
+            if starts and starts[0] >= beat.seen:
+                starts.pop(0)
+                found.add((beat.role, beat.instance))
+    return found
+
+
+def _of_process(beat: Heartbeat, *, was_replaced: bool) -> Iterator[Problem]:
     where, vitals = f"{beat.role} {beat.instance}", beat.vitals
     if beat.missing:
         if beat.age_s < _FORGOTTEN_AFTER_S:
             what = f"it has been silent for {beat.age_s:.0f} s, and did not say that it ends"
+            if was_replaced:
+                yield Problem(
+                    "warning", where, f"{what}; another process has taken its place", "look in its log for the cause"
+                )
+                return
             yield Problem(
                 "error", where, what, "look at its log and at its host: it was killed, hangs, or lost the store"
             )

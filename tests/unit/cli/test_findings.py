@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -72,6 +73,24 @@ def test_each_problem_of_a_process_is_told(found: Heartbeat, severity: str, word
     assert problem.severity == severity
     assert words in problem.what
     assert problem.remedy
+
+
+def test_a_killed_process_that_was_replaced_is_a_warning_and_one_that_was_not_an_error() -> None:
+    """Otherwise the status stays an error for an hour after everything works again."""
+    killed = beat("sink", age_s=120.0)
+    [before, after] = [
+        [(each.severity, "taken its place" in each.what) for each in find_problems(overview(*beats))]
+        for beats in (
+            [replace(killed, instance="host:2"), replace(killed, instance="host:3")],
+            [
+                replace(killed, instance="host:2", seen=NOW - timedelta(seconds=120)),
+                replace(killed, instance="host:3", seen=NOW - timedelta(seconds=120)),
+                beat("sink", up_s=90.0),
+            ],
+        )
+    ]
+    assert before == [("error", False), ("error", False)]
+    assert after == [("error", False), ("warning", True)]
 
 
 def test_a_process_that_has_just_started_may_wait() -> None:
