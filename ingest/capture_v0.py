@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -14,19 +14,18 @@ import msgspec
 from ingest.answers import Answer, Refusal, invalid, overloaded, unauthorized
 from ingest.body import Receive
 from ingest.door import Door, Refused, Request, over_rate, skew_s
-from ingest.fair_share import FairShare
 from ingest.json_text import has_more_members, is_too_deep, start_of
-from ingest.large_work import LARGE_BYTES, LARGE_PACKED_BYTES, aside, aside_if
+from ingest.large_work import LARGE_BYTES, LARGE_PACKED_BYTES, aside_if
 from ingest.limits import MAX_DISTINCT_ID_CHARS, MAX_EVENTS, MAX_FIELD_CHARS, MAX_NAME_CHARS, MAX_PROPERTIES
 from ingest.rows import (
     Event,
     InvalidEvent,
     Properties,
     capture_uuid,
+    is_plain_uuid,
     normal_distinct_id,
     normal_uuid,
     person,
-    plain_uuid,
 )
 from ingest.sent_events import Batch, PlainEvent, Sent, SentEvent, closer, decode_request
 from ingest.times import correct, parse_time
@@ -45,7 +44,7 @@ _STARTS_OF_NUMBERS = frozenset((b"-", *(b"%d" % digit for digit in range(10))))
 class Envelope(msgspec.Struct):
     """One request: its events, and what holds for all of them."""
 
-    events: Sequence[Sent]
+    events: list[Sent]
     token: str | None
     sent_at: datetime | None
     historical: bool
@@ -81,27 +80,15 @@ async def take(door: Door, request: Request, token: ProjectToken, envelope: Enve
     now = door.now()
     if envelope.sent_at is not None:
         door.metrics.observe("gavel_ingest_clock_skew_seconds", skew_s(envelope.sent_at, now))
-    events: list[Event | Refused] = []
-    copied = sum(map(_size, envelope.events))
-    request.reservation.grow(copied)  # for as long as the text is held too
-    share = FairShare()
-    for sent in envelope.events:
-        size = _size(sent)
-        if share.over(size):
-            await asyncio.sleep(0)
-        if size > LARGE_BYTES:
-            events.append(await aside(_read, door, sent, envelope, token, now))
-        else:
-            events.append(_read(door, sent, envelope, token, now))
-    envelope.events = ()
-    del sent  # one event would keep the whole text
-    request.reservation.shrink(copied)
-    taken = await door.deliver(request, token, events)
+    sent, envelope.events = envelope.events, []
+    number = len(sent)
+
+    taken = await door.deliver(request, token, sent, read=partial(_read, door, envelope, token, now), size_of=_size)
     if not taken.complete:
         raise overloaded("not_persisted", "Kafka did not acknowledge every event. Send all of them again.", 2)
     rejected = [refused for refused in taken.refusals if refused is not None]
-    if len(rejected) == len(events):
-        raise _all_invalid(rejected[0], len(events))
+    if len(rejected) == number:
+        raise _all_invalid(rejected[0], number)
     if request.query.get("beacon") == "1":
         return Answer(204)
     if rejected:
@@ -110,6 +97,8 @@ async def take(door: Door, request: Request, token: ProjectToken, envelope: Enve
 
 
 def _size(sent: Sent) -> int:
+    if isinstance(sent, PlainEvent):
+        return memoryview(sent.properties).nbytes
     if isinstance(sent, Refused):
         return len(sent.raw)
     return 0 if isinstance(sent.properties, msgspec.UnsetType) else memoryview(sent.properties).nbytes
@@ -261,7 +250,7 @@ def _tokens_of(event: SentEvent) -> Iterator[str]:
             yield text.strip()
 
 
-def _read(door: Door, event: Sent, envelope: Envelope, token: ProjectToken, now: datetime) -> Event | Refused:
+def _read(door: Door, envelope: Envelope, token: ProjectToken, now: datetime, event: Sent) -> Event | Refused:
     if isinstance(event, Refused):
         return event
     if isinstance(event, PlainEvent):
@@ -279,9 +268,8 @@ def _plain(door: Door, sent: PlainEvent, envelope: Envelope, now: datetime) -> E
     """Return the event, or None where `_event` has to look closer. Both give the same event."""
     raw = bytes(sent.properties)
     seen = door.glance(raw)
-    uuid = plain_uuid(sent.uuid)
-    name, distinct_id = sent.event, sent.distinct_id
-    if seen is None or uuid is None or not name or name.isspace() or len(name) > MAX_NAME_CHARS:
+    uuid, name, distinct_id = sent.uuid, sent.event, sent.distinct_id
+    if seen is None or not is_plain_uuid(uuid) or not name or name.isspace() or len(name) > MAX_NAME_CHARS:
         return None
     if not distinct_id or distinct_id.isspace() or len(distinct_id) > MAX_DISTINCT_ID_CHARS or is_too_deep(raw):
         return None

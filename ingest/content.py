@@ -32,13 +32,13 @@ class EmptyGenerations:
         self._now: dict[int, list[int]] = {}
         self._before: dict[int, list[int]] = {}
 
-    def note(self, team_id: int, *, empty: bool) -> None:
-        """Count one generation of a team."""
+    def note(self, team_id: int, *, empty: int, total: int) -> None:
+        """Count generations of a team, and how many of them are empty."""
         counts = self._now.get(team_id)
         if counts is None:
             counts = self._now[team_id] = [0, 0]
         counts[0] += empty
-        counts[1] += 1
+        counts[1] += total
 
     def shares(self) -> dict[str, list[int]]:
         """Return team → [empty ones, all] of the last one to two hours, of the teams with the most empty ones."""

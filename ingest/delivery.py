@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -18,6 +17,7 @@ from config.settings import Settings
 from ingest.embedded import EventRoom
 from ingest.limits import ANSWER_TIMEOUT_S
 from ingest.metrics import IngestMetrics
+from ingest.recent import RecentEvents
 from processor.events.output import Output
 
 FAILING_AFTER_S = 5.0
@@ -25,8 +25,6 @@ FAILING_AFTER_S = 5.0
 _PROBE_EVERY_S = 1.0
 _SERVE_EVERY_S = 0.002
 _GIVE_UP_EVERY_S = 0.2
-_REMEMBERED = 100_000
-_REMEMBERED_FOR_S = 600.0
 
 
 def producer_options(settings: Settings, bootstrap_servers: str | None) -> dict[str, Any]:
@@ -57,7 +55,7 @@ class Delivery:
         on_fatal: called once, from any thread, when the producer can never deliver again.
         room: says when the embedded broker can take more; None on a real one.
 
-    `on_tick` may be set to a function that is called about once a second.
+    `on_tick` may be set to a function that is called about once a second. `recent` has the events that it delivered.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class Delivery:
         self._callbacks = threading.Lock()
         self._waiting: dict[asyncio.AbstractEventLoop, set[_Batch]] = {}
         self._prober = threading.Thread(target=self._probe, name="gavel-ingest-probe", daemon=True)
-        self._recent: OrderedDict[tuple[int, str], float] = OrderedDict()
+        self.recent = RecentEvents()
 
     def start(self) -> None:
         """Start the thread that asks for the brokers' health."""
@@ -165,19 +163,6 @@ class Delivery:
                 self._producer.poll(0)
             finally:
                 self._callbacks.release()
-
-    def is_repeat(self, team_id: int, uuid: str) -> bool:
-        """Return whether this event was acknowledged in the last ten minutes. This saves work; it proves nothing."""
-        seen_s = self._recent.get((team_id, uuid))
-        return seen_s is not None and monotonic() - seen_s < _REMEMBERED_FOR_S
-
-    def remember(self, team_id: int, uuids: Iterable[str]) -> None:
-        """Note events that are acknowledged."""
-        recent, now_s = self._recent, monotonic()
-        for uuid in uuids:
-            recent[team_id, uuid] = now_s
-        while len(recent) > _REMEMBERED:
-            recent.popitem(last=False)
 
     def close(self, timeout_s: float) -> int:
         """Wait for messages in flight, at most `timeout_s`, and return how many are left without an answer."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -78,6 +78,36 @@ class Taken:
     def complete(self) -> bool:
         """Whether nothing is left that the client should send again."""
         return "not_persisted" not in self.outcomes
+
+
+@dataclass(slots=True)
+class _Making:
+    """The parts that the rows of one request share, and the generations among them.
+
+    Attributes:
+        known: uuids of the team that were delivered lately.
+        empty: generations without content.
+    """
+
+    token: ProjectToken
+    now: datetime
+    received: str
+    known: Collection[str]
+    generations: int = 0
+    empty: int = 0
+
+
+_Item = TypeVar("_Item")
+_Prepared = tuple[Outcome, Refused | None, Output | None, str]
+"""The fate of an event, why it is refused, its message, and its uuid if it is written."""
+
+
+def _as_it_is(event: Any) -> Any:
+    return event
+
+
+def _size(event: Any) -> int:
+    return len(event.properties) if isinstance(event, Event) else len(event.raw)
 
 
 OutsideProbe = Callable[[str], tuple[int, bytes]]
@@ -187,77 +217,107 @@ class Door:
         """Return 0 and count the request for its token's rate, or the seconds to wait."""
         return self._rates.take(token, events=events, size_bytes=request.size_bytes)
 
-    async def deliver(self, request: Request, token: ProjectToken, events: Sequence[Event | Refused]) -> Taken:
+    async def deliver(
+        self,
+        request: Request,
+        token: ProjectToken,
+        events: list[_Item],
+        *,
+        read: Callable[[_Item], Event | Refused] | None = None,
+        size_of: Callable[[_Item], int] | None = None,
+    ) -> Taken:
         """Send the events and return what became of each. Those that are refused become dead letters.
+
+        The list is empty afterwards: while Kafka is waited for, memory is for the rows alone.
+
+        Args:
+            read: makes an event of what the list holds, where those are not events yet. An event and its row are made
+                in one go, while its bytes are in the processor's cache.
+            size_of: returns the bytes of what `read` is given.
 
         Raises:
             Refusal: 503, there is no room for the rows.
         """
         taken = Taken()
         messages: list[Output] = []
-        places: list[int] = []
+        places: list[tuple[int, str]] = []
         now = self.now()
-        received = row_time(now)
+        making = _Making(token, now, row_time(now), self.delivery.recent.of_team(token.team_id))
+        reservation = request.reservation
+        read, size_of = read or _as_it_is, size_of or _size
+        copied = 0 if read is _as_it_is else 1
         unreserved = 0
         share = FairShare()
         for index, event in enumerate(events):
-            size = len(event.properties) if isinstance(event, Event) else len(event.raw)
+            size = size_of(event)
             if share.over(size):
                 await asyncio.sleep(0)
             if size > LARGE_BYTES:
-                outcome, refusal, message = await aside(self._prepare, event, token, now, received)
+                reservation.grow(copied * size)  # the event lies beside the text that it is read from
+                outcome, refusal, message, uuid = await aside(self._prepare, event, read, making)
+                reservation.shrink(copied * size)
             else:
-                outcome, refusal, message = self._prepare(event, token, now, received)
+                outcome, refusal, message, uuid = self._prepare(event, read, making)
             if message is not None:
                 unreserved += len(message.value or b"")
                 if unreserved > RESERVED_TOGETHER:
-                    request.reservation.grow(unreserved)
+                    reservation.grow(unreserved)
                     unreserved = 0
                 messages.append(message)
-                places.append(index)
+                places.append((index, uuid))
             taken.outcomes.append(outcome)
             taken.refusals.append(refusal)
-        request.reservation.grow(unreserved)
+        events.clear()
+        event = None  # type: ignore[assignment]  # one event would keep the whole text
+        reservation.grow(unreserved)
+        self._note_generations(making)
         written: list[str] = []
-        for place, acknowledged in zip(places, await self.delivery.send(messages), strict=True):
-            event = events[place]
+        for (place, uuid), acknowledged in zip(places, await self.delivery.send(messages), strict=True):
             if not acknowledged:
                 taken.outcomes[place] = "not_persisted"
-            elif isinstance(event, Event) and taken.refusals[place] is None:
-                written.append(event.uuid)
-        self.delivery.remember(token.team_id, written)
+            elif uuid:
+                written.append(uuid)
+        self.delivery.recent.remember(token.team_id, written)
         for outcome, amount in Counter(taken.outcomes).items():
             self.metrics.count("gavel_ingest_events", amount, outcome=outcome)
         return taken
 
-    def _prepare(
-        self, event: Event | Refused, token: ProjectToken, now: datetime, received: str
-    ) -> tuple[Outcome, Refused | None, Output | None]:
+    def _prepare(self, item: _Item, read: Callable[[_Item], Event | Refused], making: _Making) -> _Prepared:
+        event = read(item)
         if isinstance(event, Refused):
-            return "rejected", event, self._letter(event, token, now)
-        if not self.forwards(event.name):
-            self.not_forwarded(event.name)
-            return "not_forwarded", None, None
-        if self.delivery.is_repeat(token.team_id, event.uuid):
-            return "repeated", None, None
+            return self._rejected(event, making)
+        name = event.name
+        if name not in self._forward:
+            self.not_forwarded(name)
+            return "not_forwarded", None, None, ""
+        if event.uuid in making.known:
+            return "repeated", None, None, ""
+        if self._redactor.active:
+            try:
+                event.properties = self._redactor.redact(event.properties)
+                event.person_properties = self._redactor.redact_person(event.person_properties)
+            except RedactionFailed as error:  # never the payload
+                return self._rejected(Refused("redaction_failed", str(error), b"", name), making)
         try:
-            event.properties = self._redactor.redact(event.properties)
-            event.person_properties = self._redactor.redact_person(event.person_properties)
-        except RedactionFailed as error:
-            refused = Refused("redaction_failed", str(error), b"", event.name)  # never the payload
-            return "rejected", refused, self._letter(refused, token, now)
-        try:
-            message = make_message(self._topics.events, event, token.team_id, received, max_bytes=self._max_bytes)
+            message = make_message(
+                self._topics.events, event, making.token.team_id, making.received, max_bytes=self._max_bytes
+            )
         except InvalidEvent as error:
-            refused = Refused(error.tag, str(error), event.properties, event.name)
-            return "rejected", refused, self._letter(refused, token, now)
-        if event.name == GENERATION_EVENT:
-            empty = is_empty(event.properties)
-            self.empty.note(token.team_id, empty=empty)
-            if empty:
-                self.metrics.count("gavel_ingest_empty_generations")
+            return self._rejected(Refused(error.tag, str(error), event.properties, name), making)
+        if name == GENERATION_EVENT:
+            making.generations += 1
+            making.empty += is_empty(event.properties)
         event.properties = b""  # the row has them now, and memory is for one copy
-        return "accepted", None, message
+        return "accepted", None, message, event.uuid
+
+    def _rejected(self, refused: Refused, making: _Making) -> _Prepared:
+        return "rejected", refused, self._letter(refused, making.token, making.now), ""
+
+    def _note_generations(self, making: _Making) -> None:
+        if making.generations:
+            self.empty.note(making.token.team_id, empty=making.empty, total=making.generations)
+        if making.empty:
+            self.metrics.count("gavel_ingest_empty_generations", making.empty)
 
     def _letter(self, refused: Refused, token: ProjectToken, now: datetime) -> Output:
         source = _Received(

@@ -96,7 +96,13 @@ def has_nul_escape(text: bytes) -> bool:
 
 def is_too_deep(text: bytes) -> bool:
     """Return whether valid JSON is nested over the limit."""
-    if not _opens_many(text):
+    left = MAX_DEPTH
+    for opening in (b"{", b"["):  # few are found faster than they are counted
+        at = text.find(opening)
+        while at >= 0 and left >= 0:
+            left -= 1
+            at = text.find(opening, at + 1)
+    if left >= 0:
         return False
     brackets = b"".join(_structure(text, _NO_BRACKETS))
     for _ in range(_FLATTENED):
@@ -127,19 +133,6 @@ def _structure(text: bytes, others: bytes) -> Iterator[bytes]:
 def _depths(structure: bytes, before: int) -> list[int]:
     """Return the depth before the first character and behind each."""
     return list(accumulate(map(_STEP_OF.__getitem__, structure), initial=before))
-
-
-def _opens_many(text: bytes) -> bool:
-    """Return whether a text has more opening brackets than the limit. Few are found faster than they are counted."""
-    left = MAX_DEPTH
-    for opening in (b"{", b"["):
-        at = text.find(opening)
-        while at >= 0:
-            left -= 1
-            if left < 0:
-                return True
-            at = text.find(opening, at + 1)
-    return False
 
 
 class Counted(msgspec.Struct, gc=False):

@@ -6,7 +6,6 @@ ones is decoded in one pass. Any other batch is decoded again with nothing taken
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -86,7 +85,7 @@ _typed_decoders: tuple[msgspec.json.Decoder[Any], ...] = (
 Sent = SentEvent | PlainEvent | Refused
 
 
-def decode_request(text: bytes) -> tuple[Batch, Sequence[Sent]]:
+def decode_request(text: bytes) -> tuple[Batch, list[Sent]]:
     """Return the fields around the events, and the events. Those that are not objects are refused one by one.
 
     Raises:

@@ -144,7 +144,7 @@ def test_an_event_without_a_uuid_gets_one_that_a_retry_reproduces(rig: IngestRig
     del sent["uuid"]
     sent["properties"]["$ai_span_id"] = "span"
     rig.batch(sent)
-    rig.server.door.delivery._recent.clear()
+    rig.server.door.delivery.recent.clear()
     rig.batch({**sent, "uuid": ""})
     first, second = rig.rows()
     assert first["uuid"] == second["uuid"]

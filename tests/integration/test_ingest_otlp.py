@@ -120,7 +120,7 @@ def test_both_encodings_make_the_same_row(rig: IngestRig) -> None:
         ]
     )
     assert post(rig, whole.SerializeToString()).content == b""
-    rig.server.door.delivery._recent.clear()
+    rig.server.door.delivery.recent.clear()
     as_json = {
         "resourceSpans": [
             {

@@ -25,14 +25,13 @@ def test_a_generation_without_input_and_output_is_empty(properties: dict[str, ob
 def test_teams_are_counted_for_one_to_two_hours_and_those_with_content_are_left_out() -> None:
     now = [0.0]
     counts = EmptyGenerations(lambda: now[0])
-    for _ in range(3):
-        counts.note(1, empty=True)
-    counts.note(1, empty=False)
-    counts.note(2, empty=False)
+    counts.note(1, empty=3, total=3)
+    counts.note(1, empty=0, total=1)
+    counts.note(2, empty=0, total=1)
     assert counts.shares() == {"1": [3, 4]}
     now[0] = 3601
     assert counts.shares() == {"1": [3, 4]}
-    counts.note(1, empty=True)
+    counts.note(1, empty=1, total=1)
     assert counts.shares() == {"1": [4, 5]}
     now[0] = 7300
     assert counts.shares() == {"1": [1, 1]}
@@ -43,6 +42,5 @@ def test_teams_are_counted_for_one_to_two_hours_and_those_with_content_are_left_
 def test_only_the_teams_with_the_most_empty_ones_are_shown() -> None:
     counts = EmptyGenerations()
     for team in range(200):
-        for _ in range(team):
-            counts.note(team, empty=True)
+        counts.note(team, empty=team, total=team)
     assert list(counts.shares()) == [str(team) for team in range(199, 149, -1)]

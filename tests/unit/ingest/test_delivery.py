@@ -28,20 +28,6 @@ def test_the_producer_waits_for_all_replicas_and_not_longer_than_a_client(tmp_pa
     assert wanted.items() <= options.items()
 
 
-def test_what_was_acknowledged_is_known_for_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(delivery, "monotonic", lambda: now[0])
-    monkeypatch.setattr(delivery, "_REMEMBERED", 2)
-    door = made()
-    door.remember(1, ["a"])
-    now[0] += 599
-    assert (door.is_repeat(1, "a"), door.is_repeat(2, "a"), door.is_repeat(1, "b")) == (True, False, False)
-    now[0] += 2
-    assert not door.is_repeat(1, "a")
-    door.remember(1, ["b", "c", "d"])
-    assert [door.is_repeat(1, uuid) for uuid in "bcd"] == [False, True, True]
-
-
 def test_five_seconds_without_an_acknowledgement_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(delivery, "monotonic", lambda: now[0])

@@ -82,7 +82,6 @@ def test_scans_of_text_see_what_decoding_it_shows(value: Any, ascii_only: bool) 
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_text, "_STRUCTURE_PIECE", 5)  # so that strings and brackets lie across pieces
-        patch.setattr(json_text, "_opens_many", lambda _: True)
         for limit in (json_text._FLATTENED, json_text._FLATTENED + 1):
             patch.setattr(json_text, "MAX_DEPTH", limit)
             assert json_text.is_too_deep(text) == (_depth(value) > limit)

@@ -44,8 +44,8 @@ def both(event: dict[str, Any], **around: Any) -> tuple[Event | Refused, Event |
     quick = isinstance(sent, PlainEvent) and capture_v0._plain(DOOR, sent, envelope, NOW) is not None
     close = msgspec.json.decode(repair(json.dumps(event).encode()), type=SentEvent)
     return (
-        capture_v0._read(DOOR, sent, envelope, TOKEN, NOW),
-        capture_v0._read(DOOR, close, envelope, TOKEN, NOW),
+        capture_v0._read(DOOR, envelope, TOKEN, NOW, sent),
+        capture_v0._read(DOOR, envelope, TOKEN, NOW, close),
         quick,
     )
 

@@ -76,7 +76,7 @@ def test_both_encodings_have_the_same_values(front: Front, name: str) -> None:
     assert post(front, packed(KeyValue(key="llm.x", value=in_protobuf))).content == b""
     bodies = [written(("llm.x", value), unknown={"a": 1}) for value in in_json]
     for body in bodies:
-        front.delivery._recent.clear()
+        front.delivery.recent.clear()
         assert post(front, body, JSON).json() == {}
     rows = front.rows()
     assert [row["properties"]["llm.x"] for row in rows] == [expected] * (1 + len(bodies))
@@ -87,11 +87,11 @@ def test_both_encodings_have_the_same_values(front: Front, name: str) -> None:
 def test_both_encodings_say_that_a_span_failed(front: Front) -> None:
     post(front, packed(status=Status(code=Status.STATUS_CODE_ERROR, message="broke")))
     for code in (2, "2", "STATUS_CODE_ERROR"):
-        front.delivery._recent.clear()
+        front.delivery.recent.clear()
         post(front, written(status={"code": code, "message": "broke"}), JSON)
     assert [row["properties"]["$ai_error"] for row in front.rows()] == ["broke"] * 4
     for code in (0, 1, None):
-        front.delivery._recent.clear()
+        front.delivery.recent.clear()
         post(front, written(status={"code": code, "message": "fine"}), JSON)
     assert not any("$ai_is_error" in row["properties"] for row in front.rows())
 
@@ -114,7 +114,7 @@ def test_a_token_over_its_rate_and_lost_spans_are_told_when_to_come_back(front: 
     for _ in range(5):
         answer = post(front, body, media_type, Authorization=f"Bearer {token}")
     over_rate, front.delivery.lost = answer, {row["uuid"] for row in front.rows()}
-    front.delivery._recent.clear()
+    front.delivery.recent.clear()
     for answer, status, code in ((over_rate, 429, 8), (post(front, body, media_type), 503, 14)):
         assert (answer.status_code, answer.headers["content-type"]) == (status, media_type)
         assert 1 <= int(answer.headers["retry-after"]) <= 5
