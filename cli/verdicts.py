@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from cli.terminal import printable
+from storage.background import Background
 
 if TYPE_CHECKING:
     from config.definitions import Evaluation
@@ -226,42 +226,30 @@ class Tail:
         self._consumer.close()
 
 
-class VerdictLines:
+class VerdictLines(Background):
     """Prints a line per verdict and per dead letter, beside the roles of `gavel up`."""
 
     name = "verdicts"
 
     def __init__(self, settings: Settings, clients: KafkaClients, database: Database) -> None:
+        super().__init__("verdict-lines", every_s=1.0, stop_within_s=5.0, at_once=True)
         self._topics = settings.kafka.topics
         self._clients = clients
         self._rules = RulesOfTeams(database)
         # The embedded broker begins empty, so nothing of it is old.
         self._back = _ALL if settings.kafka.is_embedded else 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="verdict-lines", daemon=True)
 
-    def start(self) -> None:
-        """Begin to print."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the records in hand."""
-        self._stopping.set()
-        self._thread.join(5.0)
-
-    def _run(self) -> None:
+    def _turn(self) -> None:
         from confluent_kafka import KafkaException
 
-        while not self._stopping.is_set():
-            with suppress(KafkaException):  # the roles say that the broker is away; the lines go on when it is back
-                self._follow()
-            self._stopping.wait(1.0)
+        with suppress(KafkaException):  # the roles say that the broker is away; the lines go on when it is back
+            self._follow()
 
     def _follow(self) -> None:
         tail = Tail(self._clients, [self._topics.results, self._topics.dead_letters], back=self._back)
         self._back = 0
         try:
-            while not self._stopping.is_set():
+            while not self.stopping:
                 for message in tail.read():
                     self._print(message)
         finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import structlog
 
+from storage.background import Background
 from storage.sql.engine import StoreError
 from storage.sql.project_tokens import MAX_TOKEN_CHARS, ActiveTokens, ProjectToken, token_hash
 from storage.sql.revision import Revision
@@ -15,7 +15,7 @@ _PERSONAL_PREFIXES = ("phx_", "gvl_")
 _POLL_S = 1.0
 
 
-class TokenPoller:
+class TokenPoller(Background):
     """Keeps the active tokens current from a background thread.
 
     A store that fails leaves the last good tokens in place. Before the first load there are none, and `ready` says so.
@@ -26,32 +26,16 @@ class TokenPoller:
     """
 
     def __init__(self, load: Callable[[Revision | None], ActiveTokens | None], interval_s: float = _POLL_S) -> None:
+        super().__init__("gavel-tokens", every_s=min(interval_s, _POLL_S), stop_within_s=5.0, at_once=True)
         self._load = load
-        self._interval_s = min(interval_s, _POLL_S)
         self._current: ActiveTokens | None = None
         self._failing = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gavel-tokens", daemon=True)
         self._log = structlog.get_logger("gavel.ingest")
 
     @property
     def ready(self) -> bool:
         """Whether the tokens were ever loaded."""
         return self._current is not None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread still polls; without it the tokens would go stale unseen."""
-        return self._thread.is_alive()
-
-    def start(self) -> None:
-        """Start the thread, which loads at once. Does not block."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread; waits for a poll in progress. The last tokens stay."""
-        self._stopping.set()
-        self._thread.join(5.0)
 
     def poll(self) -> bool:
         """Load once, from the calling thread, and return whether the store answered."""
@@ -73,10 +57,8 @@ class TokenPoller:
         current = self._current
         return None if current is None else current.by_hash.get(token_hash(token))
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self.poll()
-            self._stopping.wait(self._interval_s)
+    def _turn(self) -> None:
+        self.poll()
 
 
 def refuse_token(token: str) -> str | None:

@@ -47,27 +47,3 @@ class Notices:
             self._last_s[kind] = now
             self._counts[kind] = 0
         self._log.warning(event, count=count, **fields)
-
-
-class Outage:
-    """Says once that something cannot be reached, however often it is tried. Belongs to one thread.
-
-    Args:
-        logger: name of the logger.
-        event: of the line.
-    """
-
-    def __init__(self, logger: str, event: str) -> None:
-        self._log = structlog.get_logger(logger)
-        self._event = event
-        self._lasts = False
-
-    def note(self, error: Exception) -> None:
-        """Log the failure, if it is the first of an outage."""
-        if not self._lasts:
-            self._log.warning(self._event, error=type(error).__name__, detail=str(error)[:300])
-        self._lasts = True
-
-    def over(self) -> None:
-        """End the outage: the next failure is logged."""
-        self._lasts = False

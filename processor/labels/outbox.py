@@ -6,18 +6,18 @@ process dies in between, the label is sent again, and its event has the same id.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from config.settings import Settings
 from processor.events.label import label_output
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
-from processor.notices import Outage
+from storage.background import Background
 from storage.sql.engine import Database, StoreError
 from storage.sql.label_queues import LabelQueues
 from storage.sql.labels import Label, LabelOutbox
@@ -27,12 +27,17 @@ _COUNT_EVERY = 30
 _STOP_WITHIN_S = 10.0
 
 
-class LabelSender:
-    """Looks for labels that Kafka does not have, on a thread of its own (a `Service` of the runtime)."""
+class LabelSender(Background):
+    """Looks for labels that Kafka does not have (a `Service` of the runtime).
+
+    Labels in flight at the end are sent again by the next process.
+    """
 
     name = "labels"
+    outages = (StoreError, KafkaException, BufferError)
 
     def __init__(self, settings: Settings, database: Database, clients: KafkaClients, metrics: Metrics) -> None:
+        super().__init__("labels", every_s=_LOOK_INTERVAL_S, stop_within_s=_STOP_WITHIN_S)
         self._topic = settings.kafka.topics.results
         self._flush_s = settings.kafka.message_timeout_s + 1
         self._outbox = LabelOutbox(database)
@@ -40,31 +45,19 @@ class LabelSender:
         self._clients = clients
         self._metrics = metrics
         self._producer: Producer | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+        self._turns = 0
+        self._log = structlog.get_logger("gavel.labels")
 
-    def start(self) -> None:
-        """Begin to look for labels."""
-        self._thread.start()
+    def _turn(self) -> None:
+        while self.send_some() and not self.stopping:
+            pass
+        if self._turns % _COUNT_EVERY == 0:
+            for state, count in self._queues.item_states().items():
+                self._metrics.set("gavel_label_queue_items", count, state=state)
+        self._turns += 1
 
-    def stop(self) -> None:
-        """End; labels in flight are sent again by the next process."""
-        self._stop.set()
-        self._thread.join(timeout=_STOP_WITHIN_S)
-
-    def _run(self) -> None:
-        turn, outage = 0, Outage("gavel.labels", "labels_wait")
-        while not self._stop.wait(_LOOK_INTERVAL_S):
-            try:
-                while self.send_some() and not self._stop.is_set():
-                    pass
-                if turn % _COUNT_EVERY == 0:
-                    for state, count in self._queues.item_states().items():
-                        self._metrics.set("gavel_label_queue_items", count, state=state)
-                turn += 1
-                outage.over()
-            except (StoreError, KafkaException, BufferError) as error:
-                outage.note(error)
+    def _on_outage(self, error: Exception) -> None:
+        self._log.warning("labels_wait", error=type(error).__name__, detail=str(error)[:300])
 
     def send_some(self) -> int:
         """Send the labels that wait, up to a few hundred, and return how many the brokers have confirmed."""

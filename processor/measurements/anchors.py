@@ -6,7 +6,6 @@ run; see `storage.sql.anchors`. The judging itself is that of any measurement.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -25,10 +24,10 @@ from processor.events.drift import SIGNALLED, drift_output
 from processor.kafka import KafkaClients
 from processor.measurements.anchor_counts import count_run, not_counted, verdicts_of
 from processor.metrics import Metrics
-from processor.notices import Outage
 from quality.consensus import Verdict
 from quality.extra import ExtraMissing
 from storage.anchor_starts import NoAnchors, begin_run
+from storage.background import Background
 from storage.canary_starts import begin_canaries
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.clickhouse.measurements import results_of_run
@@ -61,12 +60,14 @@ _OUTAGES = (StoreError, KafkaException, BufferError, ClickHouseProblem, ClickHou
 _ACTOR = "anchors"
 
 
-class AnchorKeeper:
-    """Looks after all anchors on a thread of its own (a `Service` of the runtime)."""
+class AnchorKeeper(Background):
+    """Looks after all anchors (a `Service` of the runtime). At its end the next process goes on."""
 
     name = "anchors"
+    outages = _OUTAGES
 
     def __init__(self, settings: Settings, database: Database, clients: KafkaClients, metrics: Metrics) -> None:
+        super().__init__("anchors", every_s=_LOOK_INTERVAL_S, stop_within_s=_STOP_WITHIN_S)
         self._settings = settings
         self._database = database
         self._anchors = Anchors(database)
@@ -76,30 +77,17 @@ class AnchorKeeper:
         self._clients = clients
         self._metrics = metrics
         self._failed: dict[str, datetime] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="anchors", daemon=True)
+        self._turns = 0
         self._log = structlog.get_logger("gavel.anchors")
 
-    def start(self) -> None:
-        """Begin to look after the anchors."""
-        self._thread.start()
+    def _turn(self) -> None:
+        schedules = self.look(datetime.now(UTC))
+        if self._turns % _COUNT_EVERY == 0:
+            self.show(schedules)
+        self._turns += 1
 
-    def stop(self) -> None:
-        """End; the next process goes on."""
-        self._stop.set()
-        self._thread.join(timeout=_STOP_WITHIN_S)
-
-    def _run(self) -> None:
-        turn, outage = 0, Outage("gavel.anchors", "anchors_wait")
-        while not self._stop.wait(_LOOK_INTERVAL_S):
-            try:
-                schedules = self.look(datetime.now(UTC))
-                if turn % _COUNT_EVERY == 0:
-                    self.show(schedules)
-                turn += 1
-                outage.over()
-            except _OUTAGES as error:
-                outage.note(error)
+    def _on_outage(self, error: Exception) -> None:
+        self._log.warning("anchors_wait", error=type(error).__name__, detail=str(error)[:300])
 
     def look(self, now: datetime) -> list[AnchorSchedule]:
         """Begin, count and signal all that is due now, and return the schedules as they were before."""
@@ -107,7 +95,7 @@ class AnchorKeeper:
         shifted = self._shifts.shifted(now - SHIFT_STANDS) if schedules else set()
         served = self._served.changed(now - _CHANGE_STANDS) if schedules else {}
         for schedule in schedules:
-            if self._stop.is_set():
+            if self.stopping:
                 break
             failed_at = self._failed.get(schedule.evaluation_id)
             if failed_at is not None and now < failed_at + _AGAIN:

@@ -7,14 +7,10 @@ that is down gives no verdict.
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -28,7 +24,7 @@ from processor.events.task import Task
 from processor.kafka import KafkaClients
 from processor.measurements.canaries import canary_events, count_successes
 from processor.metrics import Metrics
-from processor.notices import Outage
+from storage.background import Background, claimant
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.clickhouse.measurements import RunCounts, count_run, results_of_run
 from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
@@ -51,41 +47,30 @@ _STOP_WITHIN_S = 15.0
 _OUTAGES = (StoreError, KafkaException, BufferError, ClickHouseProblem, ClickHouseError)
 
 
-class MeasurementRunner:
-    """Looks for measurements and runs them on a thread of its own (a `Service` of the runtime)."""
+class MeasurementRunner(Background):
+    """Looks for measurements and runs them (a `Service` of the runtime). At its end it gives the present run back."""
 
     name = "measurements"
+    outages = _OUTAGES
 
     def __init__(self, settings: Settings, database: Database, clients: KafkaClients, metrics: Metrics) -> None:
+        super().__init__("measurements", every_s=_LOOK_INTERVAL_S, stop_within_s=_STOP_WITHIN_S)
         self._settings = settings
         self._database = database
         self._runs = MeasurementRuns(database)
         self._clients = clients
         self._metrics = metrics
-        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="measurements", daemon=True)
+        self._owner = claimant()
         self._log = structlog.get_logger("gavel.measurements")
 
-    def start(self) -> None:
-        """Begin to look for measurements."""
-        self._thread.start()
+    def _turn(self) -> None:
+        run = self._runs.claim(self._owner, now=_now(), lease_s=LEASE_S)
+        if run is not None:
+            self._carry_out(run)
 
-    def stop(self) -> None:
-        """End, and give the present run back."""
-        self._stop.set()
-        self._thread.join(timeout=_STOP_WITHIN_S)
-
-    def _run(self) -> None:
-        outage = Outage("gavel.measurements", "measurement_waits")
-        while not self._stop.wait(_LOOK_INTERVAL_S):
-            try:
-                run = self._runs.claim(self._owner, now=_now(), lease_s=LEASE_S)
-                if run is not None:
-                    self._carry_out(run)
-                outage.over()
-            except _OUTAGES as error:
-                outage.note(error)  # a claimed run continues when its lease has run out
+    def _on_outage(self, error: Exception) -> None:
+        # A claimed run continues when its lease has run out.
+        self._log.warning("measurement_waits", error=type(error).__name__, detail=str(error)[:300])
 
     def _carry_out(self, run: MeasurementRun) -> None:
         client = connect(self._settings.clickhouse.dsn.get_secret_value())
@@ -113,7 +98,7 @@ class MeasurementRunner:
         producer = Producer(self._clients.producer_config())
         fixed = self._fixed(run)
         while standing.sent < run.items:
-            if self._stop.is_set():
+            if self.stopping:
                 self._runs.give_back(run.id, self._owner, now=_now())
                 return None
             part = self._runs.items(run.id, offset=standing.sent, limit=_AT_ONCE)
@@ -173,7 +158,7 @@ class MeasurementRunner:
             if monotonic() - since_s > STALLED_S:
                 self._finish(run, "incomplete", f"{wanted - found.done} judgements did not come back")
                 return
-            if self._stop.wait(_LOOK_INTERVAL_S):
+            if self._stopping.wait(_LOOK_INTERVAL_S):
                 self._runs.give_back(run.id, self._owner, now=_now())
                 return
 

@@ -7,15 +7,11 @@ committed with the last batch, counters included.
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Literal
-from uuid import uuid4
 
 import structlog
 
@@ -25,6 +21,7 @@ from processor.replay.catch_up import open_source
 from processor.replay.plan import event_matcher, load_snapshot, replay_consumer, replay_sender
 from processor.replay.replay import Replay, ReplayReport, restrict
 from processor.replay.sources import ReplayError, ReplaySource, existing_in
+from storage.background import Background, claimant
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.sql.backfills import Backfill, Backfills, Progress, State
 from storage.sql.catch_ups import CatchUps
@@ -43,54 +40,42 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class BackfillRunner:
-    """Looks for backfills and runs them on a thread of its own (a `Service` of the runtime)."""
+class BackfillRunner(Background):
+    """Looks for backfills and runs them (a `Service` of the runtime).
+
+    At its end it leaves the current batch and gives the backfill back, so that another runner goes on with it at once.
+    """
 
     name = "backfills"
+    outages = (StoreError,)
 
     def __init__(self, settings: Settings, database: Database, clients: KafkaClients) -> None:
+        super().__init__("backfills", every_s=_LOOK_INTERVAL_S, stop_within_s=_STOP_WITHIN_S)
         self._settings = settings
         self._clients = clients
         self._database = database
         self._backfills = Backfills(database)
         self._catch_ups = CatchUps(database)
-        # A process id comes back, in a container always the same one: a new runner is never taken for a dead one.
-        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="backfills", daemon=True)
+        self._owner = claimant()
         self._log = structlog.get_logger("gavel.backfill")
 
-    def start(self) -> None:
-        """Begin to look for backfills."""
-        self._thread.start()
+    def _turn(self) -> None:
+        self._catch_ups.ask(utc_now())
+        backfill = self._backfills.claim(self._owner, now=utc_now(), lease_s=LEASE_S)
+        if backfill is not None:
+            self._carry_out(backfill)
 
-    def stop(self) -> None:
-        """End without the current batch, and give the backfill back: another runner goes on with it at once."""
-        self._stop.set()
-        self._thread.join(timeout=_STOP_WITHIN_S)
+    def _on_outage(self, error: Exception) -> None:
+        # A claimed backfill continues when its lease has run out.
+        self._log.warning("store_unavailable", error=str(error))
 
-    def _run(self) -> None:
-        away = False
-        while not self._stop.wait(_LOOK_INTERVAL_S):
-            try:
-                self._catch_ups.ask(utc_now())
-                backfill = self._backfills.claim(self._owner, now=utc_now(), lease_s=LEASE_S)
-                if backfill is not None:
-                    self._carry_out(backfill)
-            except StoreError as error:
-                # A claimed backfill continues when its lease has run out.
-                if not away:
-                    self._log.warning("store_unavailable", error=str(error))
-                away = True
-            else:
-                if away:
-                    self._log.info("store_available")
-                away = False
+    def _on_recovery(self) -> None:
+        self._log.info("store_available")
 
     def _carry_out(self, backfill: Backfill) -> None:
         log = self._log.bind(backfill_id=backfill.id, evaluation_id=backfill.evaluation_id)
         log.info("backfill_started", cursor=bool(backfill.cursor))
-        hold = Hold(self._backfills, self._owner, backfill, self._stop.is_set)
+        hold = Hold(self._backfills, self._owner, backfill, lambda: self.stopping)
         try:
             with ExitStack() as opened:
                 replay, source = self._open(backfill, opened)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-import threading
 from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Protocol
@@ -17,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from processor.metrics import Metrics
+from storage.background import Background
 
 EXIT_STALLED = 70
 """The exit code of a process that the watchdog ended (EX_SOFTWARE of sysexits)."""
@@ -30,7 +30,7 @@ class Watched(Protocol):
     progress_s: float
 
 
-class Watchdog:
+class Watchdog(Background):
     """Watches stages.
 
     Args:
@@ -50,23 +50,12 @@ class Watchdog:
         counted: Callable[[], object] = lambda: None,
         interval_s: float = 1.0,
     ) -> None:
+        super().__init__("watchdog", every_s=interval_s, stop_within_s=5.0)
         self._stages = stages
         self._limit_s = limit_s
         self._metrics = metrics
         self._end = end
         self._counted = counted
-        self._interval_s = interval_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop watching."""
-        self._stop.set()
-        self._thread.join(timeout=5.0)
 
     def stalled(self) -> Watched | None:
         """Return a stage that stands still, or None."""
@@ -76,19 +65,18 @@ class Watchdog:
                 return stage
         return None
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            stage = self.stalled()
-            if stage is None:
-                continue
-            self._metrics.count("gavel_stalls", role=stage.role)
-            structlog.get_logger("gavel.watchdog").critical(
-                "stalled",
-                role=stage.role,
-                without_progress_s=round(monotonic() - stage.progress_s, 1),
-                without_turn_s=round(monotonic() - stage.heartbeat_s, 1),
-            )
-            faulthandler.dump_traceback(sys.stderr, all_threads=True)
-            self._counted()
-            self._end(EXIT_STALLED)
+    def _turn(self) -> None:
+        stage = self.stalled()
+        if stage is None:
             return
+        self._metrics.count("gavel_stalls", role=stage.role)
+        structlog.get_logger("gavel.watchdog").critical(
+            "stalled",
+            role=stage.role,
+            without_progress_s=round(monotonic() - stage.progress_s, 1),
+            without_turn_s=round(monotonic() - stage.heartbeat_s, 1),
+        )
+        faulthandler.dump_traceback(sys.stderr, all_threads=True)
+        self._counted()
+        self._end(EXIT_STALLED)
+        self._stopping.set()

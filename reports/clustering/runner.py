@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from traceback import extract_tb
 from typing import Protocol
-from uuid import uuid4
 
 import structlog
 
@@ -19,6 +15,7 @@ from quality.extra import ExtraMissing
 from reports.clustering.run import ClusteringOutcome, ClusteringWork
 from reports.metrics import ReportsMetrics
 from reports.service import ServiceState
+from storage.background import Background, claimant
 from storage.sql.clustering import MOST_ATTEMPTS, ClusteringJobs, ClusteringRun, ClusteringRuns, QueuedClustering
 from storage.sql.engine import Database, StoreError
 
@@ -37,7 +34,7 @@ class Work(Protocol):
         """Return the outcome."""
 
 
-class ClusteringRunner:
+class ClusteringRunner(Background):
     """A service of the reports role. The store decides which instance works on which run.
 
     Args:
@@ -57,6 +54,7 @@ class ClusteringRunner:
         now: Callable[[], datetime],
         work: Work | None = None,
     ) -> None:
+        super().__init__("clustering", every_s=_LOOK_S, stop_within_s=_STOP_WITHIN_S)
         self._limits = settings.clustering
         self._jobs = ClusteringJobs(database)
         self._runs = ClusteringRuns(database)
@@ -64,45 +62,36 @@ class ClusteringRunner:
         self._metrics = metrics
         self._send = send
         self._now = now
-        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._owner = claimant()
         self._scheduled: datetime | None = None
         self._problem = ""
-        self._stopping = threading.Event()
         self._current: ClusteringRun | None = None
-        self._thread = threading.Thread(target=self._loop, name="clustering", daemon=True)
         self._log = structlog.get_logger("gavel.clustering")
-
-    def start(self) -> None:
-        """Begin to look for runs."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Stop looking. A run in work that does not end soon is given back, and another instance begins it anew."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(_STOP_WITHIN_S)
+        super().stop()
         run = self._current
-        if self._thread.is_alive() and run is not None:
+        if self.alive and run is not None:
             self._runs.give_back(run.id, self._owner)
 
     def state(self) -> ServiceState:
         """Return how it is. Safe from any thread."""
         return ServiceState(not self._problem, self._problem)
 
-    def _loop(self) -> None:
-        while not self._stopping.wait(_LOOK_S):
-            try:
-                self.schedule()
-                while not self._stopping.is_set() and self.step():
-                    pass
-                self._problem = ""
-            except StoreError as error:
-                # A claimed run is claimed again when its lease is over.
-                self._problem = f"clustering cannot reach the store: {error}"
-                self._log.warning("store_unavailable", role="reports", error=str(error))
-            except Exception as error:  # the loop goes on, whatever one job held  # noqa: BLE001
-                self._problem = f"clustering failed: {type(error).__name__}"
-                self._log.error("clustering_failed", role="reports", exc_info=error)
+    def _turn(self) -> None:
+        try:
+            self.schedule()
+            while not self.stopping and self.step():
+                pass
+            self._problem = ""
+        except StoreError as error:
+            # A claimed run is claimed again when its lease is over.
+            self._problem = f"clustering cannot reach the store: {error}"
+            self._log.warning("store_unavailable", role="reports", error=str(error))
+        except Exception as error:  # noqa: BLE001  # the next turn comes, whatever one job held
+            self._problem = f"clustering failed: {type(error).__name__}"
+            self._log.error("clustering_failed", role="reports", exc_info=error)
 
     def schedule(self) -> None:
         """Add the day's runs of enabled jobs, at most once a minute."""

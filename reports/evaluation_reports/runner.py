@@ -6,7 +6,6 @@ run to another one, which goes on after the last step that was stored.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ from reports.evaluation_reports.prose import shown_figures
 from reports.events import NotSent, emitted
 from reports.metrics import ReportsMetrics
 from reports.service import ServiceState
+from storage.background import Background
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_changes import EvaluationNotFound
 from storage.sql.evaluation_report_runs import ReportRun, ReportRuns
@@ -38,8 +38,8 @@ SendEvent = Callable[[bytes, str], None]
 """Writes an event under a key to the results topic. Raises `NotSent`."""
 
 
-class ReportsRunner:
-    """Threads that work on reports until `stop`.
+class ReportsRunner(Background):
+    """Threads that work on reports until `stop`. An unfinished run goes on in another process or at the next start.
 
     Args:
         due: opens runs.
@@ -62,6 +62,12 @@ class ReportsRunner:
         metrics: ReportsMetrics,
         now: Callable[[], datetime],
     ) -> None:
+        super().__init__(
+            "evaluation-reports",
+            every_s=settings.poll_interval_s,
+            stop_within_s=settings.delivery_timeout_s * 3,
+            at_once=True,
+        )
         self._settings = settings
         self._reports = EvaluationReports(database)
         self._runs = ReportRuns(database)
@@ -72,21 +78,9 @@ class ReportsRunner:
         self._send = send
         self._metrics = metrics
         self._now = now
-        self._stopping = threading.Event()
         self._state = ServiceState(True, "")
         self._looked = now()
-        self._thread = threading.Thread(target=self._loop, name="evaluation-reports", daemon=True)
         self._log = structlog.get_logger("gavel.reports")
-
-    def start(self) -> None:
-        """Begin to look for due reports."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the steps in progress; an unfinished run goes on in another process or at the next start."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(self._settings.delivery_timeout_s * 3)
 
     def state(self) -> ServiceState:
         """Return whether the last look succeeded."""
@@ -129,15 +123,13 @@ class ReportsRunner:
         self._state = ServiceState(False, problem)
         self._metrics.since("gavel_reports_overdue_seconds", self._looked.timestamp())
 
-    def _loop(self) -> None:
-        while not self._stopping.is_set():
-            self.look()
-            self._stopping.wait(self._settings.poll_interval_s)
+    def _turn(self) -> None:
+        self.look()
 
     def _work(self) -> None:
         """Work on one run after the other until none waits."""
         owner = str(uuid4())
-        while not self._stopping.is_set():
+        while not self.stopping:
             run = self._runs.claim(owner, now=self._now(), lease_s=self._settings.lease_s)
             if run is None:
                 return

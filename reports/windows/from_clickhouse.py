@@ -6,7 +6,6 @@ keeps nothing, so a changelog there would be of no use. The state is built from 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from reports.windows.entry import NotCounted, RuleOf, batches, read_row
 from reports.windows.gauges import show
 from reports.windows.state import PartitionState
 from reports.windows.watch import ShiftWriter
+from storage.background import Background
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.clickhouse.windows import fresh_results
 
@@ -28,7 +28,7 @@ _OVERLAP_S = 60
 _LOOK_BACK = timedelta(days=1)
 
 
-class ClickHouseWindows:
+class ClickHouseWindows(Background):
     """The windows, counted from ClickHouse every few seconds by one thread.
 
     Args:
@@ -51,47 +51,31 @@ class ClickHouseWindows:
         interval_s: float,
         seen_ids: int,
     ) -> None:
+        super().__init__("windows", every_s=interval_s, stop_within_s=30.0, at_once=True)
         self._dsn = dsn
         self._metrics = metrics
         self._rule_of = rule_of
         self._loaded = loaded
         self._write_shifts = write_shifts
         self._now = now
-        self._interval_s = interval_s
         self.counted = PartitionState(0, (), seen_ids=max(seen_ids, 2 * _ROWS))
         self._offset = 0
         self._since = now() - _LOOK_BACK
         self._problem = "the live windows have not asked ClickHouse yet"
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="windows", daemon=True)
         self._log = structlog.get_logger("gavel.windows")
-
-    def start(self) -> None:
-        """Begin to count."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the query in progress."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(30)
 
     def state(self) -> ServiceState:
         """Return how it is. Safe from any thread."""
         return ServiceState(not self._problem, self._problem)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                complete = not self._loaded() or self.look()
-            except ClickHouseProblem as error:
-                self._fail(str(error), error)
-                complete = True
-            except Exception as error:  # noqa: BLE001  # the next look reads the same rows again
-                self._fail(type(error).__name__, error)
-                complete = True
-            if complete:
-                self._stopping.wait(self._interval_s)
+    def _turn(self) -> None:
+        try:
+            while self._loaded() and not self.look() and not self.stopping:
+                pass
+        except ClickHouseProblem as error:
+            self._fail(str(error), error)
+        except Exception as error:  # noqa: BLE001  # the next look reads the same rows again
+            self._fail(type(error).__name__, error)
 
     def _fail(self, problem: str, error: Exception) -> None:
         if not self._problem:

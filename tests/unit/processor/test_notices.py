@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from processor.notices import Notices, Outage
+from processor.notices import Notices
 
 
 def test_the_first_of_a_kind_is_told_at_once_and_the_others_are_counted() -> None:
@@ -30,16 +30,3 @@ def test_kinds_that_a_stranger_could_invent_are_bounded() -> None:
         for number in range(5000):
             notices.note("runs_parked", str(number))
     assert len(notices._last_s) <= 1000 >= len(notices._counts)
-
-
-def test_an_outage_is_said_once_however_often_it_is_tried() -> None:
-    with capture_logs() as lines:
-        outage = Outage("gavel.test", "anchors_wait")
-        for _ in range(3):
-            outage.note(OSError("no answer"))
-        outage.over()
-        outage.note(OSError("gone again"))
-    assert [(line["event"], line["error"], line["detail"]) for line in lines] == [
-        ("anchors_wait", "OSError", "no answer"),
-        ("anchors_wait", "OSError", "gone again"),
-    ]
