@@ -49,7 +49,7 @@ def description_of(panel: dict[str, Any]) -> str:
             if each in _OTHERS:
                 return _OTHERS[each]
             if each in CATALOGUE:
-                return f"{CATALOGUE[each].help}."  # type: ignore[index]  # a name out of a text
+                return f"{CATALOGUE[each].help}."  # a name out of a text
     raise ValueError(f"panel {panel['title']}: its first query asks for no metric of the catalogue")
 
 

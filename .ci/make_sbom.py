@@ -72,7 +72,7 @@ def sbom(lock: str) -> str:
         ),
         serial_number=uuid5(NAMESPACE_URL, lock),
     )
-    bom.register_dependency(bom.metadata.component, bom.components)  # type: ignore[arg-type]  # it was set above
+    bom.register_dependency(bom.metadata.component, bom.components)  # it was set above
     text = JsonV1Dot6(bom).output_as_string(indent=1)
     # The time of the making would make two documents of one lock differ.
     return re.sub(r'\n *"timestamp": "[^"]*",?(?=\n)', "", text).replace(",\n }", "\n }") + "\n"

@@ -23,7 +23,7 @@ def digest_of(image: str) -> str:
     """Return the digest of a tag for all its platforms. Exit with 1 if the registry does not say it."""
     command = ["docker", "buildx", "imagetools", "inspect", image, "--format", "{{.Manifest.Digest}}"]
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)  # noqa: S603
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)  # noqa: S603  # commands of this file
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SystemExit(f"pin_images: {image}: {error}; nothing was changed") from error
     found = DIGEST.search(done.stdout)

@@ -81,7 +81,7 @@ class ApiServer:
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > give_up:
                 address = f"{self._settings.api.host}:{self._settings.api.port}"
-                raise OSError(f"the API cannot listen on {address}; set api.port, or end what uses it")
+                raise OSError(f"the API cannot listen on {address}; set api.port, or end the process that uses it")
             time.sleep(0.01)
 
     def live(self) -> tuple[bool, dict[str, Any]]:

@@ -87,7 +87,7 @@ def compare(table: dict[str, Any], node: Path | None) -> list[dict[str, Any]]:
     theirs = dict.fromkeys(TARGETS, 0.0)
     for _ in range(ROUNDS):
         for name, program in programs.items():
-            ours[name] = max(ours[name], per_second(lambda program=program: program.run(table)))  # type: ignore[misc] # bound at once
+            ours[name] = max(ours[name], per_second(lambda program=program: program.run(table)))  # bound at once
             if node is not None:
                 theirs[name] = max(theirs[name], node_per_second(node, name))
     return [

@@ -206,7 +206,7 @@ def replay(kafka: str, topic: str, matching: int | None = None) -> dict[str, Any
             marks.append((time.perf_counter(), time.process_time()))
             return messages
 
-        source.read = noted  # type: ignore[method-assign]  # the clock runs from the first records, as everywhere here
+        source.read = noted  # the clock runs from the first records, as everywhere here
         while running.step():
             pass
         (started, cpu), *_ = marks

@@ -85,7 +85,7 @@ def replay(
     settings = beside_or_exit(config)
     refuse_embedded_broker(settings)
     if source not in ("topic", "clickhouse"):
-        fail(f"--source: {source!r} is neither topic nor clickhouse", code=EXIT_USAGE)
+        fail(f"--source: {source!r} is unknown; choose topic or clickhouse", code=EXIT_USAGE)
     if source == "clickhouse" and (offsets or topic):
         fail("--source clickhouse takes --from and --to, not --topic and --offsets", code=EXIT_USAGE)
     if over_budget and (since or until or offsets or topic or evaluation or team or rerun or to_topic or resume):

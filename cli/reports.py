@@ -92,7 +92,7 @@ def show(
         deliveries = runs.deliveries([found.id])[found.id]
     if html is not None:
         if found.content is None:
-            fail("the report of this run is not made yet")
+            fail(f"the report of run {run} is not made yet; `gavel reports list --open` shows the runs that wait")
         with written_or_exit(html, "--html") as file:
             file.write(render_html(found.content).encode())
     if as_json:
@@ -143,7 +143,7 @@ def secret(report: ReportArgument, team: TeamOption = 1, config: ConfigOption = 
     except SecretsError as error:
         fail(str(error))
     if not targets:
-        fail("the report has no webhook")
+        fail(f"report {report} has no webhook, and only a webhook has a secret; add a target of type webhook")
     for target in targets:
         if target.secret is not None:
             typer.echo(f"{target.address}  {target.secret.get_secret_value()}")

@@ -126,7 +126,8 @@ def note_cautions(settings: Settings, roles: Sequence[str]) -> None:
 def _log() -> structlog.stdlib.BoundLogger:
     import structlog
 
-    return structlog.get_logger("gavel.cli")  # type: ignore[no-any-return]  # structlog types it as Any
+    log: structlog.stdlib.BoundLogger = structlog.get_logger("gavel.cli")
+    return log
 
 
 def refuse_missing_topics(parts: ProcessParts) -> None:

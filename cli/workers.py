@@ -73,7 +73,7 @@ def supervise(
             crew = Crew(role, workers, start, one_is_enough=listen is not None)
             supervisor = Supervisor(crew, folder, host=settings.http.host, port=settings.http.port, limits=limits)
         except OSError as error:
-            fail(f"could not start: {error}; end what uses the port, or set another one")
+            fail(f"could not start: {error}; end the process that uses the port, or set another one")
         raise typer.Exit(supervisor.run())
 
 
@@ -86,7 +86,7 @@ def listener_of(place: Place | None, host: str) -> socket.socket | None:
     try:
         return shared_socket(host, place.port)
     except OSError as error:
-        fail(f"cannot share {host}:{place.port}: {error}")
+        fail(f"cannot listen on {host}:{place.port}: {error}; end the process that uses the port, or set another one")
 
 
 def probes_of(place: Place) -> Callable[[str], tuple[int, bytes]]:

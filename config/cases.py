@@ -57,7 +57,7 @@ def read_cases(path: Path) -> list[Case]:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise BadCases(f"{path}: is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(found, list):
-        raise BadCases(f"{path}: is not a list of cases")
+        raise BadCases(f"{path}: is not a list of cases; write each as {{name, properties, expect}}")
     return [_case(path, number, each) for number, each in enumerate(found, 1)]
 
 
@@ -67,7 +67,7 @@ def _case(path: Path, number: int, given: Any) -> Case:
         raise BadCases(f"{where}: is not a mapping with name, properties and expect")
     name, expect, properties = given.get("name"), given.get("expect"), given.get("properties")
     if not isinstance(name, str):
-        raise BadCases(f"{where}: has no name")
+        raise BadCases(f"{where}: has no name; give it one")
     if expect not in _OUTCOMES:
         raise BadCases(f"{where} ({name}): expect is not one of {', '.join(_OUTCOMES)}")
     if not isinstance(properties, dict):

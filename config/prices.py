@@ -66,6 +66,8 @@ def load_prices(path: str | Path | None = None) -> PriceTable:
     try:
         return PriceTable.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
     except OSError as error:
-        raise PriceTableError(f"the price table {path} cannot be read: {error.strerror}") from error
+        raise PriceTableError(
+            f"the price table {path} cannot be read ({error.strerror}); correct judge.prices_path"
+        ) from error
     except (yaml.YAMLError, ValidationError) as error:
         raise PriceTableError(f"{path or 'the bundled price table'} is not a price table: {error}") from error

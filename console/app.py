@@ -151,7 +151,7 @@ class Console:
     def _open_page(self, page: OpenPage) -> Answer:
         def answer(request: Request, form: Form) -> Response:
             if request.method == "POST" and not is_own_form(request, self._services.settings.api.public_url):
-                raise PermissionDenied("The form does not come from this console. Open the page anew and repeat it.")
+                raise PermissionDenied("The form does not come from this console. Reload the page and send it again.")
             return page.show(
                 Guest(
                     request,
@@ -227,7 +227,7 @@ def _team(text: str) -> int:
 
 def _check_form(visit: Visit, secret: str, public_url: str | None) -> None:
     if not is_own_form(visit.request, public_url) or not is_form_token(visit.field("token"), secret):
-        raise PermissionDenied("The form does not come from this session. Open the page anew and repeat it.")
+        raise PermissionDenied("The form does not come from this session. Reload the page and send it again.")
 
 
 def _to_sign_in(request: Request) -> Response:

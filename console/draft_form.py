@@ -163,7 +163,7 @@ def _number(text: str, what: str) -> float | None:
     try:
         return float(text)
     except ValueError as error:
-        raise Invalid(f"{what} must be a number, and {text[:40]!r} is none.") from error
+        raise Invalid(f"{what} must be a number, and {text[:40]!r} is not one.") from error
 
 
 def _number_text(value: Any) -> str:

@@ -81,10 +81,10 @@ def _event(parts: Mapping[str, Part]) -> SentEvent:
 
 def _properties(parts: Mapping[str, Part], event: SentEvent) -> dict[str, msgspec.Raw]:
     part = parts.get(_PROPERTIES)
-    inside = not isinstance(event.properties, msgspec.UnsetType)
-    if part is not None and inside:
+    own = b"{}" if isinstance(event.properties, msgspec.UnsetType) else bytes(event.properties)
+    if part is not None and not isinstance(event.properties, msgspec.UnsetType):
         raise invalid("duplicate_part", f"The event has properties, and so has the part `{_PROPERTIES}`.", _PROPERTIES)
-    text = part.content if part is not None else bytes(event.properties) if inside else b"{}"  # type: ignore[arg-type]
+    text = part.content if part is not None else own
     if has_more_members(text, MAX_PROPERTIES):
         detail = f"The event has more than {MAX_PROPERTIES} properties."
         raise invalid("malformed_event_properties", detail, _PROPERTIES)

@@ -327,7 +327,9 @@ def ensure_topics(
                     "administrator run `gavel init`"
                 ) from error
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise TopicError(f"topic {name} could not be made: {error.args[0].str()}") from error
+                raise TopicError(
+                    f"topic {name} could not be made: {error.args[0].str()}; mend the cause, and run `gavel init` again"
+                ) from error
     _await_topics(admin, set(missing))
     return missing
 

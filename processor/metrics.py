@@ -7,7 +7,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.registry import REGISTRY
@@ -75,7 +75,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.registry = registry
         self._metrics: dict[str, Counter | Gauge | Histogram] = {}
-        self._children: dict[tuple[object, ...], Counter | Gauge | Histogram] = {}
+        self._children: dict[tuple[Any, ...], Any] = {}
         self._evaluations: set[tuple[str, str]] = set()
         self._lock = Lock()
         for name, definition in CATALOGUE.items():
@@ -90,16 +90,16 @@ class Metrics:
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add `amount` to a counter."""
-        self._child(name, labels).inc(amount)  # type: ignore[union-attr]  # counters only
+        self._child(name, labels).inc(amount)
 
     def set(self, name: GaugeName, value: float, **labels: str) -> None:
         """Set a gauge."""
-        self._child(name, labels).set(value)  # type: ignore[union-attr]  # gauges only
+        self._child(name, labels).set(value)
 
     def value(self, name: GaugeName, **labels: str) -> float | None:
         """Return a gauge's value; None if it was never set with these labels."""
         child = self._children.get((name, *labels.items()))
-        return None if child is None else float(child._value.get())  # type: ignore[union-attr]  # noqa: SLF001  # gauges
+        return None if child is None else float(child._value.get())  # noqa: SLF001  # it has no reader
 
     def total(self, name: CounterName | GaugeName, **labels: str) -> float:
         """Return the sum over all series of a counter or gauge that have these labels; 0 if there are none."""
@@ -122,23 +122,23 @@ class Metrics:
         found = []
         for key, child in list(self._children.items()):
             if key[0] == name:
-                series: dict[str, str] = dict(key[1:])  # type: ignore[arg-type]  # pairs of label and value
+                series: dict[str, str] = dict(key[1:])
                 if labels.items() <= series.items():
-                    found.append((series, float(child._value.get())))  # type: ignore[union-attr]  # noqa: SLF001  # no histogram
+                    found.append((series, float(child._value.get())))  # noqa: SLF001  # it has no reader
         return found
 
     def since(self, name: AgeName, moment_s: float, **labels: str) -> None:
         """Set the moment, in epoch seconds, since which an age counts; 0 for an age of 0, `NEVER` for infinite."""
-        self._child(name, labels).since(moment_s)  # type: ignore[union-attr]  # ages only
+        self._child(name, labels).since(moment_s)
 
     def age_s(self, name: AgeName, **labels: str) -> float:
         """Return an age in seconds."""
-        return float(self._child(name, labels).age_s())  # type: ignore[union-attr]  # ages only
+        return float(self._child(name, labels).age_s())
 
     def oldest_s(self, name: AgeName) -> float:
         """Return the largest age of all series of a name, in seconds; 0 if there are none. Safe from any thread."""
         children = [child for key, child in list(self._children.items()) if key[0] == name]
-        return max((child.age_s() for child in children), default=0.0)  # type: ignore[union-attr]  # ages only
+        return max((child.age_s() for child in children), default=0.0)
 
     def born(self, name: CounterName | GaugeName | HistogramName, **labels: str) -> None:
         """Export a series from now on, with the value 0: `increase()` needs the value before the first occurrence."""
@@ -167,26 +167,27 @@ class Metrics:
 
     def observe(self, name: HistogramName, seconds: float, **labels: str) -> None:
         """Add one observation to a histogram."""
-        self._child(name, labels).observe(seconds)  # type: ignore[union-attr]  # histograms only
+        self._child(name, labels).observe(seconds)
 
     def observe_traced(self, name: HistogramName, seconds: float, trace_id: str, **labels: str) -> None:
         """Add one observation with its trace as the exemplar, which OpenMetrics shows."""
-        self._child(name, labels).observe(seconds, {"trace_id": trace_id})  # type: ignore[union-attr]  # histograms only
+        self._child(name, labels).observe(seconds, {"trace_id": trace_id})
 
     def observe_all(self, name: HistogramName, seconds: list[float], **labels: str) -> None:
         """Add observations to a histogram, as `observe` does one by one. `seconds` is sorted in place."""
         if seconds:
-            self._child(name, labels).observe_all(seconds)  # type: ignore[union-attr]  # histograms only
+            self._child(name, labels).observe_all(seconds)
 
-    def _child(self, name: MetricName, labels: dict[str, str]) -> Counter | Gauge | Histogram:
-        """Return the series of these labels; looking it up here costs a third of the library's way."""
+    def _child(self, name: MetricName, labels: dict[str, str]) -> Any:
+        """Return the series of these labels, whose class follows from the type of the name.
+
+        Looking it up here costs a third of the library's way.
+        """
         key = (name, *labels.items())
         child = self._children.get(key)
         return self._new_child(name, labels, key) if child is None else child
 
-    def _new_child(
-        self, name: MetricName, labels: dict[str, str], key: tuple[object, ...]
-    ) -> Counter | Gauge | Histogram:
+    def _new_child(self, name: MetricName, labels: dict[str, str], key: tuple[Any, ...]) -> Any:
         with self._lock:
             child = self._children.get(key)
             if child is None:

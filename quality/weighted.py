@@ -177,7 +177,7 @@ def _rate(successes: int, trials: int, unseen: float, z: float) -> Estimate:
 
 def _excludes_zero(one: Estimate | None, other: Estimate | None) -> bool:
     assert one is not None  # noqa: S101  # both are over something, which the caller has seen
-    assert other is not None  # noqa: S101
+    assert other is not None  # noqa: S101  # as above
     upper, lower = (one, other) if one.value >= other.value else (other, one)
     spread = (upper.value - upper.interval.low) ** 2 + (lower.interval.high - lower.value) ** 2
     return (upper.value - lower.value) ** 2 > spread

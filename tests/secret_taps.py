@@ -125,8 +125,8 @@ def install() -> None:
     _after(subprocess.Popen, "__init__", lambda _made, _self, *_, env=None, **__: WATCH.watch_environment(env or {}))
     _after(subprocess.Popen, "communicate", _look_at_process)
     _after(structlog.testing.LogCapture, "__init__", lambda _made, self: self.__dict__.update(entries=_Entries()))
-    FastAPI.__call__ = _tapped_application(FastAPI.__call__)  # type: ignore[method-assign]  # to see all that goes out
-    HealthServer._serve = _tapped_health(HealthServer._serve)  # type: ignore[method-assign]  # to see all that goes out
+    FastAPI.__call__ = _tapped_application(FastAPI.__call__)  # to see all that goes out
+    HealthServer._serve = _tapped_health(HealthServer._serve)  # to see all that goes out
 
 
 def _after(owner: Any, name: str, tap: Callable[..., object]) -> None:

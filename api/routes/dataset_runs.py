@@ -85,7 +85,9 @@ def _definition(services: Services, evaluation: Evaluation, version: int) -> Eva
     for known in services.evaluations.versions(evaluation.team_id, evaluation.id):
         if known.version == version:
             return parse({"name": evaluation.name, **known.definition})
-    raise Invalid("The evaluation has no such version.", code="does_not_exist", attr="version")
+    raise Invalid(
+        "The evaluation has no such version; its `versions/` lists them.", code="does_not_exist", attr="version"
+    )
 
 
 def _generation(row: RowMapping) -> Generation:

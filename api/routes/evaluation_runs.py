@@ -90,7 +90,7 @@ def _find_event(services: Services, caller: ApiKey, body: bodies.RunCreate) -> E
             row = next(newest_rows(client, selection, page=1), None)
             if row is not None:
                 return row
-    raise NotFound("There is no such event in the archive.")
+    raise NotFound("The archive has no such event. A new event needs some seconds to arrive; check uuid and timestamp.")
 
 
 def _results(services: Services, team_id: int, runs: list[ManualRun]) -> Mapping[str, ResultShown]:

@@ -67,7 +67,7 @@ def made_run(services: Services, row: ReportRow, run_id: str) -> tuple[ReportRun
     if run is None or run.report_id != row.report.id:
         raise NotFound
     if run.content is None:
-        raise NotFound("The report of this run is not made yet.")
+        raise NotFound("The report of this run is not made yet; try again when its status is not pending.")
     return run, render_markdown(run.content)
 
 

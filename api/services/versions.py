@@ -33,4 +33,4 @@ def version_of(services: Services, evaluation: Evaluation, number: int | None, *
         if known.version == number:
             draft = parse_draft({"name": evaluation.name, **known.definition})
             return Version(known.version, known.fingerprint, known.question, draft)
-    raise Invalid("The evaluation has no such version.", code="does_not_exist", attr=attr)
+    raise Invalid("The evaluation has no such version; its `versions/` lists them.", code="does_not_exist", attr=attr)

@@ -24,7 +24,7 @@ class _CheckedSMTP(smtplib.SMTP):
             except OSError:
                 if place == len(self._addresses):
                     raise
-        raise OSError(f"the host {host!r} has no address")
+        raise OSError(f"the host {host!r} has no address; correct reports.smtp.host")
 
 
 class _CheckedSMTPS(_CheckedSMTP):

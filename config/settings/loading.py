@@ -140,10 +140,10 @@ def _read_secret(path: Path) -> str:
     try:
         text = read_given(path, limit_bytes=_SECRET_FILE_LIMIT_BYTES).decode()
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text") from None
+        raise ValueError(f"{path} is not UTF-8 text; save it as UTF-8") from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
-        raise ValueError(f"{path} is empty")
+        raise ValueError(f"{path} is empty; write the value into it")
     return text
 
 

@@ -214,7 +214,7 @@ _ACTIONS: Mapping[str, Callable[[Visit, dict[str, Any], Any], Response]] = {
 def _expected(tag: str) -> Expected:
     version, _, revision = tag.partition("-")
     if not (version.isdigit() and revision.isdigit()):
-        raise Invalid("The form does not say which state it is meant for. Open the page anew.")
+        raise Invalid("The form lacks the version that it was made from. Reload the page.")
     return Expected(int(version), int(revision))
 
 

@@ -75,7 +75,7 @@ def show_why(visit: Visit) -> Response:
         row = find_generation(client, visit.team, uuid)
         judged = {each[0] for each in verdicts_of(client, visit.team, visit.outlines.by_id, event=uuid)}
     if row is None:
-        raise NotFound("The archive has no such generation, so that nothing can be explained.")
+        raise NotFound("The archive has no such generation, so nothing can be explained.")
     named = visit.outlines.matching(text, "", "")
     wanted = sorted((each for each in named if text or each.id not in judged), key=lambda each: each.status != "active")
     found: list[tuple[object, object, str]] = []
@@ -125,7 +125,7 @@ def judge_now(visit: Visit) -> Response:
     with visit.services.pages.client(visit.reader.session) as client:
         row = find_generation(client, visit.team, visit.path["uuid"])
     if row is None:
-        raise NotFound("The archive has no such generation, so that it cannot be judged again.")
+        raise NotFound("The archive has no such generation, so it cannot be judged again.")
     start_run(visit.services, visit.reader.key, evaluation, row)
     return _back(visit, f"{evaluation.name[:80]} is judging this; its verdict appears here.")
 

@@ -70,10 +70,10 @@ def restore(visit: Visit) -> Response:
     versions = versions_of(visit.services, key, visit.path["evaluation"])
     chosen = next((each for each in versions if str(each.version) == visit.field("version")), None)
     if chosen is None:
-        raise NotFound("There is no such version.")
+        raise NotFound("The evaluation has no such version; the page lists all of them.")
     version, _, revision = visit.field("tag").partition("-")
     if not (version.isdigit() and revision.isdigit()):
-        raise Invalid("The form does not say which state it is meant for. Open the page anew.")
+        raise Invalid("The form lacks the version that it was made from. Reload the page.")
     change(
         visit.services,
         key,

@@ -259,7 +259,7 @@ class DeadLetterTopic:
                 self._timeout_s,
             )
         except KafkaException as error:
-            raise RedriveError(f"topic {self._topic}: {error.args[0].str()}") from error
+            raise RedriveError(f"topic {self._topic}: {error.args[0].str()}; `gavel check` tests Kafka") from error
 
     def fetch_original(self, letter: DeadLetter) -> bytes | None:
         """Return the value of the record that `letter` left out, or None if its topic no longer holds it."""
@@ -372,7 +372,9 @@ def _stopped() -> Iterator[None]:
     try:
         yield
     except (CommitAborted, CommitFailed) as error:
-        raise RedriveError(f"the redrive stopped: {error}; what was sent is marked, run it again") from error
+        raise RedriveError(
+            f"the redrive stopped: {error}; letters that were sent are marked, so run it again"
+        ) from error
 
 
 def _read_mark(message: Message) -> int | None:

@@ -22,7 +22,7 @@ ROOM_BYTES: Final = 64 * 1024
 
 Passed = Literal["tombstone", "other_event", "other_track", "historical"]
 """Why a record concerns no evaluation. `historical` is an event that a client marked as a migration of its history. A
-record that is not an object of JSON is none of them: it becomes a dead letter, because its producer is broken."""
+record that is not a JSON object is not one of them: it becomes a dead letter, because its producer is broken."""
 
 
 class Kinds(NamedTuple):
@@ -92,7 +92,7 @@ def _passed(headers: Headers | None, value: bytes, *, history: bool, marks: tupl
     elif track is _ABSENT and not _holds_one(value, marks):
         if value[:1] == b"{" or value[:64].lstrip()[:1] == b"{":
             return "other_event"
-        raise RowError("not_json", "the record is not an object of JSON; only events belong on this topic")
+        raise RowError("not_json", "the record is not a JSON object; only events belong on this topic")
     if not history and found.get(_HISTORY_HEADER) == b"true":
         return "historical"
     return None

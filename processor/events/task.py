@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from processor.events.identity import Trigger
 from processor.events.output import Headers
@@ -119,7 +120,7 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
         TaskError: a required field is missing, or a number is none; names the field.
     """
     # `headers` leaves out empty fields, because a manual run has no condition set.
-    fields: dict[str, object] = {"condition_id": ""}
+    fields: dict[str, Any] = {"condition_id": ""}
     for name, raw in headers or ():
         if not name.startswith(_HEADER_PREFIX) or raw is None:
             continue
@@ -137,4 +138,4 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
     missing = [name for name in _REQUIRED if not fields.get(name)]
     if missing:
         raise TaskError(f"header {_HEADER_PREFIX}{missing[0]} is missing; only Gavel writes to the task topic")
-    return Task(**fields)  # type: ignore[arg-type]  # the loop above gave each field its type
+    return Task(**fields)

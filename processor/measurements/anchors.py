@@ -105,7 +105,7 @@ class AnchorKeeper(Background):
                 self._look_after(schedule, schedule.evaluation_id in shifted, changed_at, now)
             except _OUTAGES:
                 raise
-            except Exception as error:  # see below  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  # see below
                 # A defect of ours delays these anchors, and not those of all teams.
                 self._failed[schedule.evaluation_id] = now
                 self._log.exception(

@@ -80,7 +80,7 @@ class MeasurementRunner(Background):
                 self._await_results(run, standing, client)
         except _OUTAGES:
             raise
-        except Exception as error:  # see below  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # see below
             # A defect of ours ends this run where its reason can be read, not the work on all others.
             self._log.exception("measurement_failed", run_id=run.id, error=type(error).__name__)
             self._finish(run, "failed", f"internal error ({type(error).__name__}); the log has more")

@@ -96,7 +96,10 @@ class ReplayPlan:
         try:
             fields = json.loads(cls.path(settings, replay_id).read_text())
         except FileNotFoundError as error:
-            raise ReplayError(f"no replay {replay_id} was begun with this data_dir ({settings.data_dir})") from error
+            raise ReplayError(
+                f"no replay {replay_id} was begun with this data_dir ({settings.data_dir}); give the id that a replay "
+                "printed at its start"
+            ) from error
         fields["ranges"] = {int(partition): (start, end) for partition, (start, end) in fields["ranges"].items()}
         return cls(**fields)
 
@@ -210,7 +213,7 @@ def load_snapshot(database: Database) -> Snapshot:
     """Return the definitions as they are now."""
     changes = read_changes(database, None)
     if changes is None:
-        raise ReplayError("the definition store gave nothing; run `gavel check`")
+        raise ReplayError("the definition store did not answer; `gavel check` tests it")
     return build_snapshot(None, changes)
 
 

@@ -288,7 +288,9 @@ def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[Top
     try:
         return consumer.committed(partitions, timeout=30)
     except KafkaException as error:
-        raise ReplayError(f"the replay's place cannot be read: {error.args[0].str()}") from error
+        raise ReplayError(
+            f"the replay's offsets cannot be read: {error.args[0].str()}; `gavel check` tests Kafka"
+        ) from error
 
 
 def _take(events: Iterator[Any], count: int) -> Iterator[Any]:
@@ -318,7 +320,7 @@ def ranges_by_time(
         starts = patiently(lambda: _offsets_at(consumer, topic, partitions, after), 30)
         ends = patiently(lambda: _offsets_at(consumer, topic, partitions, before), 30)
     except KafkaException as error:
-        raise ReplayError(f"topic {topic}: {error.args[0].str()}") from error
+        raise ReplayError(f"topic {topic}: {error.args[0].str()}; `gavel check` tests Kafka") from error
     ranges = {}
     for p in partitions:
         low, high = bounds[p]

@@ -26,7 +26,7 @@ from reports.service import ServiceState
 from storage.background import Background
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_changes import EvaluationNotFound
-from storage.sql.evaluation_report_runs import ReportRun, ReportRuns
+from storage.sql.evaluation_report_runs import ReportRun, ReportRuns, Status
 from storage.sql.evaluation_reports import EvaluationReport, EvaluationReports
 from storage.sql.evaluations import Evaluations
 
@@ -111,7 +111,7 @@ class ReportsRunner(Background):
         except StoreError as error:
             self._failed(f"evaluation reports wait for the store: {error}")
             self._log.warning("reports_wait_for_store", problem=str(error))
-        except Exception as error:  # the loop goes on, whatever one report held  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # the loop goes on, whatever one report held
             self._failed(f"evaluation reports failed: {type(error).__name__}")
             self._log.error("reports_failed", exc_info=error)
         else:
@@ -139,7 +139,7 @@ class ReportsRunner(Background):
                 self._log.warning("report_lease_lost", run=run.id)
             except StoreError:
                 raise
-            except Exception as error:  # an exception of ours concerns this run alone  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  # an exception of ours concerns this run alone
                 self._log.error("report_failed", run=run.id, team=run.team_id, exc_info=error)
                 self._finish(run, owner, "failed", f"an error of Gavel's own: {type(error).__name__}")
 
@@ -226,8 +226,8 @@ class ReportsRunner(Background):
         if not self._runs.give_back(run, owner, not_before=not_before, error=error, now=self._now()):
             raise LeaseLost
 
-    def _finish(self, run: ReportRun, owner: str, status: str, error: str) -> None:
-        if not self._runs.finish(run, owner, status, error=error, now=self._now()):  # type: ignore[arg-type]
+    def _finish(self, run: ReportRun, owner: str, status: Status, error: str) -> None:
+        if not self._runs.finish(run, owner, status, error=error, now=self._now()):
             raise LeaseLost
         self._metrics.count("gavel_reports_runs", status=status)
         self._log.info("report_finished", run=run.id, team=run.team_id, status=status, problem=error or None)

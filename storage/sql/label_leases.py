@@ -109,9 +109,9 @@ class LabelLeases:
             label: its evaluation, question and target are taken from the item, and `after_reveal` from the lease.
 
         Raises:
-            LabelLeaseLost: the lease is lost, or there is no such item. A label whose client id is stored is returned
-                all the same, because the answer to it may have been lost on its way.
-            ClientIdReused: the client id stands for another label.
+            LabelLeaseLost: the lease is lost, or there is no such item. If the same label under the same client id is
+                stored already, it is returned instead, because the answer to the first request may have been lost.
+            ClientIdReused: the client id belongs to another label.
         """
         with self._database.write() as connection:
             queue = find_queue(connection, team_id, queue_id, lock=True)

@@ -200,7 +200,7 @@ def _open(database: Database, overrides: dict[str, Any]) -> Services:
     settings = load_settings(environ={}, overrides=overrides)
     return replace(
         open_services(settings, database),
-        tasks=SentTasks(),  # type: ignore[arg-type]  # does what a TaskSender does, in memory
+        tasks=SentTasks(),  # does what a TaskSender does, in memory
     )
 
 

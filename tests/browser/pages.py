@@ -60,4 +60,4 @@ def pages_of(scene: Scene) -> dict[str, str]:
     }
 
 
-NAMES = tuple(pages_of(Scene(1, evaluations=[SimpleNamespace(id="")] * 4, events=[""], results=[("", "")])))  # type: ignore[list-item]
+NAMES = tuple(pages_of(Scene(1, evaluations=[SimpleNamespace(id="")] * 4, events=[""], results=[("", "")])))

@@ -20,7 +20,7 @@ def main() -> None:
     """Write the pictures."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    stores = clickhouse_dsn.__wrapped__()  # type: ignore[attr-defined]  # the fixture's own function
+    stores = clickhouse_dsn.__wrapped__()  # the fixture's own function
     with tempfile.TemporaryDirectory() as data, serve(next(stores), Path(data)) as served, sync_playwright() as played:
         browser = launch(played)
         with opened(browser, served.base, viewport={"width": 1100, "height": 760}, color_scheme="light") as (

@@ -20,7 +20,7 @@ def main() -> None:
     """Write the pictures."""
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     folder.mkdir(parents=True, exist_ok=True)
-    [dsn] = (clickhouse_dsn.__wrapped__(),)  # type: ignore[attr-defined]  # the fixture's own function
+    [dsn] = (clickhouse_dsn.__wrapped__(),)  # the fixture's own function
     with tempfile.TemporaryDirectory() as data, serve(next(dsn), Path(data)) as served, sync_playwright() as playwright:
         browser = launch(playwright)
         for scheme, width in LOOKS:

@@ -117,7 +117,7 @@ def after_call(doom: Doom) -> None:
             doom.die()
         return found
 
-    OpenAICaller.complete = replaced  # type: ignore[method-assign]  # the point of this module
+    OpenAICaller.complete = replaced  # the point of this module
 
 
 def during_insert(doom: Doom) -> None:
@@ -131,7 +131,7 @@ def during_insert(doom: Doom) -> None:
             doom.die()
         real(*arguments)
 
-    Inserter._send = replaced  # type: ignore[method-assign]  # the point of this module
+    Inserter._send = replaced  # the point of this module
 
 
 def doomed_producer(doom: Doom) -> type[Producer]:
@@ -161,7 +161,7 @@ def install_in_reports(doom: Doom) -> None:
             doom.die()
         return run
 
-    ReportRuns.claim = claimed  # type: ignore[method-assign]  # the point of this module
+    ReportRuns.claim = claimed  # the point of this module
     after(ReportRuns, "store_content", doom, "after_generation")
     after(ReportRuns, "begin_delivery", doom, "before_send")
     before(ReportRuns, "end_delivery", doom, "after_send")
@@ -180,8 +180,8 @@ def install(role: str, doom: Doom) -> None:
         after(processor.stream.committer, "commit_offsets", doom, "after_commit")
         return
     doomed = doomed_producer(doom)
-    processor.stream.committer.Producer = doomed  # type: ignore[misc]  # the point of this module
-    processor.stream.transactions.Producer = doomed  # type: ignore[misc]  # the point of this module
+    processor.stream.committer.Producer = doomed  # the point of this module
+    processor.stream.transactions.Producer = doomed  # the point of this module
     if role == "matcher":
         after(HogEvaluator, "evaluate", doom, "mid_evaluation")
         hang(HogEvaluator, "evaluate", doom, "hang")

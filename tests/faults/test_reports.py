@@ -172,5 +172,5 @@ def test_the_broker_is_restarted_and_the_report_and_its_event_come_once(role: Re
     assert [run.status for run in runs] == ["delivered"] * 3
     assert sorted(role.receiver.keys) == sorted(f"{run.id}:0" for run in runs)
     for report in reports:
-        role.wait(lambda each=report: role.events(each), "the event is in the results topic")  # type: ignore[misc]
+        role.wait(lambda each=report: role.events(each), "the event is in the results topic")
         assert len(set(role.events(report))) == 1

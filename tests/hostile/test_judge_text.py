@@ -137,7 +137,7 @@ def test_hostile_repetitions_cost_linear_time(reader: str, how: str) -> None:
     make = MAKERS[how]
     for bit in BITS:
         size = max(1, 6_000 // len(bit))
-        assert_linear(READERS[reader], lambda size, bit=bit: make(bit, size), size, f"for {bit!r} {how}")  # type: ignore[misc]
+        assert_linear(READERS[reader], lambda size, bit=bit: make(bit, size), size, f"for {bit!r} {how}")
 
 
 def test_many_ends_of_thinking_before_long_objects_cost_linear_time() -> None:

@@ -11,8 +11,8 @@ import ast
 import importlib
 import itertools
 import re
-import re._constants as opcodes  # type: ignore[import-not-found]
-import re._parser as parser  # type: ignore[import-not-found]
+import re._constants as opcodes
+import re._parser as parser
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -97,7 +97,7 @@ def discover() -> tuple[list[Found], list[tuple[str, str]]]:
             except ValueError:
                 unknown.append((file, call.func.attr))
                 continue
-            flags = sum(getattr(re, keyword.value.attr) for keyword in call.keywords if keyword.arg == "flags")  # type: ignore[attr-defined]
+            flags = sum(getattr(re, keyword.value.attr) for keyword in call.keywords if keyword.arg == "flags")
             method = "match" if call.func.attr == "compile" else call.func.attr
             found.append(Found(f"{file}:{call.lineno}", re.compile(source, flags), method))
     return found, unknown

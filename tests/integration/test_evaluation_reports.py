@@ -193,7 +193,7 @@ def test_a_report_by_count_comes_after_enough_results_and_not_before_its_cooldow
     rig.clock.advance(minutes=1)
     runner.turn()
     second, _ = rig.runs(report)
-    assert (second.period_start, second.content["figures"]["counts"]["results"]) == (first.period_end, 300)  # type: ignore[index]
+    assert (second.period_start, second.content["figures"]["counts"]["results"]) == (first.period_end, 300)
 
 
 def test_a_report_by_count_stops_at_the_cap_of_the_day(rig: Rig) -> None:

@@ -110,7 +110,7 @@ def test_a_token_budget_holds_where_the_server_reports_no_usage(tmp_path: Path) 
             reported.append(content.pop("usage", None))
             return type(reply)(reply.status_code, json=content, request=request)
 
-        world.transport.handle_async_request = without_usage  # type: ignore[method-assign]
+        world.transport.handle_async_request = without_usage
         world.add_key(1, "sk-first-00000000")
         evaluation = world.add_evaluation(1, "m1", budget={"tokens": 5_000, "period": "day"})
         await asyncio.sleep(2)

@@ -179,7 +179,7 @@ def test_a_process_that_was_too_slow_changes_nothing(rig: Rig, monkeypatch: pyte
         return outcome
 
     monkeypatch.setattr(HttpSender, "webhook", slow)
-    first._deliverer._senders = {**first._deliverer._senders, "webhook": lambda t, m: slow(_sender(rig), t, m)}  # type: ignore[assignment]
+    first._deliverer._senders = {**first._deliverer._senders, "webhook": lambda t, m: slow(_sender(rig), t, m)}
     first.turn()
     (run,) = rig.runs(report)
     assert run.status == "delivered"

@@ -236,7 +236,7 @@ def test_the_archive_of_the_doctor_holds_no_secret(up: Up, first: str) -> None:
     assert done.exit_code == 0, done.output
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with tarfile.open(path) as archive:
-        content = {each.name: archive.extractfile(each).read().decode() for each in archive.getmembers()}  # type: ignore[union-attr]
+        content = {each.name: archive.extractfile(each).read().decode() for each in archive.getmembers()}
     names = {name.removeprefix("gavel-doctor/") for name in content}
     assert names == {"settings.json", "versions.json", "status.json", "kafka.json", "problems.txt", "logs/1-log"}
     assert "confluent-kafka" in json.loads(content["gavel-doctor/versions.json"])["packages"]

@@ -60,7 +60,7 @@ def plan_comparison(
         Invalid: the versions answer different questions, or there is nothing to judge.
     """
     if a.fingerprint == b.fingerprint:
-        raise Invalid("Both versions judge in the same way.", attr="version_b")
+        raise Invalid("Both versions judge in the same way; compare with another version.", attr="version_b")
     if a.question != b.question:
         raise Invalid(
             "The versions answer different questions, so their verdicts cannot be compared.", attr="version_b"
@@ -234,7 +234,11 @@ def _drawn(
     with services.archive.client() as client:
         drawn = draw_targets(client, evaluation.team_id, evaluation.id, start, end, run_id, size)
     if not drawn:
-        raise Invalid("The window has no results of this evaluation.", code="no_results", attr="window_start")
+        raise Invalid(
+            "The window has no results of this evaluation; choose another window.",
+            code="no_results",
+            attr="window_start",
+        )
     return [MeasuredItem(f"event:{target}", target, trace) for target, trace in drawn]
 
 
@@ -257,7 +261,11 @@ def _dataset(services: Services, evaluation: Evaluation, body: _Body, versions: 
     found = [_dataset_item(row) for row in rows]
     items = without_examples(found, [each.draft.prompt or "" for each in versions])
     if not items:
-        raise Invalid("The dataset has no items that can be measured with.", code="no_items", attr="dataset")
+        raise Invalid(
+            "The dataset has no items to measure with; add items that hold a generation.",
+            code="no_items",
+            attr="dataset",
+        )
     return items
 
 
@@ -279,10 +287,18 @@ def checked_golden(
     store = GoldenSets(services.database)
     golden = store.get(evaluation.team_id, str(golden_set))
     if golden is None or golden.evaluation_id != evaluation.id:
-        raise Invalid("The evaluation has no such golden set.", code="does_not_exist", attr="golden_set")
+        raise Invalid(
+            "The evaluation has no such golden set; `golden_sets/` lists them.",
+            code="does_not_exist",
+            attr="golden_set",
+        )
     version = store.version(evaluation.team_id, golden.id, number)
     if version is None:
-        raise Invalid("The golden set has no such version.", code="does_not_exist", attr="golden_set_version")
+        raise Invalid(
+            "The golden set has no such version; freeze it to make one.",
+            code="does_not_exist",
+            attr="golden_set_version",
+        )
     if version.incomplete:
         detail = "Items of this version were erased, so its figures could not be compared; use a newer version."
         raise Invalid(detail, code="incomplete", attr="golden_set_version")
@@ -291,7 +307,11 @@ def checked_golden(
     prompts = [each.draft.prompt or "" for each in versions]
     items = without_examples(store.items(evaluation.team_id, golden.id, version.version), prompts)
     if not items:
-        raise Invalid("The version has no items that can be measured with.", code="no_items", attr="golden_set_version")
+        raise Invalid(
+            "The version has no items to measure with; freeze the golden set with other items.",
+            code="no_items",
+            attr="golden_set_version",
+        )
     return items
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from evaluators.hog.runtime.values import HogError, HogFunction
@@ -57,10 +57,10 @@ def live_bytes(root: CodeType | None, limit_bytes: int, check_time: Callable[[],
     Stops counting above `limit_bytes`. `check_time` is called now and then and may raise.
     """
     queue: list[Any] = []
-    frame = sys._getframe(1)  # noqa: SLF001 - the only way to the variables of the running program
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to the variables of the running program
     while frame is not None and frame.f_code is not root:
         queue.extend(frame.f_locals.values())
-        frame = frame.f_back  # type: ignore[assignment] # None at the bottom of a thread
+        frame = frame.f_back
     return _measure(queue, limit_bytes, check_time)
 
 

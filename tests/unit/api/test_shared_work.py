@@ -47,6 +47,6 @@ def test_an_error_reaches_who_asked_and_is_not_kept() -> None:
 def test_only_the_newest_are_kept() -> None:
     work = SharedWork(2)
     for key in "abc":
-        work.get(key, lambda key=key: key)  # type: ignore[misc]  # the default binds the key
+        work.get(key, lambda key=key: key)  # the default binds the key
     assert work.get("a", lambda: "again") == "again"
     assert work.get("c", lambda: "again") == "c"

@@ -13,7 +13,7 @@ from api.services.slow_work import SlowLimits, SlowWork, TooBusy
 
 
 def limits(**fields: float) -> SlowLimits:
-    return SlowLimits(**{"threads": 4, "per_team": 3, "per_key": 2, "wait_s": 30.0} | fields)  # type: ignore[arg-type]
+    return SlowLimits(**{"threads": 4, "per_team": 3, "per_key": 2, "wait_s": 30.0} | fields)
 
 
 class Held:
@@ -108,7 +108,7 @@ def test_errors_and_context_pass_through() -> None:
         setting.set("given")
         assert await slow.run(1, 1, setting.get) == "given"
         with pytest.raises(ZeroDivisionError):
-            await slow.run(1, 1, lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+            await slow.run(1, 1, lambda: 1 // 0)
         assert await slow.run(1, 1, lambda: "free again") == "free again"
         slow.close()
 

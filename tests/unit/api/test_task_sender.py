@@ -35,7 +35,7 @@ def test_the_answer_does_not_wait_for_the_timeout_of_the_roles(monkeypatch: pyte
     monkeypatch.setattr(task_sender, "Producer", producer)
     (port,) = free_ports(1)
     sender = TaskSender(Kafka(bootstrap_servers=f"127.0.0.1:{port}"))
-    task: Task = AnyTask()  # type: ignore[assignment]
+    task: Task = AnyTask()
     with pytest.raises(TaskNotSent):
         sender.send(task, b"{}")
     assert asked[0]["message.timeout.ms"] == 5000

@@ -124,4 +124,4 @@ def test_a_stored_hogql_filter_with_an_unknown_global_still_loads(database: Data
     kept = store.create(1, draft([{"type": "hogql", "key": "event == 'x'"}]), actor=None, now=NOW)
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE evaluations SET conditions = replace(conditions, 'event ==', 'nobody ==')")
-    assert store.get(1, kept.id).conditions[0].properties[0].key == "nobody == 'x'"  # type: ignore[union-attr]
+    assert store.get(1, kept.id).conditions[0].properties[0].key == "nobody == 'x'"

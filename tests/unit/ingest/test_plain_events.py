@@ -40,7 +40,7 @@ def both(event: dict[str, Any], **around: Any) -> tuple[Event | Refused, Event |
     """Return the event by each way, and whether the quick one took it."""
     text = json.dumps({"api_key": "gvt_x", "batch": [event], **around}).encode()
     outer, (sent,) = decode_request(text)
-    envelope = capture_v0.Envelope([sent], "gvt_x", capture_v0._sent_at(outer, SimpleNamespace(query={})), False)  # type: ignore[arg-type]
+    envelope = capture_v0.Envelope([sent], "gvt_x", capture_v0._sent_at(outer, SimpleNamespace(query={})), False)
     quick = isinstance(sent, PlainEvent) and capture_v0._plain(DOOR, sent, envelope, NOW) is not None
     close = msgspec.json.decode(repair(json.dumps(event).encode()), type=SentEvent)
     return (

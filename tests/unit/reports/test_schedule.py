@@ -15,7 +15,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def local(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=BERLIN).astimezone(UTC)  # type: ignore[arg-type]
+    return datetime(*parts, tzinfo=BERLIN).astimezone(UTC)
 
 
 def occurrences(rule: str, starts_at: datetime, after: datetime, count: int) -> list[datetime]:

@@ -24,12 +24,12 @@ def database(tmp_path: Path) -> Database:
 
 
 def make_key(database: Database, team: int = 1, **more: object) -> object:
-    key, _ = ApiKeys(database).create(team_id=team, label="a", scopes=["*"], now=NOW, **more)  # type: ignore[arg-type]
+    key, _ = ApiKeys(database).create(team_id=team, label="a", scopes=["*"], now=NOW, **more)
     return key
 
 
 def test_the_secret_of_a_session_is_not_stored(database: Database) -> None:
-    secret = ConsoleSessions(database).open(make_key(database), now=NOW)  # type: ignore[arg-type]
+    secret = ConsoleSessions(database).open(make_key(database), now=NOW)
     with database.read() as connection:
         [row] = connection.execute(sa.select(console_sessions)).all()
     assert secret not in str(row)
@@ -37,7 +37,7 @@ def test_the_secret_of_a_session_is_not_stored(database: Database) -> None:
 
 def test_a_session_ends_after_12_idle_hours_and_after_7_days(database: Database) -> None:
     sessions = ConsoleSessions(database)
-    secret = sessions.open(make_key(database), now=NOW)  # type: ignore[arg-type]
+    secret = sessions.open(make_key(database), now=NOW)
     assert sessions.find(secret, now=NOW + IDLE) is not None
     assert sessions.find(secret, now=NOW + IDLE * 2 + timedelta(minutes=1)) is None
     moment = NOW + IDLE
@@ -76,7 +76,7 @@ def test_a_second_key_of_a_team_takes_the_place_of_the_first(database: Database)
 
 def test_a_session_that_was_closed_is_gone(database: Database) -> None:
     sessions = ConsoleSessions(database)
-    secret = sessions.open(make_key(database), now=NOW)  # type: ignore[arg-type]
+    secret = sessions.open(make_key(database), now=NOW)
     sessions.close(secret)
     assert sessions.find(secret, now=NOW) is None
 

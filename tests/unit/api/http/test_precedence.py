@@ -92,6 +92,6 @@ def test_only_requests_of_the_api_make_pages_wait() -> None:
     door = Door(precedence)
     port = _Port(door, [door], NoMetrics(), precedence)
     for path in ("/console/1/", "/api/projects/1/evaluations/"):
-        asyncio.run(port({"type": "http", "path": path}, None, None))  # type: ignore[arg-type]
+        asyncio.run(port({"type": "http", "path": path}, None, None))
     assert door.quiet == {"/console/1/": True, "/api/projects/1/evaluations/": False}
     assert precedence._quiet.is_set()

@@ -31,7 +31,7 @@ def models(endpoint: Endpoint, judge: Judge) -> list[str]:
 
 
 def custom(server: Listener, **fields: str) -> Endpoint:
-    return make_endpoint("custom", "k", base_url=f"http://127.0.0.1:{server.port}/v1", **fields)  # type: ignore[arg-type]
+    return make_endpoint("custom", "k", base_url=f"http://127.0.0.1:{server.port}/v1", **fields)
 
 
 def test_a_teams_endpoint_inside_the_network_is_not_connected_to() -> None:

@@ -127,7 +127,7 @@ def test_waits_have_full_jitter_so_that_those_turned_away_do_not_return_together
             times.append(bench.loop.time())
             return await handle(request)
 
-        bench.transport.handle_async_request = spy  # type: ignore[method-assign]  # looks and passes on
+        bench.transport.handle_async_request = spy  # looks and passes on
         bench.script({"action": {"do": "rate_limited", "retry_after": "5"}, "times": 10})
         for outcome in await asyncio.gather(*(bench.run(f"Answer {number}.") for number in range(10))):
             verdict(outcome)

@@ -137,7 +137,7 @@ def test_requests_carry_the_judges_header_and_system_mark() -> None:
             seen.append({name.lower(): value for name, value in request.headers.items()})
             return await handle(request)
 
-        bench.transport.handle_async_request = spy  # type: ignore[method-assign]  # looks and passes on
+        bench.transport.handle_async_request = spy  # looks and passes on
         await bench.run()
         assert seen[0]["x-gavel-judge"] == "e1"
         assert bench.calls[0].body["messages"][0]["content"].startswith("[gavel-judge]")

@@ -120,7 +120,7 @@ def test_a_record_that_is_passed_over_has_a_reason(
 @pytest.mark.parametrize("body", [b"\x00\x01\x02", b"", b"hello", b"[1, 2]", b"\xff" * 100])
 def test_a_record_that_is_not_an_object_of_json_is_refused(body: bytes) -> None:
     """Garbage must become a dead letter: passed over like any other event, nobody would learn of its producer."""
-    with pytest.raises(RowError, match="not an object of JSON"):
+    with pytest.raises(RowError, match="not a JSON object"):
         read_event(Record(body))
 
 

@@ -113,7 +113,7 @@ class Runs:
         budgets: Any = self.skipped
         self.runs = JudgeRuns(
             # Measurements have tests of their own.
-            Versions(TaskDefinitions(room.store, self, None), Unmeasured()),  # type: ignore[arg-type]
+            Versions(TaskDefinitions(room.store, self, None), Unmeasured()),
             room.directory,
             Runners(room.bench.judge, HogRuns(self.hog, HogFailures(lambda *_run: None), 5.0)),
             room.statuses,
@@ -294,7 +294,7 @@ def test_a_defect_of_ours_costs_one_run() -> None:
         def broken(*_: Any, **__: Any) -> Any:
             raise ZeroDivisionError
 
-        runs.room.bench.judge.run = broken  # type: ignore[method-assign]
+        runs.room.bench.judge.run = broken
         (letter,) = await runs.handle(Message())
         assert dict(letter.headers)["gavel.error.class"] == b"evaluator_bug"
         assert b"ZeroDivisionError" in (dict(letter.headers)["gavel.error.message"] or b"")

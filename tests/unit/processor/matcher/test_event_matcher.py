@@ -152,12 +152,12 @@ def test_an_exception_of_ours_is_one_dead_letter_and_the_others_go_on(
             enabled=1,
             evaluations=snapshot.teams[1].evaluations,
         )
-        snapshot = SimpleNamespace(teams={1: team})  # type: ignore[assignment]
+        snapshot = SimpleNamespace(teams={1: team})
     elif step == "evaluate":
         monkeypatch.setattr(module, "lazy_generation", failing(module.lazy_generation, lambda row: row.uuid))
     else:
         known = events._known.of(snapshot.teams[1].evaluations[0])
-        known.writer = Broken(known.writer, bad)  # type: ignore[assignment]
+        known.writer = Broken(known.writer, bad)
     outputs = events.take([Record(generation_row(n), n) for n in (1, 2, 3)], snapshot, refused)
     assert [output.kind for output in outputs] == ["result", "dead_letter", "result"]
     headers = dict(outputs[1].headers)

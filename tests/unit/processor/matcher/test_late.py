@@ -45,7 +45,7 @@ def test_a_late_event_gives_the_results_that_it_would_have_given_in_time() -> No
     for number in range(20):
         row = generation_row(number)
         (moved,) = event_matcher(budget).take([Record(row)], SNAPSHOT, lambda *_: None)
-        task = Record(moved.value, head=moved.headers)  # type: ignore[arg-type]
+        task = Record(moved.value, head=moved.headers)
         assert identities(match(task)) == identities(outputs_of(SNAPSHOT, row))
 
 
@@ -66,7 +66,7 @@ def test_the_judge_matches_late_events_on_another_thread_and_handles_tasks_itsel
     async def both() -> None:
         with ThreadPoolExecutor(1) as threads:
             either = with_matching(handle, match, threads)
-            await either(Record(moved.value, head=moved.headers))  # type: ignore[arg-type]
+            await either(Record(moved.value, head=moved.headers))
             await either(Record(b"{}"))
 
     asyncio.run(both())

@@ -98,7 +98,7 @@ def test_a_role_begins_again_with_classic_groups_if_the_settings_allow_it(
     runtime = Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
     assert runtime.clients.group_protocol == "consumer"
     monkeypatch.setitem(process.BUILDERS, "sink", lambda _: made.append(runtime.clients.group_protocol) or nothing)
-    runtime._run_stage("sink", Unsupported())  # type: ignore[arg-type]
+    runtime._run_stage("sink", Unsupported())
     assert made == (["classic"] if falls_back else [])
     assert bool(runtime.errors()) is not falls_back
 
@@ -174,5 +174,5 @@ def test_a_clock_that_jumped_is_named(working: Any) -> None:
 
 def test_the_embedded_broker_has_classic_groups() -> None:
     settings = load_settings(environ={})
-    broker: EmbeddedBroker = Anything()  # type: ignore[assignment]
+    broker: EmbeddedBroker = Anything()
     assert KafkaClients(settings, broker).group_protocol == "classic"

@@ -32,9 +32,9 @@ def sample(count: int, *, seed: int = 1, topics: dict[str, str] = TOPICS) -> lis
     return items
 
 
-def clustered(items: list[Item], method: Method = "auto", **options: object):  # type: ignore[no-untyped-def]
+def clustered(items: list[Item], method: Method = "auto", **options: object):
     given = {"before": {}, "next_number": 0} | options
-    return cluster_items(items, lsa_vectors(list(distinct(items)) or [""]), method, **given)  # type: ignore[arg-type]
+    return cluster_items(items, lsa_vectors(list(distinct(items)) or [""]), method, **given)
 
 
 @pytest.mark.parametrize("method", ["auto", "hdbscan", "kmeans"])
@@ -116,7 +116,7 @@ def test_vectors_that_are_all_alike_or_nearly_so_are_one_group() -> None:
     assert set(grouped(np.ones((50, 3)), "kmeans")[0]) == {0}
     two = np.array([[0.0, 1.0], [1.0, 0.0]] * 50)
     for method in ("auto", "hdbscan", "kmeans"):
-        groups, _ = grouped(two, method)  # type: ignore[arg-type]
+        groups, _ = grouped(two, method)
         assert len(set(groups)) == 2
 
 

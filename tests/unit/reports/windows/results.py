@@ -12,7 +12,7 @@ VERSION = WindowVersion(1, "0190c0de-0000-7000-8000-000000000001", 3, "f" * 32)
 
 
 def entry(number: int, *, passed: bool = True, at_s: int = NOW_S, **fields: object) -> Entry:
-    return Entry(number.to_bytes(16), at_s, "pass" if passed else "fail", **fields)  # type: ignore[arg-type]
+    return Entry(number.to_bytes(16), at_s, "pass" if passed else "fail", **fields)
 
 
 def batch(*entries: Entry, version: WindowVersion = VERSION) -> EntryBatch:

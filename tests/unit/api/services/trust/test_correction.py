@@ -30,7 +30,7 @@ def labelled(drawn: Drawn, *, in_window: bool) -> Labelled:
         for number in range(30)
     ]
     counts = {"labels": 60, "items": 60, "unresolved": 0, "unanswered": 0, "not_judged": 0}
-    return Labelled(pairs=tuple(pairs), between=cast("object", None), consensuses=(), **counts)  # type: ignore[arg-type]
+    return Labelled(pairs=tuple(pairs), between=cast("object", None), consensuses=(), **counts)
 
 
 @pytest.mark.parametrize(
