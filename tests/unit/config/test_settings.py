@@ -288,7 +288,7 @@ def test_cautions_name_what_is_allowed_but_risky() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().kafka.partitions = 3  # what is proved
+        Settings().kafka.partitions = 3  # the subject of the test
 
 
 def test_config_show_tells_value_and_source_and_no_secret(tmp_path: Path) -> None:

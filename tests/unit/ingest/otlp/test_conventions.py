@@ -1,145 +1,21 @@
-"""Every source of every property, every value that decides what a span is, and which of several sources wins."""
+"""Every source of every property, and which of several sources wins."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
 from ingest.otlp import conventions
-from ingest.otlp.mapping import is_ai, kind_of, plan_of_span, to_event
 from ingest.otlp.readers import MAX_INDEX
-from ingest.otlp.span import Span, SpanEvent
-from ingest.rows import Event
-
-NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-START = datetime(2026, 11, 28, 10, tzinfo=UTC)
-START_NS = int(START.timestamp()) * 1_000_000_000
-YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
-TRACE, SPAN, PARENT, TEAM = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7", 7
-
-
-def span(
-    attributes: Mapping[str, Any], *events: SpanEvent, parent: str = PARENT, took_ns: int = 10**9, **changes: Any
-) -> Span:
-    given = {"trace_id": TRACE, "span_id": SPAN, "name": "the span", "start_ns": START_NS, **changes}
-    end_ns = given.pop("end_ns", START_NS + took_ns)
-    return Span(parent_id=parent, end_ns=end_ns, attributes=dict(attributes), events=list(events), **given)
-
-
-def event_of(given: Span) -> Event:
-    plan = plan_of_span(given)
-    name, convention = kind_of(given, plan)
-    kept = ("service.", "deployment.environment")
-    return to_event(given, plan, name, convention, team_id=TEAM, now=NOW, kept=kept, dropped=())
-
-
-def properties_of(given: Span) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(event_of(given).properties)
-    return found
-
-
-# -- what a span is -------------------------------------------------------------------------------------
-
-GENERATIONS = {
-    "langfuse.observation.type": ["generation", "GENERATION"],
-    "openinference.span.kind": ["LLM"],
-    "ai.operationId": ["ai.generateText.doGenerate", "ai.streamText.doStream", "ai.generateObject.doGenerate"],
-    "gen_ai.operation.name": [
-        "chat", "text_completion", "completion", "generate_content", "acompletion", "responses", "aresponses",
-        "anthropic_messages",
-    ],
-    "llm.request.type": ["chat", "completion", "acompletion"],
-}  # fmt: skip
-EMBEDDINGS = {
-    "langfuse.observation.type": ["embedding"],
-    "openinference.span.kind": ["EMBEDDING"],
-    "ai.operationId": ["ai.embed.doEmbed", "ai.embedMany.doEmbed"],
-    "gen_ai.operation.name": ["embeddings", "embedding", "aembedding"],
-    "llm.request.type": ["embedding", "embeddings"],
-}
-SPANS = {
-    "langfuse.observation.type": ["span", "agent", "tool", "event"],
-    "openinference.span.kind": ["CHAIN", "TOOL", "AGENT", "RETRIEVER", "RERANKER", "GUARDRAIL"],
-    "ai.operationId": ["ai.generateText", "ai.streamText", "ai.toolCall", "ai.embed"],
-    "gen_ai.operation.name": ["invoke_agent", "execute_tool", "create_agent", "retrieval", "plan", ""],
-    "llm.request.type": ["rerank", "unknown"],
-    "traceloop.span.kind": ["workflow", "task", "agent", "tool"],
-    "gen_ai.tool.name": ["search"],
-    "pydantic_ai.all_messages": ["[]"],
-    "logfire.msg": ["agent run"],
-}
-KINDS = {"$ai_generation": GENERATIONS, "$ai_embedding": EMBEDDINGS, "$ai_span": SPANS}
-A_MODEL_AND_TOKENS = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 1}
-
-
-@pytest.mark.parametrize(
-    ("kind", "attribute", "value"),
-    [(kind, name, value) for kind, table in KINDS.items() for name, values in table.items() for value in values],
+from ingest.otlp.span import SpanEvent
+from tests.unit.ingest.otlp.spans import (
+    event_of,
+    properties_of,
+    span,
 )
-def test_each_value_of_a_rule(kind: str, attribute: str, value: str) -> None:
-    given = {attribute: value, **A_MODEL_AND_TOKENS}  # which would make a generation of it
-    assert event_of(span(given)).name == kind
-    assert event_of(span(given, parent="")).name == ("$ai_trace" if kind == "$ai_span" else kind)
-
-
-def test_the_first_rule_decides() -> None:
-    names = list(SPANS)
-    for place, name in enumerate(names):
-        first = (GENERATIONS.get(name) or SPANS[name])[0]
-        expected = "$ai_generation" if name in GENERATIONS else "$ai_span"
-        assert (
-            event_of(span({**{later: SPANS[later][-1] for later in names[place + 1 :]}, name: first})).name == expected
-        )
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"gen_ai.request.model": "m", "gen_ai.input.messages": "[]"},
-        {"gen_ai.response.model": "m", "gen_ai.completion.0.content": "hi"},
-        {"llm.model_name": "m", "llm.input_messages.0.message.role": "user"},
-        {"llm.response.model": "m", "llm.usage.completion_tokens": 1},
-        {"llm.model_name": "m", "llm.token_count.completion": 1},
-        {"ai.model.id": "m", "ai.usage.outputTokens": 1},
-        {"ai.response.model": "m", "ai.usage.completionTokens": 1},
-    ],
-)
-def test_a_model_with_messages_or_tokens_is_a_generation(attributes: dict[str, Any]) -> None:
-    assert event_of(span(attributes)).name == "$ai_generation"
-    for name in attributes:
-        assert event_of(span({name: attributes[name], "llm.other": 1})).name == "$ai_span"
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        "gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message",
-        "gen_ai.choice", "gen_ai.client.inference.operation.details", "gen_ai.content.prompt",
-        "gen_ai.content.completion",
-    ],
-)  # fmt: skip
-def test_messages_may_be_events(event: str) -> None:
-    assert event_of(span({"gen_ai.request.model": "m"}, SpanEvent(event, {}))).name == "$ai_generation"
-    assert event_of(span({"gen_ai.request.model": "m"}, SpanEvent("exception", {}))).name == "$ai_span"
-    assert event_of(span({}, SpanEvent(event, {}))).name == "$ai_span"
-
-
-PREFIXES = ("gen_ai.", "llm.", "ai.", "openinference.", "traceloop.", "pydantic_ai.", "langfuse.", "eve.", "anthropic.")
-
-
-@pytest.mark.parametrize("prefix", PREFIXES)
-def test_the_names_of_llm_applications(prefix: str) -> None:
-    for attributes, expected in (({f"{prefix}x": 1}, True), ({prefix.removesuffix("."): 1, f"x.{prefix}x": 1}, False)):
-        given = span(attributes)
-        assert is_ai(given, plan_of_span(given)) is expected
-
-
-# -- properties -----------------------------------------------------------------------------------------
 
 
 class Given(NamedTuple):
@@ -404,78 +280,3 @@ def test_instructions_do_not_come_before_a_system_message() -> None:
     messages = [{"role": "system", "content": "mine"}, user("x")]
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps(messages), **WITH_SYSTEM}
     assert properties_of(span(attributes))["$ai_input"] == messages
-
-
-# -- the rest of an event -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("attributes", "name"),
-    [
-        ({}, "the span"),
-        ({"gen_ai.tool.name": "f", "gen_ai.agent.name": "a"}, "f"),
-        ({"ai.toolCall.name": "f", "ai.telemetry.functionId": "g"}, "f"),
-        ({"gen_ai.agent.name": "a"}, "a"),
-        ({"ai.telemetry.functionId": "g"}, "g"),
-    ],
-)
-def test_the_name_of_a_span(attributes: dict[str, Any], name: str) -> None:
-    assert properties_of(span({"traceloop.span.kind": "tool", **attributes}))["$ai_span_name"] == name
-    assert properties_of(span({"gen_ai.operation.name": "chat", **attributes}))["$ai_span_name"] == "the span"
-
-
-@pytest.mark.parametrize(
-    ("times", "timestamp", "latency"),
-    [
-        ({}, START, 1.0),
-        ({"end_ns": START_NS}, START, None),
-        ({"end_ns": START_NS - 1}, START, None),
-        ({"start_ns": 0}, START + timedelta(seconds=1), None),
-        ({"start_ns": 0, "end_ns": 0}, NOW, None),
-        ({"start_ns": 946_684_800 * 10**9}, YEAR_2000, (START - YEAR_2000).total_seconds() + 1),
-        ({"start_ns": START_NS + 26 * 3600 * 10**9}, NOW, None),
-        ({"start_ns": START_NS + 24 * 3600 * 10**9}, START + timedelta(hours=24), None),
-        ({"start_ns": 2**64 - 1}, NOW, None),
-    ],
-)
-def test_the_time_of_a_span_is_taken_as_it_is_sent(
-    times: dict[str, int], timestamp: datetime, latency: float | None
-) -> None:
-    event = event_of(span({"gen_ai.operation.name": "chat"}, **times))
-    assert event.timestamp == timestamp
-    assert json.loads(event.properties).get("$ai_latency") == latency
-
-
-def test_ids_are_those_of_the_span_and_the_event_has_one_of_them() -> None:
-    event = event_of(span({"gen_ai.operation.name": "chat"}))
-    assert event.uuid == str(uuid5(NAMESPACE_URL, f"gavel://otlp/{TEAM}/{TRACE}/{SPAN}"))
-    assert event.distinct_id == str(uuid5(NAMESPACE_URL, f"gavel://otlp/{TEAM}/{TRACE}"))
-    found = json.loads(event.properties)
-    assert (found["$ai_trace_id"], found["$ai_span_id"], found["$ai_parent_id"]) == (TRACE, SPAN, PARENT)
-    assert "$ai_parent_id" not in properties_of(span({"gen_ai.operation.name": "chat"}, parent=""))
-
-
-def test_the_environment_of_a_resource_is_kept() -> None:
-    resource = {
-        "deployment.environment": "a",
-        "deployment.environment.name": "b",
-        "service.version": "1",
-        "os.type": "x",
-    }
-    found = properties_of(span({"llm.x": 1}, resource=resource))
-    assert {name: found.get(name) for name in resource} == {**resource, "os.type": None}
-
-
-@pytest.mark.parametrize(
-    "name", ["http.response.status_code", "http.status_code", "gen_ai.response.status_code", "error.code"]
-)
-def test_the_status_of_a_failure_has_several_names(name: str) -> None:
-    failed = properties_of(span({"llm.x": 1, name: 429}, failed=True, status_message="HTTP 503"))
-    assert (failed["$ai_is_error"], failed["$ai_error"], failed["$ai_http_status"]) == (True, "HTTP 503", 429)
-    fine = properties_of(span({"llm.x": 1, name: 429}, status_message="HTTP 503"))
-    assert {"$ai_is_error", "$ai_error", "$ai_http_status"} & fine.keys() == set()
-
-
-def test_the_last_exception_says_what_failed() -> None:
-    thrown = [SpanEvent("exception", {"exception.type": kind, "exception.message": "m"}) for kind in ("A", "B")]
-    assert properties_of(span({"llm.x": 1}, *thrown, SpanEvent("other", {}), failed=True))["$ai_error"] == "B: m"
