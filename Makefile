@@ -14,7 +14,10 @@ PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 MINUTES ?= 20
 SEED ?= 1
 
-.PHONY: help install demo test faults hostile lint format docs check-docs bench soak lock sbom pin-images clean
+# GNU make 3.81, which macOS has, cannot keep the outputs of parallel commands apart.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+.PHONY: help install demo test faults hostile lint lint-types lint-prose lint-style format docs check-docs bench soak lock sbom pin-images clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +32,18 @@ test: $(VENV)/installed-dev ## Install everything that the tests need and run al
 	@.ci/install-services
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/installed-dev check-docs ## Check style, formatting, types, prose, and that generated pages are up to date
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+# Two checks run at a time, and each prints its output in one piece. The types take the longest, so they begin first.
+lint: $(VENV)/installed-dev ## Check style, formatting, types, prose, and that generated pages are up to date
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 $(SYNC) lint-types lint-prose lint-style check-docs
+
+lint-types: $(VENV)/installed-dev
 	@$(BIN)/mypy
+
+lint-prose: $(VENV)/installed-dev
 	@$(BIN)/python .ci/check_prose.py
+
+lint-style: $(VENV)/installed-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 docs: $(VENV)/installed-dev ## Write the pages of docs/ that are made from the code
 	@$(BIN)/python .ci/make_docs.py

@@ -197,10 +197,10 @@ def _what(sentence: str) -> bool:
 
 def _python(source: str) -> Iterator[Prose]:
     yield from _comments(source)
-    tree = ast.parse(source)
-    prose = _prose_strings(tree)
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source)))
+    prose = _prose_strings(nodes)
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
         if id(node) in parts:
             continue
         if isinstance(node, ast.JoinedStr):
@@ -210,10 +210,10 @@ def _python(source: str) -> Iterator[Prose]:
             yield Prose(node.lineno, node.value, id(node) in prose)
 
 
-def _prose_strings(tree: ast.AST) -> set[int]:
+def _prose_strings(nodes: list[ast.AST]) -> set[int]:
     """Return the ids of the nodes that hold whole sentences: docstrings, also of attributes, and help texts."""
     found: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Expr):
             found.add(id(node.value))
         elif isinstance(node, ast.Call):
