@@ -247,16 +247,7 @@ def progress(services: Services, queue: Queue) -> bodies.QueueProgress:
         seconds_per_label=median(seconds) if seconds else None,
         overlapping=between.items,
         alpha=between.alpha,
-        labellers=[
-            Between(
-                labeller=each.name,
-                items=each.items,
-                agreement=each.agreement.value if each.agreement else None,
-                agreement_low=each.agreement.interval.low if each.agreement else None,
-                agreement_high=each.agreement.interval.high if each.agreement else None,
-            )
-            for each in between.labellers
-        ],
+        labellers=Between.of(between),
         warnings=["criteria_unclear"] if criteria_unclear(list(found.values())) else [],
     )
 

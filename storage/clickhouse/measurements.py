@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quality.consensus import Verdict
 from storage.clickhouse.query import PassRule, Where, rows
+from storage.clickhouse.verdicts import verdict_of
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -92,13 +93,7 @@ def _of_run(team_id: int, evaluation_id: str, run_id: str) -> Where:
 
 
 def _measured(row: dict[str, Any]) -> MeasuredVerdict:
-    verdict: Verdict = None
-    if row["outcome"] in ("true", "false"):
-        verdict = row["outcome"] == "true"
-    elif row["outcome"] == "scored":
-        numeric = row["result_type"] == "numeric"
-        verdict = float(row["numeric_result"]) if numeric else frozenset(row["categorical_result"])
     return MeasuredVerdict(
-        row["item"], int(row["evaluation_version"]), int(row["repeat"]), verdict, row["outcome"] == "skipped",
+        row["item"], int(row["evaluation_version"]), int(row["repeat"]), verdict_of(row), row["outcome"] == "skipped",
         row["skip_reason"], row["reasoning"], row["cost_usd"], row["latency_s"],
     )  # fmt: skip

@@ -135,15 +135,20 @@ def judged_targets(
     return found
 
 
-def _judged(row: dict[str, Any]) -> JudgedTarget:
-    verdict: Verdict = None
+def verdict_of(row: dict[str, Any]) -> Verdict:
+    """Return the verdict of a row with outcome, result_type and results; None for N/A and a skip."""
     if row["outcome"] in ("true", "false"):
-        verdict = row["outcome"] == "true"
-    elif row["outcome"] == "scored":
+        return bool(row["outcome"] == "true")
+    if row["outcome"] == "scored":
         numeric = row["result_type"] == "numeric"
-        verdict = float(row["numeric_result"]) if numeric else frozenset(row["categorical_result"])
+        return float(row["numeric_result"]) if numeric else frozenset(row["categorical_result"])
+    return None
+
+
+def _judged(row: dict[str, Any]) -> JudgedTarget:
+    skipped = row["outcome"] == "skipped"
     return JudgedTarget(
-        row["uuid"], row["target_event_id"], row["timestamp"], verdict, row["outcome"] == "skipped", row["sliced_by"]
+        row["uuid"], row["target_event_id"], row["timestamp"], verdict_of(row), skipped, row["sliced_by"]
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -28,18 +27,9 @@ from tests.integration.pipeline import until
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    dsn = f"sqlite:///{tmp_path}/gavel.db" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    opened = open_database(dsn)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def store(empty_store: Database) -> Database:
-    upgrade(empty_store)
-    return empty_store
+def store(database: Database) -> Database:
+    return database
 
 
 def only(store: Database, *, now: datetime | None = None) -> Heartbeat:
@@ -154,15 +144,15 @@ def test_check_names_a_clock_that_is_not_the_stores(
 
 
 def test_a_store_without_the_table_names_the_command_that_makes_it_and_does_not_end_the_process(
-    empty_store: Database,
+    empty: Database,
 ) -> None:
     with pytest.raises(StoreSchemaError, match="gavel init"):
-        Heartbeats(empty_store).read(now=NOW)
-    writer = HeartbeatWriter(empty_store, {"sink": lambda: Vitals("running")})
+        Heartbeats(empty).read(now=NOW)
+    writer = HeartbeatWriter(empty, {"sink": lambda: Vitals("running")})
     writer.beat()
-    upgrade(empty_store)
+    upgrade(empty)
     writer.beat()
-    assert only(empty_store).role == "sink"
+    assert only(empty).role == "sink"
 
 
 def test_each_role_of_a_running_process_is_seen(tmp_path: Path) -> None:

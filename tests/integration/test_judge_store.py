@@ -6,10 +6,8 @@ import multiprocessing
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,28 +28,12 @@ from evaluators.llm_judge.budget import (
 from storage.sql.budgets import Budgets
 from storage.sql.engine import Database, open_database
 from storage.sql.evaluations import Evaluations
-from storage.sql.migrations import upgrade
 from storage.sql.provider_keys import KeyNotFound, KeyNotUsable, KeyStaysAtItsAddress, ProviderKeys
 from storage.sql.revision import read_revision
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 EVALUATION = BudgetScope(owner="evaluation:e", period="day", tokens=10_000)
 TEAM = BudgetScope(owner="team:1", period="month", tokens=15_000, micro_usd=9_000)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/gavel.db"
-    return str(request.getfixturevalue("postgres_dsn"))
-
-
-@pytest.fixture
-def database(dsn: str) -> Iterator[Database]:
-    database = open_database(dsn)
-    upgrade(database)
-    yield database
-    database.close()
 
 
 def keys(database: Database, *secrets: str, **options: Any) -> ProviderKeys:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from storage.sql.engine import Database, open_database
-from storage.sql.migrations import upgrade
+from storage.sql.engine import Database
 from storage.sql.served_models import FORGOTTEN_AFTER, MOST_NAMES, Served, ServedModels
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServedModels]:
-    dsn = f"sqlite:///{tmp_path}/gavel.db" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    opened: Database = open_database(dsn)
-    upgrade(opened)
-    yield ServedModels(opened)
-    opened.close()
+@pytest.fixture
+def served(database: Database) -> ServedModels:
+    return ServedModels(database)
 
 
 def by(fingerprint: str, *, model: str = "openai/m", evaluation: str = "e1") -> Served:

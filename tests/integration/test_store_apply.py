@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -20,29 +20,12 @@ from config.files import FileEvaluation
 from storage.apply import Step, apply_definitions
 from storage.snapshot import SnapshotPoller
 from storage.sql.changes import read_changes
-from storage.sql.engine import Database, open_database
+from storage.sql.engine import Database
 from storage.sql.evaluation_changes import EvaluationExists
 from storage.sql.evaluation_queries import EvaluationQuery
 from storage.sql.evaluations import Evaluations
-from storage.sql.migrations import upgrade
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/gavel.db"
-    found: str = request.getfixturevalue("postgres_dsn")
-    return found
-
-
-@pytest.fixture
-def database(dsn: str) -> Iterator[Database]:
-    database = open_database(dsn, pool_size=10)
-    upgrade(database)
-    yield database
-    database.close()
 
 
 def wanted(name: str, *, prompt: str = "p", enabled: bool = False, identity: str | None = None) -> FileEvaluation:

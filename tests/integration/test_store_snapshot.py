@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,23 +13,13 @@ from config.definitions import load_stored, parse_draft, patch_draft
 from storage.snapshot import Snapshot, SnapshotPoller
 from storage.sql import changes as changes_module
 from storage.sql.changes import read_changes
-from storage.sql.engine import Database, open_database
+from storage.sql.engine import Database
 from storage.sql.evaluation_changes import evaluations
 from storage.sql.evaluations import Evaluations
-from storage.sql.migrations import upgrade
 from storage.sql.revision import store_revision
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SIZE = 3000
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    dsn = f"sqlite:///{tmp_path}/gavel.db" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    opened = open_database(dsn)
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 def fill(database: Database, size: int) -> str:

@@ -143,14 +143,5 @@ def _between(found: BetweenLabellers) -> bodies.BetweenLabellersShown:
     return bodies.BetweenLabellersShown(
         items=found.items,
         alpha=found.alpha,
-        labellers=[
-            Between(
-                labeller=each.name,
-                items=each.items,
-                agreement=each.agreement.value if each.agreement else None,
-                agreement_low=each.agreement.interval.low if each.agreement else None,
-                agreement_high=each.agreement.interval.high if each.agreement else None,
-            )
-            for each in found.labellers
-        ],
+        labellers=Between.of(found),
     )

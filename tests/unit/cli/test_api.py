@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from cli.api import register
 from config.secrets import SecretBox
 from storage.sql.api_keys import ApiKeys
-from storage.sql.engine import Database, open_database
-from storage.sql.migrations import upgrade
+from storage.sql.engine import Database
 from storage.sql.provider_keys import ProviderKeys
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,16 +24,6 @@ def app() -> typer.Typer:
     made = typer.Typer()
     register(made)
     return made
-
-
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    dsn = f"sqlite:///{tmp_path}/gavel.db"
-    monkeypatch.setenv("GAVEL_STORE__DSN", dsn)
-    monkeypatch.setenv("GAVEL_DATA_DIR", str(tmp_path))
-    found = open_database(dsn)
-    upgrade(found)
-    return found
 
 
 def test_a_key_is_made_shown_once_listed_masked_and_revoked(app: typer.Typer, database: Database) -> None:

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from cli.tokens import register
-from storage.sql.engine import Database, open_database
-from storage.sql.migrations import upgrade
+from storage.sql.engine import Database
 from storage.sql.project_tokens import ProjectTokens
 
 
@@ -18,16 +16,6 @@ def app() -> typer.Typer:
     made = typer.Typer()
     register(made)
     return made
-
-
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    dsn = f"sqlite:///{tmp_path}/gavel.db"
-    monkeypatch.setenv("GAVEL_STORE__DSN", dsn)
-    monkeypatch.setenv("GAVEL_DATA_DIR", str(tmp_path))
-    found = open_database(dsn)
-    upgrade(found)
-    return found
 
 
 def test_a_token_is_made_shown_once_listed_masked_and_revoked(app: typer.Typer, database: Database) -> None:
