@@ -107,3 +107,7 @@ def test_a_code_block_of_a_page_passes(check: Callable[[Path], Done], tmp_path: 
 def test_a_path_that_does_not_exist_is_a_wrong_usage(check: Callable[[Path], Done], tmp_path: Path) -> None:
     done = check(tmp_path / "nowhere")
     assert (done.returncode, done.stderr) == (2, f"check_prose: {tmp_path / 'nowhere'} does not exist\n")
+
+
+def test_a_file_of_data_passes_also_when_it_is_named(check: Callable[[Path], Done]) -> None:
+    assert check(CHECK.parents[1] / "examples/conversations/corpus.py").returncode == 0
