@@ -11,8 +11,9 @@ import json
 from typing import Any
 
 from evaluators.llm_judge.leaked_call import leaked_arguments
-from evaluators.llm_judge.output import SCHEMA_NAME, AnswerError, OutputContract
+from evaluators.llm_judge.output import SCHEMA_NAME, AnswerError, OutputContract, printable
 from evaluators.llm_judge.prompt import Transcript
+from evaluators.llm_judge.quotation import is_quoted
 from evaluators.llm_judge.thinking import answer_starts, has_open_thinking, is_end_markup, is_markup, visible
 from evaluators.llm_judge.tool_names import ARGUMENTS, is_our_call
 from evaluators.messages.blocks import is_thinking
@@ -26,8 +27,8 @@ _TEX = ("\\boxed", "\\fbox", "\\text", "\\texttt", "\\mathrm")
 _BOXES = 3
 _UNWRAPPED = 4
 """How often an answer is looked for one level deeper: a call in a list, its function, its arguments as text."""
-_QUOTING = str.maketrans("", "", ' \t\r\n\\"')
-"""Characters that differ between an object and its quotation: white space, escapes, quotation marks."""
+_AGAIN = frozenset({"", "final", "corrected", "correct", "revised", "updated", "actual", "real", "true", "my", "the"})
+"""Words before the name of the verdict in the name of another field that gives it too."""
 
 
 def parse_answer(text: str, contract: OutputContract, *, judged: Transcript, cut_off: bool = False) -> Verdict | Skip:
@@ -54,7 +55,9 @@ def parse_answer(text: str, contract: OutputContract, *, judged: Transcript, cut
     if answer is None:
         raise AnswerError("the answer holds no JSON object with the fields of the contract")
     verdict = contract.read(answer)
-    if _is_quoted(answer, judged):
+    if (again := _said_again(answer, contract.field)) is not None:
+        raise AnswerError(f"{printable(again)[:80]!r} contradicts {contract.field!r}; give one verdict")
+    if is_quoted(answer, contract.field, judged):
         raise AnswerError("the answer repeats an object that stands in the judged text")
     return verdict
 
@@ -134,15 +137,13 @@ def _unwrap(found: Any, field: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and field in found else None
 
 
-def _is_quoted(answer: dict[str, Any], judged: Transcript) -> bool:
-    """Return whether the judged text holds the answer, whatever its white space, escapes and quotation marks."""
-    forms = {json.dumps(answer, ensure_ascii=escaped).translate(_QUOTING) for escaped in (True, False)}
-    parts = (judged.output, *judged.messages, *judged.tools)
-    return any(form in part for part in _without_quoting(parts) for form in forms)
-
-
-def _without_quoting(parts: tuple[str, ...]) -> list[str]:
-    return [part.translate(_QUOTING) for part in parts if "{" in part]
+def _said_again(answer: dict[str, Any], field: str) -> str | None:
+    """Return the field that gives the verdict again and differently, such as `Verdict` or `final_verdict`."""
+    for key, value in answer.items():
+        word = "".join(filter(str.isalnum, key.lower()))
+        if key != field and word.endswith(field) and word.removesuffix(field) in _AGAIN and value != answer[field]:
+            return key
+    return None
 
 
 def decode(text: str) -> Any:

@@ -21,7 +21,7 @@ _CODE_FIELDS = frozenset(
     {"code", "type", "status", "reason", "error_type", "error_code", "errorcode", "__type", "statuscode", "status_code"}
 )
 _WORD_FIELDS = frozenset(
-    {"message", "detail", "details", "msg", "error", "error_message", "errormessage", "status_msg", "raw"}
+    {"message", "detail", "details", "msg", "error", "error_message", "errormessage", "error_msg", "status_msg", "raw"}
 )
 _NESTED = frozenset(
     {"error", "errors", "innererror", "message", "details", "detail", "metadata", "provider_specific_fields"}
@@ -171,7 +171,7 @@ def read_error(body: object) -> Evidence:
             if key in _PARAM_FIELDS and value.lower() not in ("", "none", "null") and len(params) < _MOST_PARAMS:
                 params.append(value[:100].removeprefix("body."))
             if key in _CODE_FIELDS:
-                codes.add(value[:100].strip().lower())
+                codes.add(value[:100].strip().lower().rpartition("#")[2])  # AWS puts the namespace before
             elif key in _WORD_FIELDS and sum(map(len, words)) < _WORDS:
                 words.append(value[:_WORDS])
         elif key in _CODE_FIELDS and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9:

@@ -29,7 +29,7 @@ _KNOWN: tuple[tuple[Ending, str, str], ...] = (
     ("refused", "Gemini", "image_prohibited_content image_recitation"),
     ("refused", "Bedrock", "content_filtered guardrail_intervened"),
     ("refused", "Zhipu, Cohere", "sensitive error_toxic"),
-    ("refused", "gateways", "safety_block moderation_blocked policy_violation prompt_blocked"),
+    ("refused", "gateways", "safety_block moderation_blocked policy_violation prompt_blocked pii"),
     ("failed", "OpenRouter, vLLM, Cohere", "error user_cancel cancelled canceled"),
     ("failed", "DeepSeek", "insufficient_system_resource"),
     ("failed", "Zhipu", "network_error"),
@@ -56,6 +56,7 @@ _STEMS: tuple[tuple[Ending, tuple[str, ...]], ...] = (
                 "inspect",
             ),
             *("jailbreak", "injection", "nsfw", "restrict", "complian", "abuse", "illegal", "risk", "violence"),
+            *("inappropriate", "forbid", "reject", "notallowed", "hate", "csam", "cyber"),
         ),
     ),
     (
@@ -75,7 +76,15 @@ _STEMS: tuple[tuple[Ending, tuple[str, ...]], ...] = (
     ),
 )
 """Parts of names that nobody has listed. A name of two kinds is the more telling one, which stands first."""
-_FIELDS = ("finish_reason", "native_finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason")
+_FIELDS = (
+    "finish_reason",
+    "native_finish_reason",
+    "stop_reason",
+    "finishReason",
+    "stopReason",
+    "done_reason",
+    "status",
+)
 _NESTED = (("details", "finish_reason"), ("finish_details", "type"), ("incomplete_details", "reason"))
 _CHARS = 80
 

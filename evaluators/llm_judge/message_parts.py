@@ -38,6 +38,10 @@ _DEPTH = 4
 """Parts nested deeper than this are not read."""
 _INPUT_TEXT = "input_text"
 """Some gateways send a reply's text under the name of a request's."""
+_OTHER_ROLES = frozenset({"tool", "function", "user", "system", "developer", "human"})
+"""Roles of messages that nobody answers with: a gateway that sends one gives back a part of the request."""
+_ASIDES = frozenset({"analysis", "commentary", "thinking", "thought", "reasoning", "draft", "preamble"})
+_UNFINISHED = ("incomplete", "in_progress", "failed", "cancelled", "error")
 
 
 class MessageParts:
@@ -52,7 +56,7 @@ class MessageParts:
     """
 
     def __init__(self, message: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        self.refusal = words_of(message.get("refusal"))
+        self.refusal = _refusal_in(message)
         self.thinking = "".join(words_of(message.get(name)) for name in THOUGHTS)
         self._calls: list[str] = []
         self._foreign = ""
@@ -60,8 +64,8 @@ class MessageParts:
         for call in calls if isinstance(calls, list) else ():
             self._call(call)
         self._call(message.get("function_call"))
-        is_result_message = message.get("role") in ("tool", "function")
-        content = "" if is_result_message else self._content(message.get("content", choice.get("content")))
+        is_answer = message.get("role") not in _OTHER_ROLES and not _is_aside(message)
+        content = self._content(message.get("content", choice.get("content"))) if is_answer else ""
         self.is_call = bool(self._calls)
         self.text = printable("\n".join(self._calls) or content)
         self.note = "" if self.text.strip() else self._note()
@@ -90,12 +94,12 @@ class MessageParts:
             return part
         if not isinstance(part, Mapping):
             return ""
-        if is_thinking(part):
+        if is_thinking(part) or _is_aside(part):
             self.thinking += words_of(part.get("text") or part.get("thinking") or part.get("reasoning"))
             return ""
         kind = tag(part)
         if kind == "refusal":
-            self.refusal = self.refusal or words_of(part.get("refusal")) or "refused"
+            self.refusal = self.refusal or _refusal_in(part) or "refused"
             return ""
         if is_result(part):
             return ""
@@ -115,7 +119,7 @@ class MessageParts:
 
     def _call(self, call: Any) -> None:
         """Keep the arguments of a call of our tool; several different ones stand one per line."""
-        if not isinstance(call, Mapping) or is_result(call) or is_thinking(call):
+        if not isinstance(call, Mapping) or is_result(call) or is_thinking(call) or _is_broken(call):
             return
         inner = inner_call(call)
         if not is_our_call(call):
@@ -125,6 +129,23 @@ class MessageParts:
         text = dumped(arguments) if isinstance(arguments, Mapping) else words_of(arguments)
         if text.strip() not in ("", "{}") and text not in self._calls:
             self._calls.append(text)
+
+
+def _refusal_in(item: Mapping[str, Any]) -> str:
+    """Return the words of a refusal; some servers send a truth value or an object instead of words."""
+    refusal = item.get("refusal")
+    return words_of(refusal) or ("refused" if refusal and not isinstance(refusal, str) else "")
+
+
+def _is_aside(item: Mapping[str, Any]) -> bool:
+    """Whether a message or part stands on a channel, or belongs to a phase, that comes before the answer."""
+    named = (item.get(key) for key in ("channel", "phase"))
+    return any(isinstance(name, str) and name.strip().lower() in _ASIDES for name in named)
+
+
+def _is_broken(call: Mapping[str, Any]) -> bool:
+    """Whether a server says that a call is not whole: by its status, its type or an error."""
+    return call.get("status") in _UNFINISHED or tag(call).startswith("invalid") or bool(call.get("error"))
 
 
 def _is_text(kind: str) -> bool:

@@ -97,16 +97,18 @@ def read_completion(
     gave_up = finish.ending == "failed" or (finish.ending == "unexplained" and not parts.text)
     if choice.get("error") or (gave_up and not parts.refusal):
         raise _failed(choice, finish, headers or {}, now_s)
-    if not parts.text and isinstance(reply, dict) and reply.get("error"):
-        raise classify_error(reply, headers or {}, now_s=now_s)
+    error = _error_beside(reply, message)
+    if error is not None and not parts.text and not parts.refusal:
+        raise classify_error(error, headers or {}, now_s=now_s)
+    filtered = not parts.text and (_is_filtered(choice.get("content_filter_results")) or _is_sensitive(reply))
     input_tokens, output_tokens, estimated = _usage(reply, sent, parts.text + parts.thinking)
     note = parts.note
     if finish.name and not parts.text and not note and finish.name.lower() not in ("stop", "end_turn"):
         note = f" (finish reason {shown(finish.name)})"
     return Completion(
         text=parts.text,
-        refused=finish.ending == "refused" or bool(parts.refusal),
-        cut_off=finish.ending == "cut_off",
+        refused=finish.ending == "refused" or bool(parts.refusal) or filtered,
+        cut_off=finish.ending == "cut_off" or error is not None,
         model=_name(reply.get("model")),
         system_fingerprint=_name(reply.get("system_fingerprint")),
         input_tokens=input_tokens,
@@ -172,8 +174,7 @@ def _without_answer(reply: Any, choice: Mapping[str, Any], headers: Mapping[str,
     if finish.ending == "refused" or (isinstance(feedback, dict) and feedback.get("blockReason")):
         reason = feedback.get("blockReason") if isinstance(feedback, dict) else finish.name
         return ProviderFailure("content_filtered", f"the provider blocked the text: {shown(str(reason))}", status=200)
-    flagged = reply.get("input_sensitive") is True or reply.get("output_sensitive") is True  # MiniMax
-    if flagged or _filtered_prompt(reply.get("prompt_filter_results")):
+    if _is_sensitive(reply) or _filtered_prompt(reply.get("prompt_filter_results")):
         return ProviderFailure("content_filtered", "the provider's filter blocked the text", status=200)
     if any(reply.get(name) for name in ("error", "errors", "detail", "base_resp", "message", "msg", "error_message")):
         return classify_error(reply, headers, now_s=now_s)
@@ -182,11 +183,32 @@ def _without_answer(reply: Any, choice: Mapping[str, Any], headers: Mapping[str,
 
 def _filtered_prompt(results: Any) -> bool:
     for result in results[:20] if isinstance(results, list) else ():
-        filters = result.get("content_filter_results") if isinstance(result, dict) else None
-        for found in filters.values() if isinstance(filters, dict) else ():
-            if isinstance(found, dict) and found.get("filtered") is True:
-                return True
+        if isinstance(result, dict) and _is_filtered(result.get("content_filter_results")):
+            return True
     return False
+
+
+def _is_filtered(filters: Any) -> bool:
+    """Whether one of Azure's filters says that it took a text away."""
+    found = filters.values() if isinstance(filters, dict) else ()
+    return any(isinstance(each, dict) and each.get("filtered") is True for each in found)
+
+
+def _is_sensitive(reply: Mapping[str, Any]) -> bool:
+    """Whether MiniMax says that it took a text away."""
+    return reply.get("input_sensitive") is True or reply.get("output_sensitive") is True
+
+
+def _error_beside(reply: Mapping[str, Any], message: Mapping[str, Any]) -> Any:
+    """Return what holds the error beside a message, or None. Some servers send an empty one with every reply."""
+    status = reply.get("base_resp")
+    if isinstance(status, dict) and status.get("status_code"):
+        return {"base_resp": status}  # MiniMax
+    for holder in (reply, message):
+        error = holder.get("error")
+        if any(error.values()) if isinstance(error, dict) else error:
+            return holder
+    return None
 
 
 def _failed(choice: Mapping[str, Any], finish: Finish, headers: Mapping[str, str], now_s: float) -> ProviderFailure:

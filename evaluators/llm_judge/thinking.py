@@ -27,6 +27,11 @@ _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"
 _PUNCTUATION = str.maketrans(dict.fromkeys("`~*[](){},:;=.\\$#0123456789" + _INVISIBLE, " "))
 _CALLING = frozenset({"function", "invoke", "name", "tool", "tool_call", "tool_name", "function_name", "call"})
 """Words of a tag before the name of the tool that it calls, as in `<function=NAME>` and `<invoke name="NAME">`."""
+_SPEAKING = frozenset({"role", "from", "source", "author", "speaker", "sender", "by"})
+"""Words of a tag before the name of who speaks, as in `<message role="user">`."""
+_JUDGES = frozenset({"assistant", "model", "judge", "ai"})
+_STRUCK = "~~"
+"""Markdown for words that are taken back; three of them are a fence."""
 
 
 def answer_starts(text: str) -> list[int]:
@@ -81,11 +86,11 @@ def is_end_markup(text: str) -> bool:
 def _is_markup(text: str, allowed: frozenset[str]) -> bool:
     if not text or text.isspace():
         return True
-    if len(text) > _MARKUP_CHARS:
+    if len(text) > _MARKUP_CHARS or _STRUCK in text.replace("~~~", ""):
         return False
     kept = list(text)
     for tag in tags(text):
-        if (tag.thinks and not tag.empty) or _calls_another_tool(text[tag.start + 1 : tag.end - 1]):
+        if (tag.thinks and not tag.empty) or _names_another(text[tag.start + 1 : tag.end - 1]):
             return False
         if tag.around_answers or tag.empty:
             kept[tag.start : tag.end] = " " * (tag.end - tag.start)
@@ -93,14 +98,14 @@ def _is_markup(text: str, allowed: frozenset[str]) -> bool:
     return all(word in allowed for word in words)
 
 
-def _calls_another_tool(tag: str) -> bool:
-    """Return whether the inside of a tag names a tool, and not ours."""
+def _names_another(tag: str) -> bool:
+    """Return whether the inside of a tag names a tool, and not ours, or a speaker, and not the judge."""
     before, *rest = tag.split("=")
     for after in rest:
         words = before.split()
         key = words[-1].strip("</|'\"").lower() if words else ""
         value = after.strip(" '\"").partition(" ")[0].strip("|/'\"")
-        if key in _CALLING and not is_our_tool(value):
+        if (key in _CALLING and not is_our_tool(value)) or (key in _SPEAKING and value.lower() not in _JUDGES):
             return True
         before = after
     return False

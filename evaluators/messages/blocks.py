@@ -86,6 +86,7 @@ def is_thinking(item: Mapping[str, Any]) -> bool:
     return (
         is_reasoning_type(tag(item))
         or item.get("thought") is True
+        or item.get("thought") in ("true", "True")
         or any(isinstance(item.get(key), Mapping) for key in _THINKING_KEYS)
         or (bool(item.keys() & {"reasoning", "thinking"}) and item.keys() <= _ONLY_THINKING)
     )

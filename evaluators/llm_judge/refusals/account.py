@@ -16,12 +16,15 @@ QUOTA: tuple[RefusalRule, ...] = (
         (
             ("gemini", "Quota exceeded for metric: generate_content_free_tier_requests, limit: 20"),
             ("gemini", "You exceeded your current quota. For more, head to: https://ai.google.dev/gemini-api/docs"),
+            ("openai", "Limit: 3 / min. Please add a payment method to your account to increase your rate limit."),
+            ("gateway", "Your limit is 5 requests per second; top up to increase limits."),
         ),
         statuses(429),
         codes=names_of("resource_exhausted throttling.ratequota limit_requests limit_burst_rate"),
         words=r"quota exceeded for (?:quota )?metric.*limit: [1-9]|ai\.google\.dev|(?:per|each) (?:minute|second"
         r"|hour)"
-        r".{0,80}quota|free-models-per-",
+        r".{0,80}quota|free-models-per-|(?:requests?|tokens?|calls?|rpm|tpm|\d)\W{0,4}(?:per|/) ?"
+        r"(?:min|minute|sec|second|hour)\b",
     ),
     RefusalRule(
         "quota",
@@ -47,6 +50,8 @@ QUOTA: tuple[RefusalRule, ...] = (
             ("gemini", "This API method requires billing to be enabled. Please enable billing on project #123."),
             ("litellm", "ExceededTokenBudget: Current spend for token: 10.5; Max Budget for Token: 10.0"),
             ("databricks", "The endpoint is disabled due to a rate limit set to 0."),
+            ("gateway", "You have reached your weekly limit. Upgrade your plan."),
+            ("cohere", "You are using a Trial key, which is limited to 1000 API calls / month."),
             ("one_api", "用户额度不足, 剩余额度: 0.000000"),
         ),
         REFUSED,
@@ -65,7 +70,7 @@ QUOTA: tuple[RefusalRule, ...] = (
         r"|requires more credits|quota (?:is |has been )?(?:exhausted|used up)|check your plan and billing"
         r"|top.?up|recharge|purchase (?:more )?credits|payment (?:required|method)|negative balance"
         r"|limit set to 0|billing to be enabled|enable billing|exceeded\w{0,20}budget"
-        r"|余额不足|额度不足|额度已用尽|欠费",
+        r"|(?:weekly|monthly) limit|calls / month|余额不足|额度不足|额度已用尽|欠费",
     ),
     RefusalRule("quota", (("openrouter", "Payment required"),), statuses(402)),
 )

@@ -38,6 +38,7 @@ PACE: tuple[RefusalRule, ...] = (
         "rate_limited",
         (
             ("openrouter", "Rate limit exceeded: free-models-per-day"),
+            ("bedrock", "Rate exceeded"),
             ("dashscope", "Requests rate limit exceeded, please try again later."),
             ("bedrock", "ThrottlingException: Too many tokens, please wait before trying again."),
             ("litellm", "litellm.RateLimitError: BedrockException - Too many tokens, please wait before trying again."),
@@ -49,7 +50,7 @@ PACE: tuple[RefusalRule, ...] = (
             "too_many_requests too_many_requests_error too_many_tokens_error token_quota_exceeded "
             "request_quota_exceeded queue_exceeded requests_limit_exceeded request_limit_exceeded"
         ),
-        words=r"rate.?limit|too many requests|throttl|too many \w+,? (?:per \w+,? )?please wait"
+        words=r"rate.?limit|rate exceeded|too many requests|throttl|too many \w+,? (?:per \w+,? )?please wait"
         r"|(?:tokens?|requests?) (?:per|each|/) ?(?:min|minute|second|sec|hour|day)\b|\b[tr]p[dm]\b",
     ),
 )
@@ -66,11 +67,17 @@ PASSING: tuple[RefusalRule, ...] = (
             ("anthropic", "Overloaded"),
             ("openai", "The engine is currently overloaded, please try again later."),
             ("huggingface", "Model foo is currently loading"),
+            ("bedrock", "Model is getting ready for inference. Try your request again."),
+            ("bedrock", "ModelErrorException: the model failed while it processed the request"),
             ("openrouter", "Provider returned error: service unavailable"),
         ),
         REFUSED - {401, 404},
-        codes=names_of("overloaded_error overloaded server_error internal_error unavailable service_unavailable"),
-        words=r"overload|try again|temporarily|currently loading|service unavailable|server is busy|high demand"
+        codes=names_of(
+            "overloaded_error overloaded server_error internal_error unavailable service_unavailable "
+            "modelnotreadyexception modelerrorexception modeltimeoutexception internalserverexception"
+        ),
+        words=r"overload|model ?(?:not ?ready|error) ?exception|getting ready"
+        r"|try again|temporarily|currently loading|service unavailable|server is busy|high demand"
         r"|timed? ?out"
         r"|internal (?:server )?error|upstream",
     ),

@@ -36,6 +36,7 @@ PLACE: tuple[RefusalRule, ...] = (
             ("github", "Unknown model: foo"),
             ("dashscope", "Model not exist."),
             ("nim", "Function 'f': Not found for account 'a'"),
+            ("zhipu", "模型不存在，请检查模型代码。"),
         ),
         frozenset({UNKNOWN_STATUS, 400, 403, 404, 410, 422, 500}),
         codes=names_of(
@@ -50,6 +51,7 @@ PLACE: tuple[RefusalRule, ...] = (
         r"|(?:valid|unknown|invalid|unsupported|access|access to) (?:the )?model"
         r"|no endpoints found for|model_id\b.{0,30}(?:not valid|invalid)"
         r"|model identifier|on-demand throughput|inference profile|end of (?:its )?life"
+        r"|模型不存在"
         r"|llm provider not provided|no such model|not found (?:or your project|for account)|^model: \S+$",
     ),
     RefusalRule("model_not_found", (("any", "Gone"),), statuses(410)),
@@ -57,11 +59,13 @@ PLACE: tuple[RefusalRule, ...] = (
         "wrong_address",
         (
             ("openai", "Unknown request URL: POST /chat/completion. Please check the URL for typos."),
+            ("databricks", "The requested path does not exist"),
             ("any", "Method Not Allowed"),
         ),
         statuses(400, 404, 405),
-        codes=names_of("unknown_url"),
-        words=r"unknown (?:request )?url|method not allowed|invalid url|no (?:such )?route|cannot post",
+        codes=names_of("unknown_url path_not_found"),
+        words=r"unknown (?:request )?url|requested path does not exist|method not allowed"
+        r"|invalid url|no (?:such )?route|cannot post",
     ),
     RefusalRule("wrong_address", (("any", ""),), statuses(405)),
 )

@@ -175,12 +175,17 @@ CONTEXT: tuple[RefusalRule, ...] = (
         (
             ("openai", "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000."),
             ("minimax", "invalid params, the prompt exceeds what is allowed"),
+            ("gateway", "Please shorten your prompt: 9000 tokens used of 8192"),
+            ("gateway", "The prompt (9000 tokens) does not fit into the context of the model (8192)"),
+            ("llama.cpp", "context shift is disabled"),
+            ("zhipu", "输入长度超过限制"),
             ("lm_studio", "Trying to keep the first 5000 tokens, but the context overflows: n_ctx is 4096"),
         ),
         NOT_AUTH,
         words=r"\b(?:tokens?|input|prompt|length|context|messages?)\b[^.]{0,60}\bexceed|\bexceed\w*\b[^.]{0,60}\b(?:tokens?"
         r"|context|length)\b|n_ctx|context overflow|sequence length|maximum allowed (?:input )?(?:tokens|length)"
-        r"|too many (?:characters|tokens)",
+        r"|too many (?:characters|tokens)|shorten (?:the|your) (?:prompt|input|message|text)|context shift"
+        r"|(?:not|n't) fit (?:in|into|within) .{0,20}context|长度超过|长度超出|超过最大长度|上下文长度",
     ),
     RefusalRule("context_too_long", (("nginx", "Request Entity Too Large"),), statuses(413)),
 )

@@ -39,6 +39,12 @@ TEXT: tuple[RefusalRule, ...] = (
             ("presidio", "Blocked entity detected: CREDIT_CARD. This entity is not allowed to be used"),
             ("portkey", "The guardrail checks defined in the config failed."),
             ("aim", "PII detected in the user message"),
+            ("baidu", "the content of user field is illegal"),
+            ("one_api", "内容审核未通过"),
+            ("gateway", "Request rejected: contains personally identifiable information (PII)"),
+            ("gateway", "Input contains forbidden words"),
+            ("gateway", "The text contains profanity and was rejected"),
+            ("gateway", "Toxicity detected in the prompt"),
             ("prompt_security", "Blocked by Prompt Security, Violations: Prompt Injection Engine"),
         ),
         ANY - {401},
@@ -67,7 +73,9 @@ TEXT: tuple[RefusalRule, ...] = (
         r"|prompt.?(?:injection|attack)|jail.?break|responsible.?ai|model.?armor|prompt.?security"
         r"|(?:prompt|response|content|message|entity|keyword|output)s? (?:was |is |has been |were )?blocked"
         r"|blocked (?:entity|keyword|phrase|word|topic|content|prompt)|\bpii\b.{0,20}(?:detected|found)|malicious"
-        r"|security polic|policy.?violation|censored|hate speech|self-harm|不安全|敏感|违规|违法",
+        r"|security polic|policy.?violation|censored|hate speech|self-harm|不安全|敏感|违规|违法|审核未通过|内容审核"
+        r"|\bcontent\b.{0,40}\billegal|personally identifiable|forbidden (?:words?|phrases?|content|terms)"
+        r"|profanity|toxicity|child safety",
     ),
     RefusalRule("content_filtered", (("stepfun", "Unavailable For Legal Reasons"),), statuses(451)),
 )

@@ -17,7 +17,8 @@ NAMES = {
         out_of_tokens loop_detected""",
     "refused": """content_filter content-filter SAFETY safety_block moderation_blocked policy_violation PROMPT_BLOCKED
         IMAGE_SAFETY RECITATION BLOCKLIST SPII LANGUAGE MODEL_ARMOR refusal guardrail_intervened ERROR_TOXIC sensitive
-        content_filter:SAFETY violates_guidelines input_flagged jailbreak_detected copyright unsafe""",
+        content_filter:SAFETY violates_guidelines input_flagged jailbreak_detected copyright unsafe
+        inappropriate forbidden_content rejected NOT_ALLOWED hate csam pii cyber""",
     "failed": """error USER_CANCEL cancelled canceled abort aborted timeout network_error insufficient_system_resource
         internal_error client_disconnected upstream_failure rate_limit_exceeded deadline_exceeded server_overloaded
         preempted error_finish""",
@@ -36,6 +37,7 @@ def test_a_finish_reason_says_how_the_answer_ended(ending: str, name: str) -> No
         {"finish_reason": "stop", "native_finish_reason": "MAX_TOKENS"},
         {"finish_reason": None, "stop_reason": "max_tokens"},
         {"finishReason": "length"},
+        {"finish_reason": "stop", "status": "incomplete"},
         {"details": {"finish_reason": "length"}},
         {"finish_reason": "stop", "incomplete_details": {"reason": "max_output_tokens"}},
         {"done_reason": "length"},

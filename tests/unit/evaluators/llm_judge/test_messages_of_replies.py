@@ -146,6 +146,77 @@ def test_a_message_of_a_tool_gives_no_verdict() -> None:
     assert verdict_of({"role": "tool", "content": ANSWER_TEXT}) is None
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({"role": role} for role in ("user", "system", "developer", "function")),
+        {"channel": "analysis"}, {"channel": "commentary"}, {"phase": "commentary"},
+        {"refusal": True}, {"refusal": {"reason": "policy"}},
+    ],
+)  # fmt: skip
+def test_a_message_that_says_it_is_no_answer_gives_no_verdict(said: dict[str, Any]) -> None:
+    assert verdict_of({"content": DRAFT_TEXT, **said}) is None
+    assert verdict_of({"content": [{"type": "text", "text": DRAFT_TEXT}], **said}) is None
+
+
+@pytest.mark.parametrize("said", [{"role": "model"}, {"channel": "final"}, {"phase": "final_answer"}, {"refusal": ""}])
+def test_a_message_that_says_it_is_the_answer_gives_its_verdict(said: dict[str, Any]) -> None:
+    assert verdict_of({"content": ANSWER_TEXT, **said}) is True
+
+
+@pytest.mark.parametrize("said", [{"channel": "analysis"}, {"phase": "commentary"}, {"thought": "true"}])
+def test_a_part_that_comes_before_the_answer_gives_no_verdict(said: dict[str, Any]) -> None:
+    assert verdict_of({"content": [{"type": "text", "text": DRAFT_TEXT, **said}]}) is None
+    parts = [{"text": DRAFT_TEXT, **said}, {"text": ANSWER_TEXT}]
+    assert verdict_of({"content": parts}) is True
+
+
+@pytest.mark.parametrize(
+    "said", [{"status": "incomplete"}, {"status": "failed"}, {"type": "invalid_tool_call"}, {"error": "bad JSON"}]
+)
+def test_a_call_that_its_server_calls_broken_gives_no_verdict(said: dict[str, Any]) -> None:
+    call = {"id": "t", "type": "function", "function": {"name": "record_verdict", "arguments": DRAFT_TEXT}, **said}
+    assert verdict_of({"content": None, "tool_calls": [call]}) is None
+
+
+ERRORS_BESIDE: list[dict[str, Any]] = [
+    {"error": {"message": "upstream died", "code": 502}},
+    {"base_resp": {"status_code": 1000, "status_msg": "unknown error"}},
+]
+
+
+@pytest.mark.parametrize("beside", ERRORS_BESIDE)
+@pytest.mark.parametrize("level", ["reply", "message"])
+def test_an_error_beside_a_text_makes_it_one_that_was_cut_off(beside: dict[str, Any], level: str) -> None:
+    if level == "message" and "error" not in beside:
+        return
+
+    def read(content: str) -> Any:
+        message = {"content": content, **(beside if level == "message" else {})}
+        reply = {"choices": [{"message": message}], **(beside if level == "reply" else {})}
+        return read_completion(json.dumps(reply).encode())
+
+    assert read(ANSWER_TEXT).cut_off
+    with pytest.raises(ProviderFailure) as failed:
+        read("")
+    assert failed.value.kind == "unavailable"
+
+
+@pytest.mark.parametrize("empty", [{}, None, "", {"message": "", "type": "", "code": None}])
+def test_an_empty_error_beside_a_text_says_nothing(empty: Any) -> None:
+    reply = {"choices": [{"message": {"content": ANSWER_TEXT}}], "error": empty, "base_resp": {"status_code": 0}}
+    assert not read_completion(json.dumps(reply).encode()).cut_off
+
+
+@pytest.mark.parametrize(
+    ("in_choice", "in_reply"),
+    [({"content_filter_results": {"hate": {"filtered": True}}}, {}), ({}, {"output_sensitive": True})],
+)
+def test_a_text_that_a_filter_took_away_is_a_refusal(in_choice: dict[str, Any], in_reply: dict[str, Any]) -> None:
+    reply = {"choices": [{"message": {"content": ""}, "finish_reason": "stop", **in_choice}], **in_reply}
+    assert read_completion(json.dumps(reply).encode()).refused
+
+
 def test_a_result_among_the_calls_gives_no_verdict() -> None:
     assert verdict_of({"tool_calls": [{"type": "tool_result", "name": "record_verdict", "input": ANSWER}]}) is None
     assert verdict_of({"tool_calls": [{"function": {"name": "record_verdict", "arguments": '{"a": 1}'}}]}) is None
