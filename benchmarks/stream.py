@@ -16,8 +16,8 @@ Each contestant runs in a process of its own, one after the other, over the same
 All but the bare loop run twice: with evaluations of which one matches 2 % of the events and the others none,
 and with evaluations that each match 2 % of them, no two the same, which makes twenty times as many results.
 
-The clock runs from the first record of a process to its last commit. The CPU time of a process, all its threads together, is
-the least of all rounds for an event, and its ratio is of the bare loop's time to it: other work on the machine changes it little.
+The clock runs from the first record of a process to its last commit. The CPU time is of all threads of a process, and
+the least of all rounds for an event. Other work on the machine changes it little.
 """
 
 from __future__ import annotations
