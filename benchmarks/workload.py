@@ -53,8 +53,8 @@ return true
 """
 
 
-def events(count: int, *, seed: int = 7) -> Iterator[bytes]:
-    """Yield `count` rows as the ingestion pipeline writes them, about 3.7 kB each."""
+def events(count: int, *, seed: int = 7, at: str = "2026-03-01 10:00:00.000000") -> Iterator[bytes]:
+    """Yield `count` rows as the ingestion pipeline writes them, about 3.7 kB each, all of the moment `at` (UTC)."""
     draw = random.Random(seed)
     # A thousand different bodies; uuid, model and session vary per event.
     bodies = [_properties(draw) for _ in range(1000)]
@@ -72,8 +72,8 @@ def events(count: int, *, seed: int = 7) -> Iterator[bytes]:
                 "team_id": TEAM_ID,
                 "project_id": TEAM_ID,
                 "distinct_id": f"user-{n % 5000}",
-                "timestamp": "2026-03-01 10:00:00.000000",
-                "created_at": "2026-03-01 10:00:00.000000",
+                "timestamp": at,
+                "created_at": at,
                 "elements_chain": "",
                 "person_mode": "full",
             }
