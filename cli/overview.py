@@ -146,6 +146,8 @@ class Gatherer:
         )
 
     def _ask_kafka(self) -> KafkaView:
+        if self._settings.kafka.is_embedded:
+            raise self._nothing_embedded_runs()
         if self._admin is None:
             self._admin = open_clients(self._settings)
         return view(self._admin, self._settings)
@@ -158,13 +160,16 @@ class Gatherer:
         dsn = self._settings.clickhouse.dsn.get_secret_value()
         if dsn.startswith("chdb://"):
             # Opening it would make the folder, or take it from the process that needs it.
-            raise OSError(f"it is embedded, and no `gavel up` runs on {self._settings.data_dir}")
+            raise self._nothing_embedded_runs()
         with rights_expected():
             if self._client is None:
                 self._client = connect(dsn, connect_timeout_s=3.0, request_timeout_s=5.0)
                 check(self._client)
             self._client.command("SELECT count() FROM evaluation_results WHERE 0")
         return str(self._client.server_version)
+
+    def _nothing_embedded_runs(self) -> OSError:
+        return OSError(f"it is embedded, and no `gavel up` runs on {self._settings.data_dir}")
 
 
 def _load_clients() -> None:
@@ -233,7 +238,8 @@ def remedy_for(where: str, what: str) -> str:
     if "newer release" in what:
         return "use this command, and start all processes, from the release that made it; restore a backup to go back"
     if "no `gavel up` runs" in what:
-        return "start `gavel up`, or name a ClickHouse server in clickhouse.dsn"
+        server = {"kafka": "brokers in kafka.bootstrap_servers", "clickhouse": "a ClickHouse server in clickhouse.dsn"}
+        return f"start `gavel up`, or name {server[where]}"
     if any(word in what for word in _RIGHTS):
         return {
             "kafka": "grant this user Describe on the topics and groups of Gavel, or use the credentials of the roles",

@@ -16,7 +16,7 @@ from cli.local import with_local_secret_key
 from cli.reports_role import build_reports_role
 from cli.run import report
 from cli.serving import ProcessParts, opened_parts, serve
-from cli.terminal import EXIT_USAGE, ConfigOption, fail, settings_or_exit
+from cli.terminal import EXIT_USAGE, ConfigOption, fail, say, settings_or_exit
 
 if TYPE_CHECKING:
     from config.files import FileEvaluation
@@ -120,6 +120,8 @@ def _run(parts: ProcessParts, *, examples: bool, stand_in: bool, quiet: bool) ->
     def ending() -> None:
         if runtime.signalled == signal.SIGTERM:  # Ctrl-C comes from a terminal, not from a balancer
             door.drain()
+        elif runtime.signalled == signal.SIGINT:
+            say("the work in progress is finished first; a second Ctrl-C ends at once")
 
     code = serve(runtime, started=started, ending=ending)
     if door.failure is not None:
