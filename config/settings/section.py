@@ -14,14 +14,19 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _split_commas(value: Any) -> Any:
-    """Read the environment's form of a list; a list from a file passes as it is."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    """Read the environment's form of a list, `a,b,c` or a JSON list; a list from a file passes as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f'is not a JSON list ({error}); write ["a", "b"] or a,b') from error
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 CommaList = BeforeValidator(_split_commas, json_schema_input_type=list[str] | str)
-"""Marks a list that the environment writes as `a,b,c`."""
+"""Marks a list that the environment writes as `a,b,c` or as JSON."""
 
 
 def _read_options(value: Any) -> Any:

@@ -90,6 +90,13 @@ def test_every_setting_can_be_given_by_its_variable() -> None:
     assert settings.kafka.client_config(bootstrap_servers="x:1")["socket.keepalive.enable"] == "true"
 
 
+def test_the_environment_writes_a_list_with_commas_or_as_json() -> None:
+    name = "GAVEL_JUDGE__ALLOWED_HOSTS"
+    for text in ("a.internal, 10.0.0.0/8", '["a.internal", "10.0.0.0/8"]'):
+        assert load_settings(environ={name: text}).judge.allowed_hosts == ("a.internal", "10.0.0.0/8")
+    assert "is not a JSON list" in problems({name: '["a.internal"'})[0]
+
+
 def test_any_setting_can_come_from_a_file_and_one_line_end_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "password").write_text(" with spaces \n")
     environ = {**SASL, "GAVEL_KAFKA__SASL_PASSWORD_FILE": str(tmp_path / "password")}
