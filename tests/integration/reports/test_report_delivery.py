@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,24 +20,11 @@ from reports.evaluation_reports.targets import DeliveryTarget
 from storage.sql.evaluation_report_runs import ReportRuns
 from storage.sql.evaluation_reports import EvaluationReports
 from storage.sql.evaluations import Evaluations
-from tests.integration.report_rig import START, TEAM, Rig, report_clickhouse, report_rig
-from tests.services.clickhouse_http import ClickHouseFront
+from tests.integration.report_rig import START, TEAM, Rig
 
 
 class Killed(BaseException):
     """The process is gone at this point."""
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseFront]:
-    with report_clickhouse(tmp_path_factory.mktemp("clickhouse")) as found:
-        yield found
-
-
-@pytest.fixture
-def rig(tmp_path: Path, front: ClickHouseFront) -> Iterator[Rig]:
-    with report_rig(tmp_path, front) as found:
-        yield found
 
 
 STEPS: dict[str, tuple[type, str, str]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -20,20 +19,7 @@ from reports.events import NotSent
 from storage.sql.engine import StoreUnavailable
 from storage.sql.evaluation_report_runs import ReportRuns
 from storage.sql.evaluation_reports import EvaluationReports
-from tests.integration.report_rig import START, TEAM, Rig, report_clickhouse, report_rig
-from tests.services.clickhouse_http import ClickHouseFront
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseFront]:
-    with report_clickhouse(tmp_path_factory.mktemp("clickhouse")) as found:
-        yield found
-
-
-@pytest.fixture
-def rig(tmp_path: Path, front: ClickHouseFront) -> Iterator[Rig]:
-    with report_rig(tmp_path, front) as found:
-        yield found
+from tests.integration.report_rig import START, TEAM, Rig
 
 
 def test_a_scheduled_report_is_made_once_and_reaches_every_target(rig: Rig) -> None:
