@@ -30,6 +30,8 @@ _METADATA = frozenset(
     )
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+"""Bits 64 to 95 of an address that a host tunnels to the IPv4 address in its last bits (RFC 5214)."""
 _NEVER_PUBLIC = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -199,9 +201,9 @@ def _may_be_called(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _leads_to(address: Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that a gateway makes of an IPv6 one (6to4, NAT64), or None."""
+    """Return the IPv4 address that a gateway or tunnel makes of an IPv6 one (6to4, NAT64, ISATAP), or None."""
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
+        if address in _NAT64 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         return address.sixtofour
     return None

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluators.messages.calls import call_of, is_call, is_result, result_of
-from evaluators.messages.fields import first, in_our_spelling, stem, tag
+from evaluators.messages.fields import first, in_our_spelling, is_number, stem, tag
 from evaluators.messages.json_text import to_json
 from evaluators.messages.normal import ChatPart, result_role
 from evaluators.messages.reasoning import is_reasoning_type
+from evaluators.messages.scrub import MANY_NUMBERS
 
 MAX_DEPTH = 8
 """Content nested deeper than this is rendered as JSON; no provider nests more than three levels."""
@@ -53,6 +54,8 @@ _SOURCE_CHARS = 300
 
 def read_blocks(content: Any, depth: int) -> list[ChatPart]:
     """Return the parts of a message's content, which may be a text, a block or a list of them."""
+    if isinstance(content, list) and len(content) >= MANY_NUMBERS and all(map(is_number, content)):
+        return [_as_json(content)]  # a vector or bytes
     if isinstance(content, list) and depth <= MAX_DEPTH:
         return [part for block in content for part in read_block(block, depth + 1)]
     return read_block(content, depth)
@@ -125,7 +128,8 @@ def _words(item: Mapping[str, Any], kind: str, depth: int) -> list[ChatPart]:
     for key in _TEXT_KEYS:
         value = item.get(key)
         if isinstance(value, str) and (kind or item.keys() <= _BESIDE_TEXT):
-            text = [ChatPart("text", value)] if value else []
+            errors = item.get("stderr") if key == "stdout" else None
+            text = [ChatPart("text", said) for said in (value, errors) if isinstance(said, str) and said]
             return text + sources(item.get("citations"), item.get("annotations"))
     nested = first(item, _NESTED) if not kind else None
     if nested is not None and len(item) == 1:
@@ -194,8 +198,9 @@ def _thinking(item: Mapping[str, Any], depth: int) -> str:
 def _media(item: Mapping[str, Any], kind: str, depth: int) -> ChatPart | None:
     """Return the mark of a block of media, or None. Its data is never kept; its words are."""
     name = _MEDIA_TAGS.get(kind) or _MEDIA_TAGS.get(stem(kind))
-    if kind == "data" and isinstance(item.get("uri"), str):
-        name = "file"  # Microsoft.Extensions.AI; other `data` is an object of its own
+    uri = item.get("uri") if kind == "data" else None
+    if isinstance(uri, str):  # Microsoft.Extensions.AI; other `data` is an object of its own
+        name = next((known for known in ("image", "audio", "video") if uri.startswith(f"data:{known}/")), "file")
     holder: Mapping[str, Any] = item
     if name is None:
         key = None if kind else next((key for key in _MEDIA_KEYS if isinstance(item.get(key), Mapping)), None)

@@ -22,7 +22,7 @@ from evaluators.messages.blocks import (
     sources,
 )
 from evaluators.messages.calls import is_call, is_calls, is_result
-from evaluators.messages.fields import first, in_our_spelling, tag
+from evaluators.messages.fields import first, in_our_spelling, is_number, tag
 from evaluators.messages.json_text import to_json
 from evaluators.messages.message_fields import (
     beside,
@@ -39,7 +39,6 @@ from evaluators.messages.recognition import (
     holds_messages,
     is_history,
     is_message,
-    is_number,
     is_pair,
     messages_in,
     said_keys,
@@ -201,6 +200,10 @@ class _Reader:
 
     def _choice(self, item: Mapping[str, Any], depth: int) -> bool:
         """Read a choice of a chat completion, a candidate of Gemini or a generation of LangChain, if it is one."""
+        response = item.get("response")
+        if tag(item).startswith("response.") and isinstance(response, Mapping) and "output" in response:
+            self.read(response, "assistant", depth + 1)  # an event of OpenAI's Realtime or Responses
+            return True
         for key in ("message", "delta", "raw_item"):
             if isinstance(item.get(key), Mapping):
                 self.read(item[key], "assistant", depth + 1)
@@ -269,6 +272,9 @@ class _Reader:
             self._message(item, role, depth)
             return
         said = said_keys(item)
+        if "done" in item and set(said) == {"response", "thinking"} and isinstance(item["response"], str):
+            self._message({"role": "assistant", "content": item["response"], "thinking": item["thinking"]}, "", depth)
+            return  # Ollama's generate
         if len(said) == 1 and said[0] in LONE_TEXTS and isinstance(item[said[0]], str | list):
             self.read(item[said[0]], role if said[0] == "input" else "assistant", depth + 1)
         elif len(said) == 1 and said[0] == "output" and is_message(item["output"]):

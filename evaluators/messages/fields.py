@@ -43,3 +43,8 @@ def in_our_spelling(item: Mapping[str, Any]) -> Mapping[str, Any]:
     if _OTHER_SPELLINGS.isdisjoint(item) and "$type" not in item:
         return item
     return {key[:1].lower() + key[1:] if key[:1] != "_" else key[1:]: value for key, value in item.items()}
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number and not a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

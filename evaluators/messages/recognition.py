@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluators.messages.blocks import is_block, is_thinking
 from evaluators.messages.calls import is_call, is_result
-from evaluators.messages.fields import tag
+from evaluators.messages.fields import is_number, tag
 from evaluators.messages.json_text import from_json
 from evaluators.messages.vocabulary import CONTENTS, MASTRA_KEYS, METADATA, ROLE_TAGS, WRAPPERS
 
@@ -73,11 +73,6 @@ def said_keys(item: Mapping[str, Any]) -> list[str]:
 def is_pair(value: Sequence[Any]) -> bool:
     """Return whether a list is a message of a role and a text, as LangChain takes them too."""
     return len(value) == 2 and all(isinstance(item, str) for item in value) and value[0].lower() in _PAIR_ROLES
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_mastra(item: Mapping[str, Any]) -> bool:

@@ -30,6 +30,9 @@ _LAST_LINE = re2.compile(rb"((?:\r?\n[ \t]*|(?:\\r)?\\n)([A-Za-z0-9+/]{1,60}={0,
 _LINE_BREAK = re2.compile(rb"[ \t]{0,2}(?:\r?\n[ \t]*(?:[>|#*]+[ \t]*)*|\\(?:r\\)?|[ \t])")
 """Separators of the lines of wrapped Base64: also in JSON (where the `n` of `\\\\n` counts as data), with an
 indentation, quoted as in a mail, or joined by blanks."""
+_QUOTED_BREAK = re2.compile(rb"\\?[\"'][ \t]{0,2}[+,.\\]?\s*\\?[\"']")
+"""The same where each line is a text in quotation marks, in a list or in code."""
+_Span = tuple[int, int]
 _MOST_BREAK = 24
 _SHORT_LINES = (
     rb"(?:[ \t]{0,12}(?:[>|#*]+[ \t]{0,4})*[A-Za-z0-9+/_-]{16,59}[ \t]{0,2}(?:\r?\n|(?:\\r)?\\n)){4,}"
@@ -82,13 +85,13 @@ def without_data_urls(text: str) -> str:
 def _without_encoded(data: bytes) -> bytes:
     """Return `data` with marks for encoded data, which may be wrapped into lines; the same object if it has none."""
     pieces: list[bytes] = []
-    at = start = end = 0
+    at = start = end = begun = 0
     spans = [found.span() for found in _RUN.finditer(data)]
     for index, (first, last) in enumerate(spans):
-        if not end or not _is_line_break(data, end, first):
-            start = first
+        if not end or not _goes_on(data, spans[index - 1], (first, last), spans[begun]):
+            start, begun = first, index
         end = last
-        if index + 1 < len(spans) and _is_line_break(data, end, spans[index + 1][0]):
+        if index + 1 < len(spans) and _goes_on(data, (first, last), spans[index + 1], spans[begun]):
             continue  # the next line of the same data
         mark = _encoded_mark(data[start:end]) if end - start >= LONG_RUN else None
         if mark is not None:
@@ -97,8 +100,14 @@ def _without_encoded(data: bytes) -> bytes:
     return b"".join([*pieces, data[at:]]) if pieces else data
 
 
-def _is_line_break(data: bytes, start: int, end: int) -> bool:
-    return end - start <= _MOST_BREAK and _LINE_BREAK.fullmatch(data[start:end]) is not None
+def _goes_on(data: bytes, line: _Span, following: _Span, first: _Span) -> bool:
+    """Whether the data of a line goes on in the following one; quoted lines must be as long as the first one."""
+    between = data[line[1] : following[0]] if following[0] - line[1] <= _MOST_BREAK else b"longer"
+    if _LINE_BREAK.fullmatch(between):
+        return True
+    length = first[1] - first[0]
+    is_slice = line[1] - line[0] == length and following[1] - following[0] <= length
+    return is_slice and _QUOTED_BREAK.fullmatch(between) is not None
 
 
 def _last_line(data: bytes, end: int) -> int:

@@ -30,6 +30,8 @@ def resolved(*addresses: str) -> tuple[str, ...]:
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "::8.8.8.8", "2002:7f00:1::", "2002:a00:1::1",
         "2001:0:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe", "64:ff9b::127.0.0.1", "64:ff9b::a00:1",
         "64:ff9b:1::127.0.0.1", "64:ff9b:1:a00:0:100::", "64:ff9b:1:ffff::1",
+        # and tunnelled within a site (ISATAP), with a local and with a global interface
+        "2606:4700::5efe:7f00:1", "2606:4700:0:0:200:5efe:10.0.0.1",
     ],
 )  # fmt: skip
 def test_no_address_but_a_public_one_is_connected_to(address: str) -> None:
@@ -40,7 +42,15 @@ def test_no_address_but_a_public_one_is_connected_to(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", [PUBLIC, "2606:4700:4700::1111", "64:ff9b::8.8.8.8", "::ffff:8.8.8.8", "2002:808:808::1"]
+    "address",
+    [
+        PUBLIC,
+        "2606:4700:4700::1111",
+        "64:ff9b::8.8.8.8",
+        "::ffff:8.8.8.8",
+        "2002:808:808::1",
+        "2606:4700::5efe:808:808",
+    ],
 )
 def test_public_addresses_are_connected_to(address: str) -> None:
     assert resolved(address) == (address,)

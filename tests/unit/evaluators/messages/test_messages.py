@@ -237,6 +237,11 @@ def test_base64_is_never_put_into_a_prompt() -> None:
         assert "AAAA" not in render_input(value)
 
 
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_a_vector_as_content_is_one_value(role: str) -> None:
+    assert render_messages([{"role": role, "content": [0.5] * 200}]) == [f"{role}: [200 numbers]"]
+
+
 def test_a_list_without_roles_is_the_users_in_an_input_and_the_models_in_an_output() -> None:
     assert render_input(["x"]) == "user: x"
     assert render_output(["x"]) == "assistant: x"

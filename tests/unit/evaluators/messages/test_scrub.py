@@ -17,6 +17,7 @@ from evaluators.messages.scrub import without_data_urls
 DATA = base64.b64encode(bytes(random.Random(5).randbytes(900))).decode()
 BYTES = random.Random(6).randbytes(160)
 SHORT = [DATA[at : at + 40] for at in range(0, 480, 40)]
+SLICES = [DATA[at : at + 80] for at in range(0, len(DATA), 80)]
 WRAPPED = "\n".join(DATA[at : at + 76] for at in range(0, len(DATA), 76))
 
 
@@ -51,6 +52,10 @@ WRAPPED = "\n".join(DATA[at : at + 76] for at in range(0, len(DATA), 76))
         ("see\n" + "\n".join(f"> {line}" for line in WRAPPED.split("\n")), "see\n> [data]"),
         ("see\n" + "\n".join(f"      {line}" for line in WRAPPED.split("\n")), "see\n      [data]"),
         (WRAPPED.replace("\n", " ") + " and on", "[data] and on"),
+        (json.dumps(SLICES), '["[data]"]'),
+        (json.dumps(json.dumps(SLICES)), '"[\\"[data]\\"]"'),
+        ("s = (\n    '" + "'\n    '".join(SLICES) + "'\n)", "s = (\n    '[data]'\n)"),
+        ('s = "' + '" + "'.join(SLICES) + '";', 's = "[data]";'),
         (base64.urlsafe_b64encode(bytes(range(255))).decode(), "[data]"),
         ("a " + "A" * 400 + "== b", "a [data] b"),
         ("a " + DATA.replace("+", "%2B").replace("/", "%2F") + "%3D%3D b", "a [data] b"),
@@ -84,6 +89,10 @@ def test_data_becomes_a_mark(text: str, expected: str) -> None:
         "\n".join(f"{year} " + " ".join(str(year * n % 9000 + 1000) for n in range(5)) for year in range(1990, 2020)),
         ", ".join(f"{n * 7 % 90 + 10}" for n in range(200)),
         "\n".join(hashlib.sha1(bytes([n])).hexdigest() for n in range(20)),
+        json.dumps([hashlib.sha256(bytes([n])).hexdigest() for n in range(20)]),
+        json.dumps(
+            [f"Users/Shared/{'part-' * n}Of-A-Path/in-the-store-of-2026/with-Names/object" for n in range(6, 20)]
+        ),
         "\n".join(str(uuid.UUID(int=n << 64 | n * 77)) for n in range(20)),
         "\n".join(["ComponentButtonPrimary", "ComponentButtonSecondary", "InputFieldWithLabel2"] * 8),
         "https://ru.wikipedia.org/wiki/" + quote("Список-стран-по-населению" * 4),
