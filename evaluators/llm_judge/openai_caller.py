@@ -139,7 +139,8 @@ class OpenAICaller:
                 raw = await self._client(endpoint).embeddings.with_raw_response.create(
                     model=model, input=list(texts), encoding_format="float", extra_headers=_HEADERS
                 )
-                return raw.http_response.content
+                content: bytes = raw.http_response.content
+                return content
         except (openai.OpenAIError, httpx2.HTTPError, TimeoutError, PermissionError) as error:
             raise self._failure(error) from error
 
