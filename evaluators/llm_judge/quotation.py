@@ -10,14 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import re2
-
-from evaluators.llm_judge.output import printable
 from evaluators.llm_judge.prompt import Transcript
 
-_ESCAPE = re2.compile(r"\\+(?:u([0-9a-fA-F]{4})|[nrtbf])")
-_BETWEEN = re2.compile(r"[^\pL\pM\pN]+")
+_ESCAPES = ("\\n", "\\r", "\\t", "\\b", "\\f")
+_HEX = frozenset("0123456789abcdefABCDEF")
 _REASONING = "reasoning"
+_WORDS_CHARS = 500
 
 
 def is_quoted(answer: Mapping[str, Any], field: str, judged: Transcript) -> bool:
@@ -27,8 +25,9 @@ def is_quoted(answer: Mapping[str, Any], field: str, judged: Transcript) -> bool
         field: the name of the answer's field that holds the verdict.
     """
     forms = _forms(answer, field)
+    words = (_REASONING, field, _longest_word(str(answer.get(_REASONING, ""))))
     parts = (judged.output, *judged.messages, *judged.tools)
-    return any(form in bare for part in parts for bare in _bare(part, field) for form in forms)
+    return any(form in bare for part in parts for bare in _bare(part, words) for form in forms)
 
 
 def _forms(answer: Mapping[str, Any], field: str) -> set[str]:
@@ -51,12 +50,35 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (json.dumps(value, ensure_ascii=False),)
 
 
-def _bare(part: str, field: str) -> tuple[str, ...]:
-    """Return the letters of a part of the judged text; nothing if it does not name both fields."""
+def _longest_word(text: str) -> str:
+    """Return the longest word of letters and digits in the beginning of a text."""
+    beginning = _unescaped(text[:_WORDS_CHARS]).lower()
+    spaced = "".join(char if char.isalnum() else " " for char in beginning)
+    return max(spaced.split()[:-1] or [""], key=len)  # the last word may be cut
+
+
+def _bare(part: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the letters of a part of the judged text; nothing if it lacks one of the words, as nearly all texts do."""
     small = part.lower()
-    return (_letters(part),) if _REASONING in small and field in small else ()
+    needed = words if "\\u" not in small else words[:-1]  # escaped letters hide a word
+    return (_letters(part),) if all(word in small for word in needed) else ()
 
 
 def _letters(text: str) -> str:
-    found = _ESCAPE.sub(lambda hit: printable(chr(int(hit[1], 16))) if hit[1] else "", printable(text))
-    return str(_BETWEEN.sub("", found)).casefold()
+    return "".join(filter(str.isalnum, _unescaped(text).lower()))
+
+
+def _unescaped(text: str) -> str:
+    """Return a text with the escapes of JSON undone, however often they were escaped; other marks may go wrong."""
+    if "\\" not in text:
+        return text
+    head, *rest = text.split("\\u")
+    text = "".join([head, *map(_decoded, rest)])
+    for escape in _ESCAPES:
+        text = text.replace(escape, " ")
+    return text
+
+
+def _decoded(piece: str) -> str:
+    digits = piece[:4]
+    return chr(int(digits, 16)) + piece[4:] if len(digits) == 4 and _HEX.issuperset(digits) else piece
