@@ -70,6 +70,7 @@ function draw() {
   const text = area.value;
   const live = text.length <= LARGEST;
   box.classList.toggle("live", live);
+  box.classList.toggle("numbered", kind.value === "hog");
   paint.replaceChildren(...(live ? coloured(text) : []));
   lines.textContent = Array.from({ length: text.split("\n").length }, (_, place) => place + 1).join("\n");
   area.rows = Math.max(14, Math.min(40, text.split("\n").length + 1));
@@ -122,7 +123,10 @@ function keep() {
 }
 
 area.addEventListener("input", later);
-area.addEventListener("scroll", () => { paint.scrollTop = area.scrollTop; });
+area.addEventListener("scroll", () => {
+  lines.scrollTop = paint.scrollTop = area.scrollTop;
+  paint.scrollLeft = area.scrollLeft;
+});
 area.addEventListener("keydown", (event) => {
   if (!event.ctrlKey || (event.key !== "]" && event.key !== "[")) return;
   event.preventDefault();

@@ -87,6 +87,7 @@ def test_everything_is_read_without_javascript(browser: Browser, served: Served)
         sign_in(page, served.scene.secret)
         page.goto(f"/console/{TEAM}/generations/{served.scene.events[-1]}/")
         expect(page.locator("article.turn")).to_have_count(3)
+        expect(page.locator("[data-copy-link]")).to_be_hidden()  # only the script can copy
         assert page.locator(".verdict h3").count() == len(served.scene.evaluations)
         page.click("text=Open it by itself")
         page.fill("main input[name=q]", "Polite tone")
@@ -109,7 +110,7 @@ def test_an_evaluation_is_repaired_tried_and_enabled_without_javascript(browser:
         sign_in(page, served.scene.secret, f"/console/{TEAM}/evaluations/new/")
         page.fill("input[name=name]", "Short answers, without a script")
         page.fill("#code", "let most := 500\nreturn length(output) <")
-        page.click("button[value=check]")
+        page.click("button[value=check]:visible")
         expect(page.locator("#problems")).to_contain_text(re.compile(r"line 2, column \d+"))
         assert page.input_value("#code").startswith("let most"), "nothing that was typed is lost"
         page.fill("#code", "let most := 500\nreturn length(output) < most")
