@@ -40,7 +40,7 @@ def judge(criteria: str, judged: str, schema: Mapping[str, Any]) -> dict[str, An
     problem = _problem(_without_fences(criteria, criteria), output)
     properties = schema["properties"]
     draw = _draw(output)
-    answer: dict[str, Any] = {"reasoning": _reasoning(problem, output)}
+    answer: dict[str, Any] = {"reasoning": ""}  # first, as models are told to write it
     if "verdict" in properties:
         answer["verdict"] = problem is None
     elif "outcome" in properties:
@@ -49,6 +49,9 @@ def judge(criteria: str, judged: str, schema: Mapping[str, Any]) -> dict[str, An
         answer["score"] = _score(properties["score"], criteria, problem, draw)
     else:
         answer["categories"] = _categories(properties["categories"], draw)
+    # A score without a problem can still be too low to pass.
+    good = f"scores {answer['score']:g}" if "score" in answer else "meets the criteria"
+    answer["reasoning"] = _reasoning(problem, good, output)
     return answer
 
 
@@ -67,12 +70,12 @@ def _problem(criteria: str, output: str) -> str | None:
     return "leaves a part of the question open" if _draw(criteria + output) < 1 / 12 else None
 
 
-def _reasoning(problem: str | None, output: str) -> str:
+def _reasoning(problem: str | None, good: str, output: str) -> str:
     words = " ".join(output.split()[:8])
     if problem:
         found = f"The output {problem}: “{words}…”." if words else f"The output {problem}."
     else:
-        found = f"The output meets the criteria, from “{words}…” on."
+        found = f"The output {good}, from “{words}…” on."
     return f"{NAMED} {found}"
 
 
