@@ -45,6 +45,7 @@ def anchors(
 ) -> None:
     """Show whether the judge or the product moved; set up anchors, judge them now, or acknowledge an alarm.
 
+    \b
     gavel trust anchors "Answers the question" --golden ID --golden-version 2
     gavel trust anchors "Answers the question"
     """

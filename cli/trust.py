@@ -150,6 +150,7 @@ def compute(
 ) -> None:
     """Compute the statistics of a judge from numbers, without Kafka, a store or settings.
 
+    \b
     gavel trust compute request.json
     echo '{"kind": "agreement", "input": {"tp": 85, "fn": 7, "fp": 5, "tn": 23}}' | gavel trust compute --json
 

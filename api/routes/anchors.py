@@ -46,10 +46,10 @@ def put_anchors(
 @router.post("/evaluations/{id}/trust/anchors/acknowledge/")
 @slow
 def acknowledge_anchors(
-    object_id: IdPath, body: bodies.Acknowledge, caller: Writer, services: ServicesParam
+    object_id: IdPath, caller: Writer, services: ServicesParam, body: bodies.Acknowledge | None = None
 ) -> bodies.AnchorsShown | Cost:
     """Take the judge as it is now: a new baseline begins, which ends an alarm, and the old one is kept."""
     evaluation = find(services, caller, object_id)
-    if body.dry_run:
+    if body is not None and body.dry_run:
         return anchors.cost_of(services, evaluation, anchors.schedule_of(services, evaluation))
     return anchors.acknowledge(services, caller, evaluation)

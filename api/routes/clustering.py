@@ -129,11 +129,12 @@ def delete_clustering_job(object_id: IdPath, caller: Writer, services: ServicesP
 
 @router.post("/clustering_jobs/{id}/run/", status_code=status.HTTP_202_ACCEPTED)
 def run_clustering_job(
-    object_id: IdPath, body: bodies.ClusteringRunCreate, caller: Writer, services: ServicesParam
+    object_id: IdPath, caller: Writer, services: ServicesParam, body: bodies.ClusteringRunCreate | None = None
 ) -> bodies.ClusteringRun:
     """Ask for a run. An instance of the reports role makes it; `runs/{run_id}/` shows how far it is."""
     if find_spec("sklearn") is None:
         raise Unavailable(f"Clustering needs scikit-learn; run {INSTALL}", code="extra_missing")
+    body = body or bodies.ClusteringRunCreate()
     job = _find(services, caller, object_id)
     now = services.now()
     run = ClusteringRuns(services.database).ask(

@@ -106,7 +106,7 @@ def create_trust_run(
     evaluation = find(services, caller, object_id)
     if body.kind == "anchors":
         if body.dry_run:
-            plan = anchors.plan_of(services, evaluation, anchors.schedule_of(services, evaluation), 1)
+            plan = anchors.plan_of(services, evaluation, anchors.schedule_to_run(services, evaluation), 1)
             return measurements.cost_of(services, evaluation, plan)
         return standing_shown(services, anchors.run_now(services, caller, evaluation))
     version = version_of(services, evaluation, body.version)

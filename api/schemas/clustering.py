@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from api.schemas.parts import PatchBody, RequestBody, ResponseBody
 from config.settings.clustering import MAX_LOOKBACK_DAYS, MAX_SAMPLES, MIN_LOOKBACK_DAYS, MIN_SAMPLES
 from reports.clustering.groups import Method
 from storage.sql.clustering import AnalysisLevel, RunState
 
-Name = Annotated[str, Field(min_length=1, max_length=400)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 
 

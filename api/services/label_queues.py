@@ -138,6 +138,9 @@ def _items(
     if body.reason is not None:
         return (), samples.draw_focus(client, population, queue_id, body.reason, body.size)
     strata = _strata(client, source)
+    least = LEAST_OF_STRATUM * len(strata)
+    if body.mode == "stratified" and body.size < least:
+        raise Invalid(f"A stratified queue takes {LEAST_OF_STRATUM} of each stratum, so at least {least}.", attr="size")
     sizes = _sizes(strata, body.size, {})
     return strata, _draw(client, source, queue_id, strata, sizes)
 

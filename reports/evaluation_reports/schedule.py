@@ -95,7 +95,8 @@ def read_zone(name: str) -> ZoneInfo:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # Some systems also list their own zone, under a name that means another zone on another machine.
+    return frozenset(available_timezones() - {"localtime"})
 
 
 def _days(rule: str) -> tuple[str, ...]:

@@ -379,7 +379,9 @@ def test_what_cannot_be_set_up_is_refused_and_a_dry_run_changes_nothing(rig: Rig
     refused = rig.api.error("PUT", rig.path, json={"golden_set": few, "golden_set_version": version})
     assert refused["code"] == "too_few"
     runs = f"evaluations/{rig.evaluation['id']}/trust/runs/"
-    assert rig.api.error("POST", runs, json={"kind": "anchors"})["code"] == "no_anchors"
+    for asked in ({"kind": "anchors"}, {"kind": "anchors", "dry_run": True}):
+        assert rig.api.error("POST", runs, json=asked)["code"] == "no_anchors"
+    assert "PUT trust/anchors/" in rig.api.error("POST", f"{rig.path}acknowledge/", 404)["detail"]
     rig.put(enabled=False)
     assert rig.api.ok("POST", runs, 202, json={"kind": "anchors", "dry_run": True})["calls"] == ITEMS
     begun = rig.api.ok("POST", runs, 202, json={"kind": "anchors"})

@@ -130,6 +130,7 @@ class TestJobs:
             ({"analysis_level": "span"}, "analysis_level"),
             ({"name": ""}, "name"),
             ({"name": "x" * 401}, "name"),
+            ({"name": "  "}, "name"),
             ({"event_filters": [{"key": "a", "operator": "no such", "value": 1}]}, "event_filters"),
             ({"event_filters": "a text"}, "event_filters"),
             ({"event_filters": [FILTER] * 51}, "event_filters"),
@@ -148,6 +149,10 @@ class TestJobs:
     def test_a_run_outside_its_bounds_is_refused(self, api: Api, body: dict[str, Any]) -> None:
         made = job(api)
         assert api.error("POST", f"{JOBS}{made['id']}/run/", json=body)["attr"] == next(iter(body))
+
+    def test_a_run_without_a_body_has_the_defaults(self, api: Api) -> None:
+        asked = api.ok("POST", f"{JOBS}{job(api)['id']}/run/", 202)
+        assert (asked["method"], asked["max_samples"]) == ("auto", 1_000)
 
     def test_without_the_extra_a_run_is_refused(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("api.routes.clustering.find_spec", lambda _: None)

@@ -129,6 +129,7 @@ def test_skips_and_other_versions_are_not_in_the_sample(api: Api) -> None:
         ({"window_end": "2020-01-01T00:00:00Z"}, "window_start"),
         ({"version": 7}, "version"),
         ({"size": 5001}, "size"),
+        ({"mode": "stratified", "size": 19}, "size"),
         ({"labellers_per_item": 6}, "labellers_per_item"),
         ({"window_start": "2020-01-01T00:00:00Z", "window_end": "2020-01-02T00:00:00Z"}, "window_start"),
     ],

@@ -26,6 +26,7 @@ from storage.sql.measurements import MeasurementRun
 from storage.sql.served_models import SeenModel, ServedModels
 
 _RUNS_SHOWN = 30
+_NO_ANCHORS = "The evaluation has no anchors; set them up with PUT trust/anchors/."
 
 
 def planned(services: Services, caller: ApiKey, evaluation: Evaluation, body: bodies.AnchorsPut) -> AnchorSchedule:
@@ -85,7 +86,15 @@ def schedule_of(services: Services, evaluation: Evaluation) -> AnchorSchedule:
     """Return the schedule of an evaluation. Raises `NotFound`."""
     found = Anchors(services.database).get(evaluation.team_id, evaluation.id)
     if found is None:
-        raise NotFound
+        raise NotFound(_NO_ANCHORS)
+    return found
+
+
+def schedule_to_run(services: Services, evaluation: Evaluation) -> AnchorSchedule:
+    """Return the schedule whose anchors are to be judged now. Raises `Invalid` without one."""
+    found = Anchors(services.database).get(evaluation.team_id, evaluation.id)
+    if found is None:
+        raise Invalid(_NO_ANCHORS, code="no_anchors", attr="kind")
     return found
 
 
@@ -105,10 +114,7 @@ def run_now(services: Services, caller: ApiKey, evaluation: Evaluation) -> Measu
         Invalid: the evaluation has no anchors, or too few.
         Conflict: a run is under way.
     """
-    schedule = Anchors(services.database).get(evaluation.team_id, evaluation.id)
-    if schedule is None:
-        detail = "The evaluation has no anchors; set them up with PUT trust/anchors/."
-        raise Invalid(detail, code="no_anchors", attr="kind")
+    schedule = schedule_to_run(services, evaluation)
     try:
         begun = begin_run(services.database, schedule, evaluation, actor=caller.actor, now=services.now())
     except NoAnchors as error:

@@ -62,5 +62,8 @@ def test_the_help_of_every_command_has_examples_with_options_that_exist(words: s
     examples = [line for line in shown if re.match(rf"(.*\| )?{words}\b(?! is\b)", line)]
     assert examples
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    for paragraph in (command.help or "").split("\n\n"):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        assert len(lines) == 1 or lines[0] == "\b" or not set(lines) & set(examples), "its lines are shown as one"
     for example in examples:
         assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", example.partition(words)[2])) <= known, example
