@@ -114,6 +114,14 @@ class WithLabels(ResponseBody):
     p: float | None
 
 
+class WithoutVerdict(ResponseBody):
+    """Generations on which at least one of two versions gave N/A, a skip, or nothing yet (`missing`)."""
+
+    a: Literal["applicable", "not_applicable", "skipped", "missing"]
+    b: Literal["applicable", "not_applicable", "skipped", "missing"]
+    n: int
+
+
 class ComparisonOutcome(ResponseBody):
     """The outcome of the results so far. `undecided` names the number of generations that would decide."""
 
@@ -128,6 +136,8 @@ class ComparisonOutcome(ResponseBody):
     n_to_decide: int | None
     not_compared: int
     """Generations on which a version gave N/A, a skip, or nothing yet."""
+    without_verdict: list[WithoutVerdict]
+    """These generations by the answers of both versions, the most frequent answers first."""
     score: PairedShown | None
     cost_usd: PairedShown | None
     latency_s: PairedShown | None

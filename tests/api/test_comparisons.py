@@ -57,10 +57,12 @@ def test_stored_results_are_reused_and_the_outcome_follows_the_results(api: Api)
     assert (run["total"], run["reused"], run["state"]) == (30, 30, "pending")
     before = api.ok("GET", f"{path}{run['id']}/")["outcome"]
     assert (before["n"], before["not_compared"], before["outcome"]) == (0, 30, None)
+    assert before["without_verdict"] == [{"a": "applicable", "b": "missing", "n": 30}]
     verdicts: dict[str, Any] = {f"event:event-{n}": n < 10 for n in range(29)} | {"event:event-29": None}
     measured(api, evaluation, run, verdicts)
     outcome = api.ok("GET", f"{path}{run['id']}/")["outcome"]
     assert (outcome["both_pass"], outcome["pass_to_fail"], outcome["not_compared"]) == (10, 19, 1)
+    assert outcome["without_verdict"] == [{"a": "applicable", "b": "skipped", "n": 1}]
     assert outcome["outcome"] == "worse"
     assert outcome["difference"]["value"] == pytest.approx(-19 / 29)
     labels = [

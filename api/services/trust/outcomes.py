@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from api.schemas import measurements as bodies
 from api.schemas.trust import Agreement, ConsistencyShown, Figure
@@ -107,6 +107,7 @@ def outcome_of(
             outcome=None if found is None else found.outcome,
             n_to_decide=None if found is None else found.n_to_decide,
             not_compared=len(items) - max(len(pairs), len(scored)),
+            without_verdict=_without_verdict(items),
             score=_paired(run.id, [(each, float(a), float(b)) for each, a, b in scored]),
             cost_usd=_paired(run.id, [(each, each.a.cost_usd, each.b.cost_usd) for each in both if each.a and each.b]),
             latency_s=_paired(
@@ -214,6 +215,17 @@ def _judged(found: MeasuredVerdict) -> ComparedSide:
 
 def _reused(found: JudgedTarget | None) -> ComparedSide | None:
     return None if found is None else ComparedSide(found.verdict, found.skipped, "", None, None, found.result_id)
+
+
+def _without_verdict(items: Sequence[ComparedItem]) -> list[bodies.WithoutVerdict]:
+    counts = Counter((_kind(each.a), _kind(each.b)) for each in items)
+    return [bodies.WithoutVerdict(a=a, b=b, n=n) for (a, b), n in counts.most_common() if not a == b == "applicable"]
+
+
+def _kind(side: ComparedSide | None) -> Literal["applicable", "not_applicable", "skipped", "missing"]:
+    if side is None:
+        return "missing"
+    return "skipped" if side.skipped else "not_applicable" if side.verdict is None else "applicable"
 
 
 def _passes(each: ComparedItem, rule: PassRule) -> tuple[bool, bool] | None:
