@@ -34,6 +34,7 @@ TITLES = {
     "labels": "Labels and trust over a million results in chdb",
     "trust": "Intervals: how often they hold the truth",
     "ingest": "The front door against a bare loop",
+    "ingest_large": "Small requests beside bodies of 60 MB",
     "windows": "The live windows on a real Kafka",
     "clustering": "Clusters of 10 000 items",
 }
