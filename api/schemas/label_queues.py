@@ -15,7 +15,7 @@ from api.schemas.parts import Instant, PatchBody, RequestBody, ResponseBody, Use
 from storage.sql.label_queues import MAX_ITEMS, MAX_LABELLERS
 
 Mode = Literal["random", "stratified", "focus"]
-FocusReason = Literal["hand_picked", "versions", "truncated", "low_confidence", "suspected_injection"]
+FocusReason = Literal["hand_picked", "versions", "judges", "truncated", "low_confidence", "suspected_injection"]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 _Size = Annotated[int, Field(ge=1, le=MAX_ITEMS)]
 _Version = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -102,7 +102,11 @@ _REASONS = {
     "truncated": "truncated",
     "suspected_injection": "JSONExtractBool(properties, '$ai_evaluation_suspected_injection')",
     "low_confidence": "JSONHas(properties, '$ai_evaluation_confidence')",
+    "judges": """length(arrayDistinct(arrayMap(step -> JSONExtractRaw(step, 'verdict'), arrayFilter(
+        step -> NOT JSONHas(step, 'skip_reason'), JSONExtractArrayRaw(properties, '$ai_evaluation_steps')
+    )))) > 1""",
 }
+"""`judges`: members of a jury or steps of a cascade gave different verdicts. A member that skipped gave none."""
 _LEAST_CONFIDENT_FIRST = "JSONExtractFloat(properties, '$ai_evaluation_confidence'), "
 
 
@@ -110,7 +114,7 @@ def draw_focus(client: Client, population: Population, queue_id: str, reason: st
     """Return results that are worth a look, in the queue's order; the least confident first for `low_confidence`.
 
     Args:
-        reason: `truncated`, `suspected_injection` or `low_confidence`.
+        reason: `judges`, `truncated`, `suspected_injection` or `low_confidence`.
     """
     where = population.where()
     where.add(_REASONS[reason])

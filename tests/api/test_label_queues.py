@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -298,6 +299,20 @@ def test_focus_queues_hold_picked_results_or_truncated_ones_or_disagreements(api
     other = judged(api, evaluation, [False, True])
     between = queue(api, evaluation, mode="focus", reason="versions", other_version=1)
     assert {item.result_id for item in items(api, between)} == {other[0]}
+
+
+def test_a_focus_queue_holds_results_whose_judges_disagreed(api: Api) -> None:
+    def steps(*verdicts: bool | None, skipped: int = 0) -> str:
+        found: list[dict[str, Any]] = [{"step": 0, "verdict": verdict} for verdict in verdicts]
+        found += [{"step": 0, "verdict": None, "skip_reason": "timeout"}] * skipped
+        return json.dumps({"$ai_evaluation_steps": found})
+
+    evaluation, _ = judge(api, 2)
+    judged(api, evaluation, [True], properties=steps(True, True, skipped=1))
+    [split] = judged(api, evaluation, [True], properties=steps(True, False, True))
+    [unlike] = judged(api, evaluation, [True], properties=steps(True, None))
+    found = queue(api, evaluation, mode="focus", reason="judges")
+    assert {item.result_id for item in items(api, found)} == {split, unlike}
 
 
 def test_a_deleted_queue_is_gone_and_its_labels_stay(api: Api) -> None:
