@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _NEEDED = ("matcher", "judge", "sink")
 _FORGOTTEN_AFTER_S = 3600.0
 _STARTS_WITHIN_S = 60.0
+_SETTLED_S = 60.0
 _SNAPSHOT_S = 60.0
 _BUDGET_SHARE = 0.9
 _PARKED_S = 6 * 3600.0
@@ -55,6 +56,9 @@ def _of_kafka(kafka: KafkaView) -> Iterator[Problem]:
     if kafka.hidden:
         what = f"this user may not see the topics {', '.join(kafka.hidden)}, or they do not exist"
         yield Problem("error", "kafka", what, "grant it Describe on the topics and groups of Gavel")
+    if kafka.lacking:
+        what = f"this user lacks rights on topics: {', '.join(kafka.lacking)}"
+        yield Problem("error", "kafka", what, "grant them; nothing is lost meanwhile")
     for what in kafka.refused:
         yield Problem("error", "kafka", what, "nothing is lost meanwhile: all roles wait")
 
@@ -74,8 +78,15 @@ def _of_roles(store: StoreView, kafka: KafkaView | None) -> Iterator[Problem]:
 
 
 def _replaced(store: StoreView) -> set[tuple[str, str]]:
-    """Return role and instance of the silent processes in whose place another one was started: one for each."""
+    """Return role and instance of the silent and failed processes in whose place another one was started.
+
+    A silent one needs a process of its own that was started later. Those that failed one after the other are all
+    replaced by one that has run for a while since.
+    """
     found = set()
+    for beat in store.heartbeats:
+        if beat.vitals.state == "failed" and any(_runs_since(beat, other) for other in live(store)):
+            found.add((beat.role, beat.instance))
     for role in {beat.role for beat in store.heartbeats}:
         starts = sorted((beat.started for beat in live(store) if beat.role == role), reverse=True)
         silent = [beat for beat in store.heartbeats if beat.role == role and beat.missing]
@@ -84,6 +95,11 @@ def _replaced(store: StoreView) -> set[tuple[str, str]]:
                 starts.pop(0)
                 found.add((beat.role, beat.instance))
     return found
+
+
+def _runs_since(ended: Heartbeat, other: Heartbeat) -> bool:
+    settled = (other.seen - other.started).total_seconds() >= _SETTLED_S
+    return other.role == ended.role and other.started >= ended.seen and settled
 
 
 def _of_process(beat: Heartbeat, *, was_replaced: bool) -> Iterator[Problem]:
@@ -102,7 +118,12 @@ def _of_process(beat: Heartbeat, *, was_replaced: bool) -> Iterator[Problem]:
         return
     if vitals.state == "failed":
         if beat.age_s < _FORGOTTEN_AFTER_S:
-            yield Problem("error", where, f"it failed: {vitals.reason[:300]}", "mend the cause, and start it again")
+            what = f"it failed: {vitals.reason[:300]}"
+            if was_replaced:
+                what = f"{what}; another process has run since"
+                yield Problem("warning", where, what, "look in its log, if the cause is not mended yet")
+                return
+            yield Problem("error", where, what, "mend the cause, and start it again")
         return
     if vitals.state == "stopped":
         return

@@ -22,6 +22,7 @@ class KafkaView:
     Attributes:
         missing: configured topics that do not exist.
         hidden: configured topics that this user may not see.
+        lacking: rights on topics that this user lacks, such as `Write on gavel-results`.
         refused: what is wrong with topics that take no records, because too few of their replicas are in sync.
         partitions: configured topic → number of partitions.
         lag: role → topic → records that its group has not committed.
@@ -36,6 +37,7 @@ class KafkaView:
     groups: dict[str, tuple[str, int]]
     dead_letters: int
     hidden: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
@@ -54,7 +56,7 @@ def view(asking: AdminWithCauses, settings: Settings) -> KafkaView:
     Raises:
         KafkaException: no broker answers, or it refuses.
     """
-    from processor.kafka_access import forbidden_topics
+    from processor.kafka_access import forbidden_topics, missing_rights, rights_needed
     from processor.topic_settings import refused_for_replicas
 
     admin = asking.admin
@@ -77,6 +79,9 @@ def view(asking: AdminWithCauses, settings: Settings) -> KafkaView:
         brokers=len(metadata.brokers),
         missing=[name for name in missing if name not in hidden],
         hidden=hidden,
+        lacking=missing_rights(
+            admin, {name: need for name, need in rights_needed(settings).items() if name in there}, KAFKA_WITHIN_S
+        ),
         refused=refused_for_replicas(admin, metadata, [name for _, name in topics], KAFKA_WITHIN_S),
         partitions=there,
         lag={role: found for role, found in lag.items() if found},

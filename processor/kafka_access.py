@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
+
+from config.settings import Settings
 
 _TELLING = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE)
 _FORBIDDEN = frozenset(
@@ -78,6 +81,33 @@ def forbidden_groups(admin: AdminClient, names: Collection[str]) -> list[str]:
     """Return those of the consumer groups that this user may not see."""
     asked = admin.describe_consumer_groups([*names], request_timeout=_ASK_S)
     return [name for name, found in asked.items() if _refused(found)]
+
+
+def missing_rights(admin: AdminClient, topics: Mapping[str, Collection[str]], timeout_s: float = _ASK_S) -> list[str]:
+    """Return the rights that this user lacks on topics, such as `Write on gavel-results`; none that nobody can tell.
+
+    Args:
+        topics: by name, the operations that are needed: `READ` or `WRITE`.
+    """
+    if not topics:
+        return []
+    asked = admin.describe_topics(
+        TopicCollection([*topics]), include_authorized_operations=True, request_timeout=timeout_s
+    )
+    lacking = []
+    for name, found in asked.items():
+        with suppress(KafkaException):  # a topic that this user may not see at all is another message
+            operations = {operation.name for operation in found.result().authorized_operations or ()}
+            lacking += [f"{each.title()} on {name}" for each in topics[name] if operations and each not in operations]
+    return lacking
+
+
+def rights_needed(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the operations on each topic that the roles need together; none where nobody logs in."""
+    topics = settings.kafka.topics
+    if settings.kafka.security_protocol == "PLAINTEXT":
+        return {}
+    return {name: ("READ",) if name == topics.events else ("READ", "WRITE") for _, name in topics}
 
 
 def _refused(found: Any) -> bool:

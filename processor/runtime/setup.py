@@ -22,7 +22,7 @@ from processor.kafka import (
     ensure_topics,
     missing_topics,
 )
-from processor.kafka_access import forbidden_groups, remedy_of
+from processor.kafka_access import forbidden_groups, missing_rights, remedy_of, rights_needed
 from processor.topic_settings import unfit_topics
 from storage.clickhouse import ClickHouseProblem, RightsMissing, SchemaMismatch
 from storage.clickhouse import check as check_clickhouse
@@ -116,6 +116,9 @@ def inspect(settings: Settings, clients: KafkaClients, database: Database, *, be
                 f"this user may not use the consumer groups {', '.join(hidden)}; grant it Read on groups with the "
                 f"prefix {settings.kafka.group_prefix!r}"
             )
+        lacking = missing_rights(clients.admin(), rights_needed(settings))
+        if lacking:
+            raise TopicForbidden(f"this user lacks rights on topics: {', '.join(lacking)}; grant them")
         return f"connected to {settings.kafka.bootstrap_servers}; all topics exist"
 
     def store() -> str:

@@ -24,6 +24,8 @@ from processor.stream.deadline import Deadline
 
 _T = TypeVar("_T")
 _log = logging.getLogger("gavel.librdkafka")
+_REFUSALS = frozenset({"ADDPARTS", "TXNERR"})
+"""Facilities of the client's log that tell why a transaction failed."""
 _INFO = 6
 """The syslog severity INFO; librdkafka numbers its log levels the same way."""
 _NEVER_CONNECTED = ("Connect to ", "Failed to resolve ")
@@ -210,9 +212,16 @@ class FencingProducer:
         self._connections = logger
         self.client = self._make(start)
 
+    @property
+    def refused(self) -> str:
+        """Why the broker refused a part of the present transaction, as far as the client's log tells; else empty."""
+        self.client.poll(0)
+        return self._connections.refused
+
     def renew(self, start: Callable[[Producer], None]) -> None:
         """Call before each transaction, with none open: makes another producer if a connection broke since the last."""
         self.client.poll(0)  # it serves the queued log events
+        self._connections.refused = ""
         if self._connections.broken:
             self.client = self._make(start)
 
@@ -230,16 +239,21 @@ class _Connections:
 
     Attributes:
         broken: whether a connection broke that may have carried something.
+        refused: the first refusal of a part of a transaction, which names the topic. The errors of later calls do not
+            tell: they say that the transaction is in another state.
     """
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
         self.broken = False
+        self.refused = ""
 
     def log(self, level: int, form: str, facility: str, client: str, message: str) -> None:
         """Note and pass on one line, as confluent-kafka calls a logger."""
         if facility == "FAIL" and not any(text in message for text in _NEVER_CONNECTED):
             self.broken = True
+        if facility in _REFUSALS and level >= logging.ERROR and not self.refused:
+            self.refused = message.partition("]: ")[2] or message
         self._logger.log(level, form, facility, client, message)
 
 
@@ -344,12 +358,17 @@ class Transactions:
         reason: KafkaError = error.args[0]
         if reason.fatal():
             raise CommitFailed(
-                f"{step}: {reason.str()} (fatal; another process may use this transactional.id)"
+                f"{step}: {reason.str()} (fatal; another process may use this transactional.id){self._because()}"
             ) from error
         if reason.txn_requires_abort():
+            because = self._because()
             try:
                 self.producer.abort_transaction(max(deadline.left_s(), 10.0))
             except KafkaException as abort_error:
-                raise CommitFailed(f"abort after {step}: {abort_error.args[0].str()}") from error
-            raise CommitAborted(f"{step}: {reason.str()}") from error
-        raise CommitFailed(failed(step, reason)) from error
+                raise CommitFailed(f"abort after {step}: {abort_error.args[0].str()}{because}") from error
+            raise CommitAborted(f"{step}: {reason.str()}{because}") from error
+        raise CommitFailed(f"{failed(step, reason)}{self._because()}") from error
+
+    def _because(self) -> str:
+        refused = self._fencing.refused
+        return f"; the broker had refused before: {refused}" if refused else ""

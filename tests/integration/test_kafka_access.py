@@ -22,9 +22,13 @@ from confluent_kafka.cimpl import NewTopic
 from cli.findings import find_problems
 from cli.overview import Gatherer
 from config.settings import Settings, load_settings
+from processor.events.output import Output
 from processor.kafka import KafkaClients, ensure_topics, missing_topics
 from processor.runtime.setup import Finding, initialise, inspect
+from processor.stream.deadline import Deadline
+from processor.stream.transactions import CommitAborted, CommitFailed, Transactions
 from storage.sql.engine import open_store
+from tests.integration.pipeline import until
 from tests.services.kafka import KafkaServer
 
 CLOSED = "http://u:p@127.0.0.1:1/gavel"
@@ -32,7 +36,7 @@ CLOSED = "http://u:p@127.0.0.1:1/gavel"
 
 @pytest.fixture(scope="module")
 def secured() -> Iterator[KafkaServer]:
-    with KafkaServer(users={"gavel": "right", "stranger": "right"}) as server:
+    with KafkaServer(users={"gavel": "right", "stranger": "right", "writer": "right"}) as server:
         yield server
 
 
@@ -97,6 +101,37 @@ def test_rights_on_topics_without_those_on_groups_are_not_enough(secured: KafkaS
             future.result()
     ensure_topics(KafkaClients(settings), settings)
     assert "may not use the consumer groups gavel-matcher" in checked(settings)
+
+
+def grant(server: KafkaServer, kind: ResourceType, name: str, operation: Any, permission: Any) -> None:
+    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:writer", "*", operation, permission)
+    for future in admin.create_acls([binding]).values():
+        future.result()
+
+
+def test_a_right_to_write_that_was_taken_away_is_named(secured: KafkaServer, tmp_path: Path) -> None:
+    """By `check`, by `status`, and by the role that ends: the client says only that its state is erroneous."""
+    settings = settings_of(secured, tmp_path, "writer", "right")
+    kinds = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID)
+    for kind, name in (*((kind, "*") for kind in kinds), (ResourceType.BROKER, "kafka-cluster")):
+        grant(secured, kind, name, AclOperation.ALL, AclPermissionType.ALLOW)
+    clients = KafkaClients(settings)
+
+    def allowed() -> bool:  # a broker takes a moment to know a right
+        with closing(open_store(settings)) as database:
+            return initialise(settings, clients, database)[0].ok and inspect(settings, clients, database)[0].ok
+
+    until(allowed, lambda: checked(settings))
+    assert in_status(settings) == ""
+    results = settings.kafka.topics.results
+    grant(secured, ResourceType.TOPIC, results, AclOperation.WRITE, AclPermissionType.DENY)
+    until(lambda: f"Write on {results}" in in_status(settings), lambda: in_status(settings))
+    assert f"Write on {results}" in checked(settings)
+    transactions = Transactions(clients.transactional_config("matcher"))
+    output = Output("result", results, b"key", b"value", [])
+    with pytest.raises((CommitFailed, CommitAborted), match=f"refused before: .*{results}.*authorization failed"):
+        transactions.send([output], [], None, Deadline(20.0)).wait(Deadline(20.0))
 
 
 def test_settings_of_topics_that_lose_or_refuse_records_are_found(kafka: str, tmp_path: Path) -> None:

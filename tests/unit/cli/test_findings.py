@@ -93,6 +93,20 @@ def test_a_killed_process_that_was_replaced_is_a_warning_and_one_that_was_not_an
     assert after == [("error", False), ("warning", True)]
 
 
+def test_processes_that_failed_in_a_row_are_a_warning_once_one_has_run_for_a_minute() -> None:
+    failed = [
+        replace(
+            beat("matcher", "failed", reason="a right"), instance=f"host:{n}", seen=NOW - timedelta(seconds=200 - n)
+        )
+        for n in range(2)
+    ]
+    found = [
+        [each.severity for each in find_problems(overview(*failed, beat("matcher", up_s=up_s)))]
+        for up_s in (30.0, 90.0)
+    ]
+    assert found == [["error", "error"], ["warning", "warning"]]
+
+
 def test_a_process_that_has_just_started_may_wait() -> None:
     assert find_problems(overview(beat("matcher", "waiting", up_s=10.0))) == []
 
