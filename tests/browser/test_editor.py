@@ -45,12 +45,10 @@ def test_enter_in_a_field_checks_and_changes_nothing(page: Page, served: Served)
     assert page.locator("fieldset.set").count() == sets
     page.click("button[value=ask-enable]")
     expect(page.locator("#ask")).to_be_visible()
-    assert page.evaluate("document.activeElement.getAttribute('aria-labelledby')") == "ask", (
-        "the question has the focus"
-    )
+    expect(page.locator("[aria-labelledby=ask]"), "the question has the focus").to_be_focused()
     page.press("input[name=name]", "Enter")
     expect(page.locator("p.done")).to_have_text("It compiles.")
-    assert page.evaluate("document.activeElement.className") == "done"
+    expect(page.locator("p.done")).to_be_focused()
     assert urlsplit(page.url).path == path
     page.goto(path)
     expect(page.locator("button[value=ask-enable]")).to_be_visible()
