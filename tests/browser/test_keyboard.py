@@ -50,7 +50,7 @@ def enter_key(page: Page, secret: str) -> None:
 
 def read_the_newest_failure(page: Page) -> None:
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
+    expect(page.locator("a.skip")).to_be_focused()
     page.keyboard.press("Enter")
     tab_to(page, "td.why a")
     page.keyboard.press("Enter")
@@ -74,7 +74,7 @@ def write_an_evaluation(page: Page) -> None:
     assert page.locator(".paint .err").count() == 1
     tab_to(page, "[data-problems] a")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "code", "the error leads to its place"
+    expect(page.locator("#code"), "the error leads to its place").to_be_focused()
     page.keyboard.press("Control+End")
     page.keyboard.type(" 500")
     expect(page.locator("[data-problems]")).to_contain_text("compiles")
