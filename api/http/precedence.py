@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SWITCH_S = 0.001
+SWITCH_S = 0.0001
 """How long a thread may keep Python's lock while another one waits for it, in a process that serves the API."""
 MOST_S = 0.03
 """How long one page waits for requests in all, so that a busy API slows pages down and does not stop them."""
