@@ -112,7 +112,11 @@ def measure(kafka: str, provider: str, judges: int, seconds: float, protocol: st
         call_s = did["gavel_judge_call_seconds_sum"] / (did["gavel_judge_call_seconds_count"] or 1)
         at_a_time = did["gavel_judge_call_seconds_sum"] / took_s
         return Measured(
-            did[_VERDICTS] / took_s, call_s, at_a_time, did["process_cpu_seconds_total"] / took_s, did["machine"] / took_s
+            did[_VERDICTS] / took_s,
+            call_s,
+            at_a_time,
+            did["process_cpu_seconds_total"] / took_s,
+            did["machine"] / took_s,
         )
 
 
