@@ -92,7 +92,7 @@ def run_roles(settings: Settings, roles: Sequence[str], place: Place | None = No
     with opened_parts(with_local_secret_key(settings), worker=number) as parts:
         if not number:
             note_cautions(parts.settings, roles)
-        refuse_missing_topics(parts)
+        refuse_missing_topics(parts, roles)
         runtime = Runtime(
             parts.settings,
             roles,

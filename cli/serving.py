@@ -130,17 +130,22 @@ def _log() -> structlog.stdlib.BoundLogger:
     return log
 
 
-def refuse_missing_topics(parts: ProcessParts) -> None:
-    """Exit with 1 if a topic does not exist. A broker that does not answer is only noted, because it may come up."""
+def refuse_missing_topics(parts: ProcessParts, roles: Sequence[str]) -> None:
+    """Exit with 1 if a topic does not exist, or if a role may not read or write one.
+
+    A broker that does not answer is only noted, because it may come up.
+    """
     from confluent_kafka import KafkaException
 
     from processor.kafka import KafkaClients, TopicError, missing_topics
-    from processor.kafka_access import remedy_of
+    from processor.kafka_access import missing_rights, remedy_of, rights_needed
 
     if parts.broker is not None:
         return
+    clients = KafkaClients(parts.settings)
     try:
-        missing = missing_topics(KafkaClients(parts.settings), parts.settings)
+        missing = missing_topics(clients, parts.settings)
+        lacking = missing_rights(clients.admin(), rights_needed(parts.settings, roles))
     except KafkaException as error:
         # librdkafka keeps trying, and meanwhile /readyz says that the topics are missing.
         remedy = remedy_of(error) or "is the broker up, and is kafka.bootstrap_servers right? It is tried again"
@@ -150,3 +155,5 @@ def refuse_missing_topics(parts: ProcessParts) -> None:
     else:
         if missing:
             fail(f"topics do not exist: {', '.join(missing)}; run `gavel init`")
+        if lacking:
+            fail(f"this user lacks rights on topics: {', '.join(lacking)}; grant them")

@@ -27,6 +27,18 @@ _REMEDIES = {
     KafkaError._RESOLVE: "a host of kafka.bootstrap_servers has no address: correct its name, or mend the DNS",
 }
 _ASK_S = 10.0
+_RIGHTS = {
+    "matcher": (("events", "READ"), ("results", "WRITE"), ("tasks", "WRITE"), ("dead_letters", "WRITE")),
+    "judge": (
+        ("tasks", "READ"),
+        ("parked", "READ"),
+        ("parked", "WRITE"),
+        ("results", "WRITE"),
+        ("dead_letters", "WRITE"),
+    ),
+    "sink": (("results", "READ"), ("dead_letters", "WRITE")),
+}
+"""The operations on topics without which a role cannot work. Other rights depend on what else it is asked to do."""
 
 
 class AdminWithCauses:
@@ -102,12 +114,16 @@ def missing_rights(admin: AdminClient, topics: Mapping[str, Collection[str]], ti
     return lacking
 
 
-def rights_needed(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return the operations on each topic that the roles need together; none where nobody logs in."""
-    topics = settings.kafka.topics
+def rights_needed(settings: Settings, roles: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the operations on each topic that some roles need, or all of them; none where nobody logs in."""
     if settings.kafka.security_protocol == "PLAINTEXT":
         return {}
-    return {name: ("READ",) if name == topics.events else ("READ", "WRITE") for _, name in topics}
+    topics = dict(settings.kafka.topics)
+    needed: dict[str, set[str]] = {}
+    for role in roles or _RIGHTS:
+        for kind, operation in _RIGHTS.get(role, ()):
+            needed.setdefault(topics[kind], set()).add(operation)
+    return {name: tuple(sorted(operations)) for name, operations in needed.items()}
 
 
 def _refused(found: Any) -> bool:

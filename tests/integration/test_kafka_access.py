@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
@@ -21,9 +22,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from cli.findings import find_problems
 from cli.overview import Gatherer
+from cli.serving import ProcessParts, refuse_missing_topics
 from config.settings import Settings, load_settings
 from processor.events.output import Output
 from processor.kafka import KafkaClients, ensure_topics, missing_topics
+from processor.runtime.logs import RecentProblems
 from processor.runtime.setup import Finding, initialise, inspect
 from processor.stream.deadline import Deadline
 from processor.stream.transactions import CommitAborted, CommitFailed, Transactions
@@ -128,6 +131,11 @@ def test_a_right_to_write_that_was_taken_away_is_named(secured: KafkaServer, tmp
     grant(secured, ResourceType.TOPIC, results, AclOperation.WRITE, AclPermissionType.DENY)
     until(lambda: f"Write on {results}" in in_status(settings), lambda: in_status(settings))
     assert f"Write on {results}" in checked(settings)
+    with closing(open_store(settings)) as database:
+        parts = ProcessParts(settings, database, RecentProblems(), None, None, None)
+        refuse_missing_topics(parts, ["sink"])
+        with pytest.raises(typer.Exit):
+            refuse_missing_topics(parts, ["matcher"])
     transactions = Transactions(clients.transactional_config("matcher"))
     output = Output("result", results, b"key", b"value", [])
     with pytest.raises((CommitFailed, CommitAborted), match=f"refused before: .*{results}.*authorization failed"):
