@@ -212,9 +212,8 @@ class FencingProducer:
         self._connections = logger
         self.client = self._make(start)
 
-    @property
     def refused(self) -> str:
-        """Why the broker refused a part of the present transaction, as far as the client's log tells; else empty."""
+        """Return why the broker refused a part of the present transaction, as far as the client's log tells; else empty."""
         self.client.poll(0)
         return self._connections.refused
 
@@ -276,7 +275,9 @@ class Transactions:
 
     def __init__(self, configuration: dict[str, Any], *, start_timeout_s: float = 60.0) -> None:
         self._limit_s = configuration.get("transaction.timeout.ms", 60_000) / 1000
+        self._refused: Callable[[], str] = str  # while the first producer starts, which may fail
         self._fencing = FencingProducer(configuration, self._start(Deadline(start_timeout_s)))
+        self._refused = self._fencing.refused
 
     @property
     def producer(self) -> Producer:
@@ -370,5 +371,5 @@ class Transactions:
         raise CommitFailed(f"{failed(step, reason)}{self._because()}") from error
 
     def _because(self) -> str:
-        refused = self._fencing.refused
+        refused = self._refused()
         return f"; the broker had refused before: {refused}" if refused else ""
