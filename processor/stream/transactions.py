@@ -213,7 +213,7 @@ class FencingProducer:
         self.client = self._make(start)
 
     def refused(self) -> str:
-        """Return why the broker refused a part of the present transaction, as far as the client's log tells; else empty."""
+        """Return why the broker refused a part of the present transaction, as the client's log tells; else empty."""
         self.client.poll(0)
         return self._connections.refused
 
