@@ -28,6 +28,7 @@ from processor.events.row import MAX_EVENT_BYTES, ROOM_BYTES, read_event
 from processor.events.task import Task, match_task
 from processor.hog_failures import HogFailures
 from processor.matcher.budget import TeamBudget
+from processor.matcher.counts import write_counts
 from processor.matcher.known import KnownEvaluation, KnownEvaluations, RunOrigin
 from processor.matcher.timing import EventTimes
 from processor.metrics import Metrics
@@ -411,22 +412,7 @@ class EventMatcher:
         self._hog_seconds.clear()
         self._latency.flush()
         self._flush_results()
-        for (kind, label), amount in self.counts.items():
-            match kind:
-                case "task":
-                    metrics.count("gavel_tasks", amount, runtime=label, trigger=self._origin.trigger)
-                case "moved":
-                    metrics.count("gavel_team_budget_exceeded", amount, work=label)
-                case "out_of_time":
-                    metrics.count("gavel_events_out_of_time", amount, role=role, kind=label)
-                case "not_made":
-                    metrics.count("gavel_runs_not_made", amount, role=role, reason=label)
-                case "dead_letter":
-                    metrics.count("gavel_dead_letters", amount, role=role, reason=label)
-                case "skipped":
-                    metrics.count("gavel_records_skipped", amount, role=role, reason=label)
-                case _:
-                    metrics.count("gavel_evaluation_outcomes", amount, outcome=label)
+        write_counts(self.counts, metrics, role, self._origin.trigger)
         self.counts.clear()
 
     def _flush_results(self) -> None:
