@@ -1,10 +1,12 @@
 """Find sentences that a reader has to read twice. Print `path:line: text` for each; exit with 1 if there are any.
 
-Reads docstrings, comments, help texts, messages and pages. The rules are those of CONTRIBUTING.md:
+Reads docstrings, comments, help texts, messages, pages, templates and the texts of YAML files. The rules are those of
+CONTRIBUTING.md:
 
 1. Every sentence names its subject and has a verb. A sentence does not open with Of, Else or What, and one that opens
    with At, Between or another preposition has a verb.
 2. "is not a" is used and "is no" is not. A noun is better than a clause: "queued records".
+3. Things have the names of the field, such as "enqueued". `_INVENTED` lists the words that are not used.
 
 Usage: check_prose.py [PATH …]. A path is a file or a folder; without one the whole repository is read.
 """
@@ -18,20 +20,29 @@ import re
 import sys
 import tokenize
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
 ALLOWED = re.compile(
     r"\bthere (?:is|are|was|were) no\b"  # "there is not a key" says less than "there is no key"
     r"|\bof course\b"
-    r"|\bwhat is wrong\b",  # the name of the first part of every message to a user
+    r"|(?<=\W)what is wrong\b",  # the name of the first part of every message to a user; not at the opening
     re.IGNORECASE,
 )
 """Phrases that the rules would find and that read well. Add one only with its reason."""
 
-SKIPPED = ("examples/conversations", "examples/generations", "locks", "tests/unit/ci/test_check_prose.py")
+SKIPPED = (
+    "examples/conversations",
+    "examples/generations",
+    "locks",
+    "tests/unit/ci/test_check_prose.py",
+    "tests/unit/evaluators/llm_judge/data",
+)
 """Texts that are data, such as conversations with a model, or generated."""
 
 READ = frozenset({".ci", ".github"})
@@ -45,6 +56,7 @@ _COMMENTED_BY_HASH = frozenset({"Makefile", "Dockerfile", "install-services", "r
 _LISTED = re.compile(r"^(?:[-*+]|\d+[.)])\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])[\"')*_]*\s+(?=[\"'(*_]*[A-Z])|(?<=:)\s+(?=[A-Z][a-z]+ )")
 _OPENS = re.compile(r"^[\"'(*_]*(Of|Else|What)\b")
+_ELSE = re.compile(r": else\b")
 _OPENS_WITH_PREPOSITION = re.compile(rf"^[\"'(*_]*(?:{_PREPOSITIONS})\b")
 _IS_NO = re.compile(
     r"\b(?:is|are|was|were|be|been)\s+no\s+(?!longer\b|more\b|less\b|fewer\b|later\b|earlier\b|one\b|matter\b)[\w`$\"']",
@@ -62,6 +74,16 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 """Words before an indirect question, which may open with "what": "the log says what is missing"."""
+_INVENTED = re.compile(
+    r"\b(?:tak(?:en?|es|ing)|took) up\b(?! to\b)"
+    r"|\bhand(?:ed|s|ing)? on\b"
+    r"|\bmade again\b"
+    r"|\b(?:stand(?:s|ing)?|stood) in line\b",
+    re.IGNORECASE,
+)
+"""Invented words for things that have names: to accept, to enqueue, to recreate, to wait."""
+_MARKUP = re.compile(r"(<script\b.*?</script>|<style\b.*?</style>|<[^>]*>|\{%.*?%\})", re.DOTALL)
+_ATTRIBUTE = re.compile(r'\b(?:title|alt|placeholder|aria-label|content)="([^"]* [^"]*)"')
 _AUXILIARIES = "is are was were has have had can cannot could may might must shall should will would do does did"
 _STEMS = (
     "accept add allow answer appear apply arrive ask become begin belong break bring build call carry change check "
@@ -143,17 +165,20 @@ def _reader(path: Path) -> Callable[[str], Iterator[Prose]] | None:
         return _python
     if path.suffix == ".md":
         return _markdown
-    if path.suffix in {".yaml", ".yml", ".toml", ".sh"} or path.name in _COMMENTED_BY_HASH:
+    if path.suffix in {".yaml", ".yml"}:
+        return _yaml
+    if path.suffix in {".toml", ".sh"} or path.name in _COMMENTED_BY_HASH:
         return lambda text: _comments_of_lines(text, "#")
     if path.suffix in {".hog", ".js"}:
         return lambda text: _comments_of_lines(text, "//")
-    return None
+    return {".html": _html, ".css": _css}.get(path.suffix)
 
 
 def _broken(prose: Prose) -> Iterator[tuple[int, str]]:
     for offset, sentence in _sentences(prose.text):
         checked = ALLOWED.sub("it has", " ".join(sentence.split()))
-        if (prose.sentences and _fragment(checked)) or _IS_NO.search(checked) or (prose.sentences and _what(checked)):
+        unclear = prose.sentences and (_fragment(checked) or _what(checked))
+        if unclear or _IS_NO.search(checked) or _INVENTED.search(checked):
             yield prose.line + offset, " ".join(sentence.split())
 
 
@@ -186,6 +211,8 @@ def _blocks(text: str) -> Iterator[tuple[str, int]]:
 def _fragment(sentence: str) -> bool:
     plain = re.sub(r"`[^`]*`", "X", sentence)
     opening = _OPENS.match(plain)
+    if _ELSE.search(plain):
+        return True
     if opening:
         return not (opening[1] == "What" and plain.rstrip("\"')*_").endswith("?"))
     if not _OPENS_WITH_PREPOSITION.match(plain):
@@ -291,6 +318,34 @@ def _comments_of_lines(text: str, mark: str) -> Iterator[Prose]:
         elif block:
             yield Prose(first, "\n".join(block), sentences=True)
             block = []
+
+
+def _yaml(text: str) -> Iterator[Prose]:
+    """Yield comments and texts. A text need not be a sentence: it may be a title, or code with messages in it."""
+    yield from _comments_of_lines(text, "#")
+    with suppress(yaml.YAMLError):  # a template of a Helm chart
+        for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+            if isinstance(token, yaml.ScalarToken) and " " in token.value:
+                first = token.start_mark.line + (2 if token.style in ("|", ">") else 1)
+                yield Prose(first, token.value, sentences=False)
+
+
+def _html(text: str) -> Iterator[Prose]:
+    """Yield the texts of a page or a template, and those of attributes that are shown or read aloud."""
+    for found in _ATTRIBUTE.finditer(text):
+        yield Prose(text.count("\n", 0, found.start()) + 1, found[1], sentences=False)
+    line = 1
+    for piece in _MARKUP.split(text):
+        if not _MARKUP.fullmatch(piece) and " " in piece.strip():
+            start = len(piece) - len(piece.lstrip())
+            yield Prose(line + piece.count("\n", 0, start), piece.strip(), sentences=False)
+        line += piece.count("\n")
+
+
+def _css(text: str) -> Iterator[Prose]:
+    """Yield the comments of a stylesheet."""
+    for found in re.finditer(r"/\*(.*?)\*/", text, re.DOTALL):
+        yield Prose(text.count("\n", 0, found.start()) + 1, _capital(found[1].strip(" *\n")), sentences=True)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import create_app
@@ -16,10 +13,9 @@ from api.http.measures import HttpMetrics, NoMetrics, count_refused
 from api.http.precedence import Precedence
 from api.services.resources import Services, open_services
 from config.settings import Settings
-from ingest.connection import Connection
+from ingest.connection import ServerThread
 from storage.sql.engine import Database, StoreError
 
-_START_WITHIN_S = 15.0
 _DRAIN_WITHIN_S = 9
 """The front door on this port answers within eight seconds of a request's last byte."""
 
@@ -57,18 +53,20 @@ class ApiServer:
         metrics: HttpMetrics | None = None,
         listener: socket.socket | None = None,
     ) -> None:
-        self._settings = settings
-        self._listeners = None if listener is None else [listener]
         self.services = open_services(settings, database, bootstrap_servers=bootstrap_servers)
         doors = [front_door] if front_door is not None else []
         doors += [console(self.services)] if console is not None else []
-        self._server = uvicorn.Server(_configuration(self.services, doors, metrics))
-        self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
+        port = _Port(
+            create_app(self.services, metrics=metrics), doors, metrics or NoMetrics(), self.services.precedence
+        )
+        self._server = ServerThread(
+            port, "api", (settings.api.host, settings.api.port), finish_within_s=_DRAIN_WITHIN_S, listener=listener
+        )
 
     @property
     def port(self) -> int:
         """The port that is listened on, also where the settings let the system choose."""
-        return int(self._server.servers[0].sockets[0].getsockname()[1])
+        return self._server.port
 
     def start(self) -> None:
         """Begin to serve. Returns when the port is open.
@@ -76,21 +74,15 @@ class ApiServer:
         Raises:
             OSError: it cannot be opened.
         """
-        self._thread.start()
-        give_up = time.monotonic() + _START_WITHIN_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
-                address = f"{self._settings.api.host}:{self._settings.api.port}"
-                raise OSError(f"the API cannot listen on {address}; set api.port, or end the process that uses it")
-            time.sleep(0.01)
+        self._server.start()
 
     def live(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the server runs, for `/livez`."""
-        return self._thread.is_alive(), {}
+        return self._server.alive(), {}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Return whether requests can be served, with the reason if not, for `/readyz`. Blocks on the store."""
-        if self._server.should_exit or not self._thread.is_alive():
+        if self._server.stopping or not self._server.alive():
             return False, {"reason": "the server is stopping"}
         try:
             with self.services.database.read() as connection:
@@ -101,37 +93,18 @@ class ApiServer:
 
     def ask_to_stop(self) -> None:
         """Let the server end soon; does not wait."""
-        self._server.should_exit = True
+        self._server.ask_to_stop()
 
     def stop(self) -> None:
         """Finish the requests in progress within a few seconds, and close all connections."""
         self.ask_to_stop()
-        self._thread.join(_DRAIN_WITHIN_S + 5)
+        self._server.join(_DRAIN_WITHIN_S + 5)
         self.services.close()
 
     def wait(self) -> None:
         """Block until the server ends."""
-        while self._thread.is_alive():
-            self._thread.join(0.5)
-
-    def _serve(self) -> None:
-        try:
-            self._server.run(self._listeners)
-        except SystemExit:
-            # uvicorn ends the process when it cannot bind; `start` sees that the thread is gone and says so.
-            return
-
-
-def build_service(
-    settings: Settings,
-    database: Database,
-    bootstrap_servers: str | None,
-    front_door: FrontDoor | None = None,
-    console: Callable[[Services], FrontDoor] | None = None,
-    metrics: HttpMetrics | None = None,
-) -> ApiServer:
-    """Return the API for `gavel up` (entry point group `gavel.services`)."""
-    return ApiServer(settings, database, bootstrap_servers, front_door, console, metrics)
+        while self._server.alive():
+            self._server.join(0.5)
 
 
 class _Port:
@@ -155,21 +128,3 @@ class _Port:
     def count_refused(self, status: int) -> None:
         """Count a request that no route has seen, because it is not HTTP or its head is too large."""
         count_refused(self._metrics, status)
-
-
-def _configuration(services: Services, doors: Sequence[FrontDoor], metrics: HttpMetrics | None) -> uvicorn.Config:
-    settings = services.settings.api
-    api = create_app(services, metrics=metrics)
-    return uvicorn.Config(
-        _Port(api, doors, metrics or NoMetrics(), services.precedence),
-        host=settings.host,
-        port=settings.port,
-        http=Connection,
-        ws="none",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_DRAIN_WITHIN_S,
-        lifespan="off",
-    )

@@ -61,7 +61,7 @@ def fill(database: Database) -> str:
                 }
             )
             moment = now - timedelta(seconds=number)
-            found = create_evaluation(connection, TEAM, draft, actor="key:1", now=moment).id
+            found = create_evaluation(connection, TEAM, draft, database.limits, actor="key:1", now=moment).id
     return found
 
 

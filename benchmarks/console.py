@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--results", type=int, default=RESULTS, help="results in ClickHouse (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--data", type=Path, help="folder in which the stores are kept for the next call")
-    parser.add_argument("--fill-only", action="store_true", help="fill the stores of --data, and measure nothing")
+    parser.add_argument("--fill-only", action="store_true", help="fill or upgrade the stores, and measure nothing")
     parser.add_argument("--api-only", action="store_true", help="leave out the table of pages")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -69,12 +69,11 @@ def main() -> None:
         known = folder / "filled.json"
         if given.fill_only:
             folder.mkdir(parents=True, exist_ok=True)
-            known.write_text(json.dumps(fill(folder, given.results)))
+            fill(folder, known, given.results)
             return
-        if not known.exists():
-            # In a process of its own, because chdb keeps its folder until the process ends.
-            words = ["-m", "benchmarks.console", "--fill-only", "--data", folder, "--results", given.results]
-            subprocess.run([sys.executable, *map(str, words)], check=True)
+        # In a process of its own, because chdb keeps its folder until the process ends.
+        words = ["-m", "benchmarks.console", "--fill-only", "--data", folder, "--results", given.results]
+        subprocess.run([sys.executable, *map(str, words)], check=True)
         figures, beside = measure(folder, pages_too=not given.api_only, **json.loads(known.read_text()))
     if given.json:
         print(json.dumps({"pages": figures, "api_ms": {name: each.turns for name, each in beside.items()}}, indent=2))
@@ -93,17 +92,18 @@ def main() -> None:
     print(f"\nAll {len(all_assets())} assets together weigh {weight:.1f} kB gzipped; the target is {ASSETS_KB} kB.")
 
 
-def fill(folder: Path, results: int) -> dict[str, str]:
-    """Fill the stores of a folder, and return the ids of an evaluation and of a generation."""
+def fill(folder: Path, known: Path, results: int) -> None:
+    """Upgrade the stores of a folder. If they are new, fill them and write to `known` what to look at."""
     client = connect(f"chdb://{folder}/clickhouse")
     migrate(client)
     database = open_database(f"sqlite:///{folder}/gavel.db")
     upgrade(database)
-    ids = fill_store(database)
-    event = fill_results(client, ids, results)
+    if not known.exists():
+        ids = fill_store(database)
+        event = fill_results(client, ids, results)
+        known.write_text(json.dumps({"evaluation": ids[0], "event": event}))
     client.close()
     database.close()
-    return {"evaluation": ids[0], "event": event}
 
 
 def measure(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -63,7 +63,7 @@ class Series:
 
 
 def time_beside(
-    api: Client, path: str, readers: dict[str, tuple[int, Sequence[str]]], pages: Sequence[str], turns: int = TURNS
+    api: Client, path: str, readers: Mapping[str, tuple[int, Sequence[str]]], pages: Sequence[str], turns: int = TURNS
 ) -> dict[str, Series]:
     """Return the API's times alone and beside each group of readers, by turns.
 
@@ -137,7 +137,7 @@ def at_share(taken: Sequence[float], share: float) -> float:
 def lines(found: dict[str, Series]) -> list[tuple[str, ...]]:
     """Return the rows of a table: p50, p95, the move of p95 against the time alone, and p95 of single turns."""
     alone = found["alone"].at(0.95)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, series in found.items():
         turns = series.of_turns(0.95)
         moved = [mine / theirs - 1 for mine, theirs in zip(turns, found["alone"].of_turns(0.95), strict=True)]

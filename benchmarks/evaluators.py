@@ -30,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from statistics import geometric_mean
 from time import monotonic, process_time, sleep
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from confluent_kafka import Producer
@@ -154,7 +154,7 @@ def take(rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         matcher.begin_batch()
         start = process_time()
-        results = len(matcher.take(records, snapshot, refused))
+        results = len(matcher.take(cast("list[Message]", records), snapshot, refused))
         best = min(best, process_time() - start)
     return {"events_per_s": len(records) / best, "results_per_s": results / best}
 

@@ -21,6 +21,7 @@ import timeit
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def compare(table: dict[str, Any], node: Path | None) -> list[dict[str, Any]]:
     theirs = dict.fromkeys(TARGETS, 0.0)
     for _ in range(ROUNDS):
         for name, program in programs.items():
-            ours[name] = max(ours[name], per_second(lambda program=program: program.run(table)))  # bound at once
+            ours[name] = max(ours[name], per_second(partial(program.run, table)))
             if node is not None:
                 theirs[name] = max(theirs[name], node_per_second(node, name))
     return [

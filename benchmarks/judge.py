@@ -3,7 +3,7 @@
     python -m benchmarks.judge [--seconds 15] [--parked 10000] [--waves 3]      (0 leaves a part out)
 
 Three runs with 200 calls at a time and 1 s of latency: the bare `openai` client, the judge alone, and the whole judge
-role on a real Kafka, with a backlog of one evaluation, so that every task stands in line once. Then, in a process of
+role on a real Kafka, with a backlog of one evaluation, so that every task waits in a lane once. Then, in a process of
 its own, tasks are parked, wait and are judged, in waves, and the memory and CPU that this takes are read. Process CPU
 times are ratios of one run on one machine; compare them, not runs.
 """
@@ -26,6 +26,8 @@ import openai
 from confluent_kafka import Producer
 
 from benchmarks.judge_memory import measure
+from config.outbound.callers import caller_of
+from config.settings.sections import Judge as JudgeSettings
 from evaluators.llm_judge import (
     Chance,
     Judge,
@@ -39,11 +41,9 @@ from evaluators.llm_judge import (
 )
 from evaluators.llm_judge.budget import MemoryBudgets, MemoryTrial
 from evaluators.llm_judge.cache import MemoryCache
-from evaluators.llm_judge.caller import Timeouts
 from evaluators.llm_judge.conversation import JudgeExchange
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.ladder import Ladder
-from evaluators.llm_judge.openai_caller import OpenAICaller
 from examples.stand_in.client import StandInServer
 from processor.events.identity import run_key
 from processor.events.task import Task
@@ -131,7 +131,7 @@ async def judge_alone(base_url: str, seconds: float) -> Measured:
     """The judge with everything in memory."""
     clock = asyncio.get_running_loop().time
     sources = Sources()
-    caller = OpenAICaller(Timeouts(), max_connections=CONCURRENCY)
+    caller = caller_of(JudgeSettings(), max_connections=CONCURRENCY, checked=False)
     judge = Judge(
         caller,
         Gates(GateLimits(concurrency=CONCURRENCY), clock=clock, random=sources.random),
@@ -156,7 +156,7 @@ def tasks(rig: JudgeRig, evaluation: str, count: int) -> None:
     producer = Producer({"bootstrap.servers": rig.settings.kafka.bootstrap_servers, "linger.ms": 20})
     for number in range(count):
         uuid = str(uuid4())
-        properties = {  # no two alike: else verdicts come out of the cache
+        properties = {  # no two are alike, because a verdict on a known text comes out of the cache
             "$ai_input": [{"role": "user", "content": f"Question {uuid}: " + "Where is my parcel, please? " * 30}],
             "$ai_output_choices": [{"role": "assistant", "content": f"Answer {number}. " + "It left on Monday. " * 40}],
         }

@@ -92,7 +92,7 @@ class JudgeProcess:
         return float(self._seen.memory_info().rss) / 2**20
 
     def value(self, name: str) -> float:
-        """Return a metric, summed over its labels; runs that only stood in line do not count as parked."""
+        """Return a metric, summed over its labels; runs that only waited in a lane do not count as parked."""
         with urllib.request.urlopen(f"{self._url}/metrics", timeout=30) as reply:
             families = text_string_to_metric_families(reply.read().decode())
         samples = (sample for family in families for sample in family.samples)

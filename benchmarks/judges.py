@@ -15,7 +15,7 @@ import json
 import os
 import time
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -77,9 +77,9 @@ class Measured(NamedTuple):
     cores: float
 
 
-def _totals(gavel: Pipeline) -> Counter[str]:
+def _totals(gavel: Pipeline) -> defaultdict[str, float]:
     """Return the calls that ended, and the seconds of calls and of CPU, of all judges and of the machine so far."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for name in gavel.processes:
         if not name.startswith("judge"):
             continue
@@ -108,7 +108,7 @@ def measure(kafka: str, provider: str, judges: int, seconds: float, protocol: st
         before, began = _totals(gavel), time.monotonic()
         time.sleep(seconds)
         took_s = time.monotonic() - began
-        did = Counter({name: total - before[name] for name, total in _totals(gavel).items()})
+        did = defaultdict(float, {name: total - before[name] for name, total in _totals(gavel).items()})
         call_s = did["gavel_judge_call_seconds_sum"] / (did["gavel_judge_call_seconds_count"] or 1)
         at_a_time = did["gavel_judge_call_seconds_sum"] / took_s
         return Measured(

@@ -29,7 +29,7 @@ from storage.sql.api_keys import ALL_SCOPES, ApiKey
 from storage.sql.engine import open_database
 from storage.sql.evaluations import Evaluations
 from storage.sql.labels import Labels, NewLabel
-from storage.sql.measurements import MeasuredItem, MeasurementRuns, Standing
+from storage.sql.measurements import MeasuredItem, MeasurementRuns, NewMeasurement, Standing
 from storage.sql.migrations import upgrade
 
 RESULTS = 1_000_000
@@ -91,9 +91,18 @@ def measured(services: Services, evaluation: Evaluation, dsn: str) -> None:
     store = MeasurementRuns(services.database)
     items = [MeasuredItem(f"event:target-{number}", f"target-{number}") for number in range(CONSISTENCY_ITEMS)]
     run = store.create(
-        team_id=1, evaluation_id=evaluation.id, kind="consistency", versions=[1], repeats=REPEATS, params={},
-        items=items, actor="bench", now=NOW,
-    )  # fmt: skip
+        NewMeasurement(
+            team_id=1,
+            evaluation_id=evaluation.id,
+            kind="consistency",
+            versions=[1],
+            repeats=REPEATS,
+            params={},
+            items=items,
+        ),
+        actor="bench",
+        now=NOW,
+    )
     rows = [
         {
             "uuid": str(uuid4()), "team_id": 1, "timestamp": NOW, "created_at": NOW, "record_time": NOW,

@@ -172,7 +172,7 @@ def environment(kafka: str, folder: Path, clickhouse: str) -> dict[str, str]:
 def measure(kafka: str, folder: Path, seconds: float) -> dict[str, Any]:
     """Return the latencies at each rate and those of the quiet table."""
     (port,) = free_ports(1)
-    front = [sys.executable, "-m", "tests.services.clickhouse_http", folder / "clickhouse", str(port)]
+    front: list[str | Path] = [sys.executable, "-m", "tests.services.clickhouse_http", folder / "clickhouse", str(port)]
     with ExitStack() as stack:
         clickhouse = GuardedProcess(front, log=folder / "clickhouse.log", env={"PYTHONPATH": str(CHECKOUT)})
         stack.callback(clickhouse.kill)

@@ -37,7 +37,7 @@ from processor.sink.worker import LetterRules, SinkWorker
 from processor.stream.deadline import Deadline
 from processor.stream.ledger import Span
 from storage.clickhouse import connect, migrate
-from storage.clickhouse.results import count_copies
+from tests.services.stored_results import count_copies
 
 BATCH, POLL = 10_000, 2_000
 _REASONINGS = (
@@ -47,7 +47,7 @@ _REASONINGS = (
 )
 
 
-class Message(NamedTuple):
+class Record(NamedTuple):
     """The part of a Kafka message that a worker uses."""
 
     body: bytes
@@ -66,7 +66,7 @@ class Message(NamedTuple):
         return None
 
 
-def result_messages(count: int) -> list[Message]:
+def result_messages(count: int) -> list[Record]:
     """Result events as the roles write them: half from Hog, half from a judge."""
     draw = random.Random(7)
 
@@ -124,7 +124,7 @@ def result_messages(count: int) -> list[Message]:
             "created_at": stamp,
             "person_mode": "full",
         }
-        messages.append(Message(orjson.dumps(row), n))
+        messages.append(Record(orjson.dumps(row), n))
     return messages
 
 
@@ -143,7 +143,7 @@ def measure(work: Callable[[], None]) -> Turn:
 
 def run(rows: int, rounds: int) -> dict[str, Any]:
     """Return rows, size, and the turns of both contestants."""
-    messages = result_messages(rows)
+    messages: list[Any] = result_messages(rows)  # records that have what the sink reads
     # As every role's process does; the messages, which a consumer hands over bit by bit, are not the sink's garbage.
     tune_collector()
     ready = [list(zip(*map(RESULTS.decode, messages[n : n + BATCH]), strict=True)) for n in range(0, rows, BATCH)]
@@ -176,7 +176,7 @@ def run(rows: int, rounds: int) -> dict[str, Any]:
     return {"rows": rows, "bytes_per_row": size, "turns": turns}
 
 
-def _sink(dsn: str, messages: list[Message], attempt: int) -> Turn:
+def _sink(dsn: str, messages: list[Any], attempt: int) -> Turn:
     worker = SinkWorker(
         lambda: connect(dsn),
         {"results": RESULTS},

@@ -32,7 +32,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import psutil
@@ -43,13 +43,16 @@ from confluent_kafka.cimpl import NewTopic
 from benchmarks.table import markdown
 from benchmarks.workload import TEAM_ID, evaluation_drafts, events
 
+if TYPE_CHECKING:
+    from processor.events.output import Headers
+
 PARTITIONS = 4
 BATCH = 2000
 EVALUATIONS = 20
 RESULT_BYTES = 1100
 """The size of a result of these events."""
 _ID = b"018f2f6e-0000-7000-8000-000000000000"
-_HEADERS = [("result_id", _ID), ("evaluation_id", _ID), ("team_id", b"1"), ("trigger", b"live")]
+_HEADERS: Headers = [("result_id", _ID), ("evaluation_id", _ID), ("team_id", b"1"), ("trigger", b"live")]
 
 
 def make_topic(kafka: str, topic: str) -> None:
@@ -81,7 +84,8 @@ def bare_loop(kafka: str, topic: str, count: int, results_per_event: float = 0.0
     """Consume and decode, and produce some bytes of so many events where results would be; nothing else."""
     import orjson
 
-    from processor.kafka import FETCHING, PRODUCING
+    from config.settings.kafka import PRODUCING
+    from processor.kafka import FETCHING
 
     producer = Producer({"bootstrap.servers": kafka, "delivery.report.only.error": True, **PRODUCING})
     outputs = f"bare-{uuid4().hex[:8]}"
@@ -98,7 +102,7 @@ def bare_loop(kafka: str, topic: str, count: int, results_per_event: float = 0.0
     consumer.subscribe([topic])
     seen, written, started, cpu = 0, 0, 0.0, 0.0
     while seen < count:
-        messages = consumer.consume(BATCH, 0.1)
+        messages: list[Any] = consumer.consume(BATCH, 0.1)
         if not messages:
             continue
         if not started:
@@ -150,7 +154,8 @@ def matcher(kafka: str, topic: str, count: int, delivery: str, matching: int | N
     """The matcher role as `gavel run --role matcher` builds it."""
     from prometheus_client import CollectorRegistry
 
-    from processor.kafka import KafkaClients, ensure_topics
+    from processor.kafka import KafkaClients
+    from processor.kafka_topics import ensure_topics
     from processor.matcher.role import build_matcher
     from processor.metrics import Metrics
     from processor.role_context import RoleContext
@@ -187,7 +192,8 @@ def matcher(kafka: str, topic: str, count: int, delivery: str, matching: int | N
 
 def replay(kafka: str, topic: str, matching: int | None = None) -> dict[str, Any]:
     """`gavel replay` of the whole topic."""
-    from processor.kafka import KafkaClients, ensure_topics
+    from processor.kafka import KafkaClients
+    from processor.kafka_topics import ensure_topics
     from processor.replay.plan import ReplayPlan, open_replay, time_ranges
     from storage.clickhouse import connect, migrate
     from storage.sql.engine import open_store
@@ -208,7 +214,7 @@ def replay(kafka: str, topic: str, matching: int | None = None) -> dict[str, Any
             marks.append((time.perf_counter(), time.process_time()))
             return messages
 
-        source.read = noted  # the clock runs from the first records, as everywhere here
+        source.read = noted  # type: ignore[method-assign]  # the clock runs from the first records, as everywhere here
         while running.step():
             pass
         (started, cpu), *_ = marks

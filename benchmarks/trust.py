@@ -25,7 +25,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from benchmarks.table import markdown
-from benchmarks.trust_coverage import ROWS, Row
+from benchmarks.trust_coverage import ROWS
+from benchmarks.trust_trials import Row
 from quality.drift import ALARM, Detector
 from quality.paired import RESAMPLES, generator, paired_difference
 

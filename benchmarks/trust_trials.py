@@ -27,9 +27,6 @@ class Trial:
 Draw = Callable[[np.random.Generator], Trial]
 
 
-Draw = Callable[[np.random.Generator], Trial]
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """An interval under test. `offered` intervals have the target."""

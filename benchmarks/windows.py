@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.table import markdown
 from config.settings import Settings
-from processor.kafka import KafkaClients, ensure_topics
+from processor.kafka import KafkaClients
+from processor.kafka_topics import ensure_topics
 from processor.metrics import Metrics
 from reports.windows.app import WindowsParts
 from reports.windows.service import FaustWindows

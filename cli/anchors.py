@@ -9,14 +9,17 @@ import typer
 from cli.compare import DryRunOption, finished, golden_id, print_cost
 from cli.evaluations import TeamOption, find_or_exit
 from cli.services import opened_services
-from cli.terminal import EXIT_FAILED, EXIT_USAGE, ConfigOption, JsonOption, fail, plural, print_json, printable
+from cli.terminal import ConfigOption, JsonOption, fail, plural, print_json, printable
 from cli.trust_table import print_drift
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from api.schemas.anchors import AnchorsShown
+    from api.schemas.measurements import Cost
     from api.services.resources import Services
     from config.definitions import Evaluation
     from storage.sql.anchors import AnchorSchedule
+    from storage.sql.api_keys import ApiKey
 
 _RUNS_PRINTED = 7
 _CHANGES_PRINTED = 3
@@ -74,8 +77,8 @@ def anchors(
 
 
 def _cost(
-    services: Services, caller: Any, found: Evaluation, options: dict[str, Any], *, set_up: bool, once: bool
-) -> Any:
+    services: Services, caller: ApiKey, found: Evaluation, options: dict[str, Any], *, set_up: bool, once: bool
+) -> Cost:
     from api.schemas.anchors import AnchorsPut
     from api.services.trust import anchors as service
     from api.services.trust import measurements
@@ -86,7 +89,7 @@ def _cost(
     return measurements.cost_of(services, found, service.plan_of(services, found, schedule, 1))
 
 
-def _set_up(services: Services, caller: Any, found: Evaluation, options: dict[str, Any]) -> AnchorsShown:
+def _set_up(services: Services, caller: ApiKey, found: Evaluation, options: dict[str, Any]) -> AnchorsShown:
     from api.schemas.anchors import AnchorsPut
     from api.services.trust import anchors as service
 
@@ -94,7 +97,7 @@ def _set_up(services: Services, caller: Any, found: Evaluation, options: dict[st
     return service.put(services, caller, found, schedule)
 
 
-def _acknowledge(services: Services, caller: Any, found: Evaluation) -> AnchorsShown:
+def _acknowledge(services: Services, caller: ApiKey, found: Evaluation) -> AnchorsShown:
     from api.services.trust import anchors as service
 
     _schedule(services, found)
@@ -111,7 +114,7 @@ def _schedule(services: Services, found: Evaluation) -> AnchorSchedule:
         fail(f"{found.name} has no anchors; set them up with --golden ID", code=EXIT_FAILED)
 
 
-def _run(services: Services, caller: Any, found: Evaluation) -> AnchorsShown:
+def _run(services: Services, caller: ApiKey, found: Evaluation) -> AnchorsShown:
     from api.services.trust import anchors as service
 
     ended = finished(services, service.run_now(services, caller, found))

@@ -10,8 +10,6 @@ import typer
 
 from cli.local import with_local_secret_key
 from cli.terminal import (
-    EXIT_FAILED,
-    EXIT_USAGE,
     ConfigOption,
     JsonOption,
     console,
@@ -23,6 +21,7 @@ from cli.terminal import (
     settings_or_exit,
 )
 from cli.workers import WorkersOption, listener_of, supervise
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -77,6 +76,7 @@ def serve_api(settings: Settings, place: Place | None = None) -> None:
     from processor.kafka import KafkaClients
     from processor.metrics import Metrics
     from processor.runtime.births import process_born, store_observer
+    from processor.runtime.garbage import tune_collector
     from processor.runtime.health import HealthServer
     from processor.runtime.logs import configure
     from processor.runtime.vitals import service_vitals
@@ -95,6 +95,7 @@ def serve_api(settings: Settings, place: Place | None = None) -> None:
             settings, database, console=pages, metrics=metrics, listener=listener_of(place, settings.api.host)
         )
         try:
+            tune_collector()
             server.start()
             health = HealthServer(
                 settings.http.host,
@@ -214,7 +215,7 @@ def revoke(
 
     with opened_store(settings_or_exit(config)) as database:
         if ApiKeys(database).revoke(key_id, now=datetime.now(UTC)) is None:
-            fail(f"there is no key {key_id}; `gavel keys list` shows all keys")
+            fail(f"there is no key {key_id}; `gavel keys list` shows all keys", code=EXIT_USAGE)
     say(f"key {key_id} is revoked")
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal import EXIT_USAGE, ConfigOption, JsonOption, fail, opened_store, settings_or_exit
+from cli.terminal import ConfigOption, JsonOption, fail, opened_store, settings_or_exit
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from storage.sql.engine import Database
@@ -79,13 +80,11 @@ def set_budget(
 
 @contextmanager
 def _opened(config: Path | None) -> Iterator[tuple[Database, ProviderKeys]]:
-    from config.secrets import SecretBox
     from storage.sql.provider_keys import ProviderKeys
 
     settings = settings_or_exit(config)
-    box = SecretBox(settings.secret_keys)
     with opened_store(settings) as database:
-        yield database, ProviderKeys(database, box, trial_eval_limit=settings.judge.trial_eval_limit)
+        yield database, ProviderKeys.of(settings, database)
 
 
 def _print(database: Database, keys: ProviderKeys, team: int, as_json: bool) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inputs import definitions_or_exit
-from cli.terminal import EXIT_FAILED, EXIT_USAGE, JsonOption, fail, plural, print_json, printable
+from cli.terminal import JsonOption, fail, plural, print_json, printable
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.cases import Case
     from config.files import FileEvaluation
+    from evaluators.hog import HogEvaluator
 
 _LIMIT_S = 10.0
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -66,7 +68,7 @@ def _outcomes(definition: FileEvaluation, cases: list[Case]) -> Iterator[dict[st
         yield {"file": str(definition.path), "case": case.name, "problem": _problem(evaluator, case)}
 
 
-def _problem(evaluator: Any, case: Case) -> str:
+def _problem(evaluator: HogEvaluator, case: Case) -> str:
     """Return why a case is wrong; empty if it is right."""
     from evaluators.generation import Generation
     from evaluators.verdict import Verdict

@@ -10,16 +10,17 @@ import typer
 
 from cli.evaluations import TeamOption, find_or_exit
 from cli.services import opened_services
-from cli.terminal import EXIT_FAILED, EXIT_USAGE, ConfigOption, JsonOption, fail, plural, print_json, progress
+from cli.terminal import ConfigOption, JsonOption, fail, plural, print_json, progress
 from cli.trust_table import print_canaries
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE, EXIT_WORSE
 
 if TYPE_CHECKING:
     from api.schemas.measurements import Comparison, ComparisonOutcome, Cost
     from api.services.resources import Services
+    from config.definitions import Evaluation
+    from storage.sql.api_keys import ApiKey
     from storage.sql.measurements import MeasurementRun
 
-EXIT_WORSE = 3
-"""The second version is worse than the first one."""
 _POLL_S = 1.0
 
 GoldenOption = Annotated[str | None, typer.Option("--golden", metavar="ID", help="Id of a golden set.")]
@@ -54,10 +55,9 @@ def compare(
 
     gavel compare "Answers the question" 3 4
     """
-    from api.schemas.measurements import ComparisonCreate
-    from api.services.trust import measurements
+    from api.schemas.measurements import ComparisonCreate, Cost
     from api.services.trust.shown import comparison_shown
-    from api.services.versions import version_of
+    from api.services.trust.starts import start_comparison
     from storage.sql.evaluations import Evaluations
 
     with opened_services(config, team) as (services, caller):
@@ -65,14 +65,13 @@ def compare(
         body = ComparisonCreate(
             version_a=version_a, version_b=version_b, size=size, margin=margin,
             source="window" if golden is None else "golden_set", golden_set=golden_id(golden),
-            golden_set_version=None if golden is None else golden_version,
+            golden_set_version=None if golden is None else golden_version, dry_run=dry_run,
         )  # fmt: skip
-        a, b = (version_of(services, found, number) for number in (version_a, version_b))
-        plan = measurements.plan_comparison(services, found, a, b, body)
-        if dry_run:
-            print_cost(measurements.cost_of(services, found, plan), as_json=as_json)
+        made = start_comparison(services, caller, found, body)
+        if isinstance(made, Cost):
+            print_cost(made, as_json=as_json)
             return
-        run = finished(services, measurements.start(services, caller, found, plan))
+        run = finished(services, made)
         shown = comparison_shown(services, found, run)
     if as_json:
         print_json(shown.model_dump(mode="json"))
@@ -144,25 +143,29 @@ def _verdict(found: ComparisonOutcome) -> str:
     return f"{found.outcome}: {each.value:+.4f} [{each.low:+.4f}, {each.high:+.4f}], p {found.p:.4g}{more}"
 
 
-Kind = Literal["measure", "consistency", "canaries"]
+TrustKind = Literal["measure", "consistency", "canaries"]
 
 
 def measure(
-    services: Services, caller: Any, found: Any, kind: Kind, options: dict[str, Any], *, dry_run: bool, as_json: bool
+    services: Services,
+    caller: ApiKey,
+    found: Evaluation,
+    kind: TrustKind,
+    options: dict[str, Any],
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Carry out a measurement of one version for `gavel trust`, and print its figures."""
-    from api.schemas.measurements import MeasurementRunCreate
-    from api.services.trust import canaries, measurements
+    from api.schemas.measurements import Cost, MeasurementRunCreate
     from api.services.trust.shown import measurement_shown
-    from api.services.versions import version_of
+    from api.services.trust.starts import start_run
 
-    body = MeasurementRunCreate(kind=kind, **options)
-    planned = canaries.plan_canaries if kind == "canaries" else measurements.plan_run
-    plan = planned(services, found, version_of(services, found, body.version), body)
-    if dry_run:
-        print_cost(measurements.cost_of(services, found, plan), as_json=as_json)
+    made = start_run(services, caller, found, MeasurementRunCreate(kind=kind, dry_run=dry_run, **options))
+    if isinstance(made, Cost):
+        print_cost(made, as_json=as_json)
         return
-    run = finished(services, measurements.start(services, caller, found, plan))
+    run = finished(services, made)
     shown = measurement_shown(services, found, run)
     if as_json:
         print_json(shown.model_dump(mode="json"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.running import beside_or_exit
 from cli.terminal import (
-    EXIT_FAILED,
     ConfigOption,
     JsonOption,
     confirm,
@@ -21,13 +22,17 @@ from cli.terminal import (
     printable,
     progress,
     refuse_embedded_broker,
+    say,
 )
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from config.settings import Settings
-    from processor.dead_letters.redrive import DeadLetter, DeadLetterTopic, LetterFilter, Redriver
+    from processor.dead_letters.redrive import Redriver
+    from processor.dead_letters.stored import DeadLetter, LetterFilter, LetterRef
+    from processor.dead_letters.topic import DeadLetterTopic, OpenLetters
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Letters by id (`partition:offset`); all open ones otherwise.")]
 Reason = Annotated[str | None, typer.Option(help="decode, too_large, evaluator_bug, expired or sink_rejected.")]
@@ -70,20 +75,21 @@ def list_letters(
     gavel dlq list --reason decode --since 2026-03-01
     """
     settings = beside_or_exit(config)
-    letters = _find(settings, _selection(None, reason, evaluation, since, until))
-    letters.sort(key=lambda letter: letter.failed_at, reverse=True)
+    found = _find(settings, _selection(None, reason, evaluation, since, until))
+    letters = _read(settings, found.newest(limit), with_values=False)
     if as_json:
-        for letter in letters[:limit]:
+        for letter in letters:
             typer.echo(json.dumps(letter.as_json()))
         return
     if not letters:
         typer.echo("No open dead letters.")
         return
     screen = console()
-    screen.print(table_of(letters[:limit], screen.width))
-    counts = Counter(letter.reason for letter in letters)
-    shown = "" if len(letters) <= limit else f" ({limit} shown; --limit shows more)"
-    typer.echo(f"{len(letters)} open{shown}: " + ", ".join(f"{n} {reason}" for reason, n in counts.most_common()))
+    screen.print(table_of(letters, screen.width))
+    counts = Counter(ref.reason for ref in found.refs)
+    total = len(found.refs)
+    shown = "" if total <= limit else f" ({limit} shown; --limit shows more)"
+    typer.echo(f"{total} open{shown}: " + ", ".join(f"{n} {reason}" for reason, n in counts.most_common()))
 
 
 def show(
@@ -97,9 +103,10 @@ def show(
         gavel dlq show 0:17
     """
     settings = beside_or_exit(config)
-    letters = _find(settings, _selection([letter_id], None, None, None, None))
+    found = _find(settings, _selection([letter_id], None, None, None, None))
+    letters = _read(settings, found.refs, with_values=True)
     if not letters:
-        fail(f"there is no open dead letter {letter_id}; `gavel dlq list` shows the open ones")
+        fail(f"there is no open dead letter {letter_id}; `gavel dlq list` shows the open ones", code=EXIT_USAGE)
     letter = letters[0]
     headers = [[name, _text(value)] for name, value in letter.headers]
     if as_json:
@@ -139,21 +146,27 @@ def redrive(
         gavel dlq redrive 0:17 0:18 --yes
     """
     settings = beside_or_exit(config)
-    letters = _find(settings, _selection(ids, reason, evaluation, since, until))
-    if dry_run or not letters:
-        _say(as_json, f"{len(letters)} would be redriven.", would_send=len(letters), sent=0, refused=[])
+    found = _find(settings, _selection(ids, reason, evaluation, since, until))
+    count = len(found.refs)
+    if dry_run or not count:
+        _say(as_json, f"{count} would be redriven.", would_send=count, sent=0, refused=[])
         return
-    confirm(yes, f"Send {len(letters)} dead letters back?")
-    from processor.dead_letters.redrive import RedriveError
+    confirm(yes, f"Send {count} dead letters back?")
+    from processor.dead_letters.redrive import RedriveStopped
 
     try:
-        with progress("redriving", len(letters)) as advance:
-            done = _redriver(settings).redrive(letters, on_sent=advance)
-    except RedriveError as error:
+        with progress("redriving", count) as advance:
+            done = _redriver(settings).redrive(found.selection, on_sent=advance)
+    except RedriveStopped as error:
+        outcome = {"sent": error.done.sent, "refused": len(error.done.refused), "error": str(error)}
+        _note(settings, "redriven", (ids, reason, evaluation, since, until), outcome)
         fail(str(error))
-    refused = [{"id": letter.id, "problem": problem} for letter, problem in done.refused]
-    text = "\n".join([f"{done.sent} redriven.", *(f"left {each['id']}: {each['problem']}" for each in refused)])
-    _say(as_json, text, sent=done.sent, refused=refused)
+    refused = [{"id": name, "problem": problem} for name, problem in done.refused]
+    outcome = {"sent": done.sent, "refused": len(refused)}
+    _note(settings, "redriven", (ids, reason, evaluation, since, until), outcome)
+    gone = count - done.sent - len(refused)
+    lines = [f"{done.sent} redriven.", *_gone(gone), *(f"left {each['id']}: {each['problem']}" for each in refused)]
+    _say(as_json, "\n".join(lines), sent=done.sent, refused=refused, gone=gone)
     if refused:
         raise typer.Exit(EXIT_FAILED)
 
@@ -175,22 +188,31 @@ def purge(
         gavel dlq purge --reason decode --dry-run
     """
     settings = beside_or_exit(config)
-    letters = _find(settings, _selection(ids, reason, evaluation, since, until))
-    if dry_run or not letters:
-        _say(as_json, f"{len(letters)} would be purged.", would_purge=len(letters), purged=0)
+    found = _find(settings, _selection(ids, reason, evaluation, since, until))
+    count = len(found.refs)
+    if dry_run or not count:
+        _say(as_json, f"{count} would be purged.", would_purge=count, purged=0)
         return
-    confirm(yes, f"Close {len(letters)} dead letters for good?")
-    from processor.dead_letters.redrive import RedriveError
+    confirm(yes, f"Close {count} dead letters for good?")
+    from processor.dead_letters.redrive import RedriveStopped
 
     try:
-        purged = _redriver(settings).purge(letters)
-    except RedriveError as error:
+        purged = _redriver(settings).purge(found.selection)
+    except RedriveStopped as error:
+        outcome = {"purged": error.done.sent, "error": str(error)}
+        _note(settings, "purged", (ids, reason, evaluation, since, until), outcome)
         fail(str(error))
-    _say(as_json, f"{purged} purged.", purged=purged)
+    _note(settings, "purged", (ids, reason, evaluation, since, until), {"purged": purged})
+    _say(as_json, "\n".join([f"{purged} purged.", *_gone(count - purged)]), purged=purged, gone=count - purged)
+
+
+def _gone(count: int) -> list[str]:
+    """Return the line about letters that were redriven, purged or removed between the question and the answer."""
+    return [f"{count} were closed by somebody else meanwhile."] if count else []
 
 
 def _topic(settings: Settings) -> DeadLetterTopic:
-    from processor.dead_letters.redrive import DeadLetterTopic
+    from processor.dead_letters.topic import DeadLetterTopic
     from processor.kafka import KafkaClients
 
     refuse_embedded_broker(settings)
@@ -198,24 +220,27 @@ def _topic(settings: Settings) -> DeadLetterTopic:
 
 
 def _redriver(settings: Settings) -> Redriver:
-    from processor.dead_letters.redrive import Redriver
+    from processor.dead_letters.redrive import open_redriver
     from processor.kafka import KafkaClients
 
-    configuration = {
-        **KafkaClients(settings).producer_config(),
-        "transactional.id": settings.kafka.group("dlq-redrive"),
-        "transaction.timeout.ms": int(settings.kafka.transaction_timeout_s * 1000),
-    }
-    topic = settings.kafka.topics.dead_letters
-    return Redriver(configuration, _topic(settings), topic, max_attempts=settings.dead_letters.max_redrives)
+    return open_redriver(settings, KafkaClients(settings), _topic(settings))
 
 
-def _find(settings: Settings, selection: LetterFilter) -> list[DeadLetter]:
-    from processor.dead_letters.redrive import RedriveError
+def _find(settings: Settings, selection: LetterFilter) -> OpenLetters:
+    from processor.dead_letters.topic import RedriveError
 
     try:
         with progress("reading dead letters") as advance:
-            return _topic(settings).open_letters(selection, on_read=advance)
+            return _topic(settings).find(selection, on_read=advance)
+    except RedriveError as error:
+        fail(str(error))
+
+
+def _read(settings: Settings, refs: Sequence[LetterRef], *, with_values: bool) -> list[DeadLetter]:
+    from processor.dead_letters.topic import RedriveError
+
+    try:
+        return _topic(settings).read(refs, with_values=with_values)
     except RedriveError as error:
         fail(str(error))
 
@@ -223,7 +248,7 @@ def _find(settings: Settings, selection: LetterFilter) -> list[DeadLetter]:
 def _selection(
     ids: list[str] | None, reason: str | None, evaluation: str | None, since: str | None, until: str | None
 ) -> LetterFilter:
-    from processor.dead_letters.redrive import LetterFilter
+    from processor.dead_letters.stored import LetterFilter
 
     return LetterFilter(
         ids=frozenset(ids) if ids else None,
@@ -232,6 +257,32 @@ def _selection(
         since=parse_time(since, "--since"),
         until=parse_time(until, "--until"),
     )
+
+
+def _note(
+    settings: Settings,
+    action: str,
+    chosen: tuple[list[str] | None, str | None, str | None, str | None, str | None],
+    outcome: dict[str, Any],
+) -> None:
+    """Put a change into the audit trail. The letters are changed by now, so a missing store is only a warning."""
+    from cli.status import missing_store
+    from storage.sql.audit import record_letters
+    from storage.sql.engine import StoreError, open_store
+
+    problem = missing_store(settings)
+    if problem is None:
+        names = ("ids", "reason", "evaluation", "since", "until")
+        try:
+            with closing(open_store(settings)) as database:
+                record_letters(
+                    database, action, chosen=dict(zip(names, chosen, strict=True)), outcome=outcome, actor="cli",
+                    at=datetime.now(UTC),
+                )  # fmt: skip
+        except StoreError as error:
+            problem = str(error)
+    if problem is not None:
+        say(f"warning: the audit trail has no entry about this, because {problem}")
 
 
 def _say(as_json: bool, text: str, **fields: Any) -> None:

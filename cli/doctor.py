@@ -19,7 +19,8 @@ import typer
 
 from cli.outputs import written_or_exit
 from cli.status import watched_or_exit
-from cli.terminal import EXIT_USAGE, ConfigOption, fail, say
+from cli.terminal import ConfigOption, fail, say
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from cli.overview import Overview

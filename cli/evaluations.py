@@ -12,16 +12,17 @@ from cli.cases import run_cases
 from cli.inputs import definitions_or_exit
 from cli.outputs import written_or_exit
 from cli.terminal import (
-    EXIT_USAGE,
     ConfigOption,
     JsonOption,
     console,
     fail,
+    only_or_exit,
     opened_store,
     print_json,
     say,
     settings_or_exit,
 )
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -212,16 +213,8 @@ def export(
 
 
 def find_or_exit(evaluations: Iterator[Evaluation], wanted: str) -> Evaluation:
-    """Return the evaluation with this id or name; end the command if there is none, or more than one."""
-    found = [each for each in evaluations if wanted in (each.id, each.name)]
-    if not found:
-        fail(f"no evaluation has the id or name {wanted!r}; see `gavel evaluations list`")
-    if len(found) > 1:
-        fail(
-            f"{len(found)} evaluations are called {wanted!r}; give the id: {', '.join(f.id for f in found)}",
-            code=EXIT_USAGE,
-        )
-    return found[0]
+    """Return the evaluation with this id or name; exit with 2 if there is none, or more than one."""
+    return only_or_exit(evaluations, wanted, what="evaluation", listed_by="`gavel evaluations list`")
 
 
 def _as_json(evaluation: Evaluation) -> dict[str, Any]:

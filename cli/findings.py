@@ -1,4 +1,4 @@
-"""What is wrong in an overview, where, and what to do: the rules of `gavel status`."""
+"""The problems in an overview, with their places and remedies: the rules of `gavel status`."""
 
 from __future__ import annotations
 
@@ -156,6 +156,9 @@ def _of_details(where: str, details: dict[str, Any]) -> Iterator[Problem]:
         what = f"no calls to {breaker.get('model')} with key {breaker.get('key')}: {cause}, {breaker.get('detail')}"
         again = f"it is tried again in {breaker.get('next_probe_in_s')} s"
         yield Problem("error", where, what[:400], f"{_REMEDIES[cause]}; {again}" if cause in _REMEDIES else again)
+    more = int(details.get("breakers_open") or 0) - len(details.get("breakers") or ())
+    if more > 0:
+        yield Problem("error", where, f"{more} more breakers are open", "mend those that are listed first")
 
 
 def _of_definitions(store: StoreView) -> Iterator[Problem]:

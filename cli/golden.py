@@ -9,15 +9,8 @@ import typer
 
 from cli.evaluations import TeamOption, find_or_exit
 from cli.services import opened_services
-from cli.terminal import (
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    console,
-    fail,
-    plural,
-    print_json,
-)
+from cli.terminal import ConfigOption, JsonOption, console, fail, only_or_exit, plural, print_json
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from api.services.resources import Services
@@ -146,7 +139,7 @@ def diff(
         store = GoldenSets(services.database)
         for number in (first, second):
             if store.version(team, found.id, number) is None:
-                fail(f"{found.name} has no version {number}; `gavel golden show` lists them")
+                fail(f"{found.name} has no version {number}; `gavel golden show` lists them", code=EXIT_USAGE)
         change = golden_sets.diff(*(store.items(team, found.id, number) for number in (first, second)))
     if as_json:
         print_json(change.model_dump(mode="json"))
@@ -163,11 +156,7 @@ def _find(services: Services, team: int, wanted: str) -> GoldenSet:
     from storage.sql.golden_sets import GoldenSets
 
     found, _ = GoldenSets(services.database).page(team, limit=10_000, offset=0)
-    mine = [each for each in found if wanted in (each.id, each.name)]
-    if len(mine) != 1:
-        problem = "there is no golden set" if not mine else f"{len(mine)} golden sets are called"
-        fail(f"{problem} {wanted!r}; give an id of `golden_sets/` of the API")
-    return mine[0]
+    return only_or_exit(found, wanted, what="golden set", listed_by="`golden_sets/` of the API")
 
 
 def _as_json(version: GoldenVersion) -> dict[str, Any]:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inputs import definitions_or_exit, lines_or_exit, row_or_exit, text_or_exit
-from cli.terminal import EXIT_FAILED, EXIT_USAGE, fail
+from cli.terminal import fail
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from evaluators.hog import HogFailure
 
 BATCH_TIME_LIMIT_S = 10.0
@@ -136,7 +139,7 @@ def _program(file: Path) -> tuple[str, bool]:
     return drafts[0].source or "", drafts[0].output_config.allows_na
 
 
-def _globals_of(event: Path | None, globals_file: Path | None) -> tuple[Mapping[str, Any], Any, str]:
+def _globals_of(event: Path | None, globals_file: Path | None) -> tuple[Mapping[str, Any], datetime, str]:
     """Return the globals, the event's time and its uuid."""
     from evaluators.hog import GenerationGlobals
     from evaluators.hog.program import EPOCH
@@ -201,7 +204,7 @@ def _answer(
     source: str,
     table: Mapping[str, Any],
     *,
-    now: Any,
+    now: datetime,
     seed: str,
     verdict: bool,
     allows_na: bool,

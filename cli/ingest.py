@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.terminal import (
-    EXIT_FAILED,
-    EXIT_USAGE,
-    ConfigOption,
-    fail,
-    opened_store,
-    refuse_embedded_broker,
-    settings_or_exit,
-)
+from cli.terminal import ConfigOption, fail, opened_store, refuse_embedded_broker, settings_or_exit
 from cli.workers import WorkersOption, listener_of, probes_of, supervise
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.settings import Settings

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.terminal import EXIT_FAILED, EXIT_USAGE, fail, plural, print_json, progress
+from cli.terminal import fail, plural, print_json, progress
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from conditions import EventRow, Target

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inputs import definitions_or_exit, row_or_exit
-from cli.terminal import (
-    EXIT_FAILED,
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    console,
-    fail,
-    print_json,
-    settings_or_exit,
-)
+from cli.terminal import ConfigOption, JsonOption, console, fail, print_json, settings_or_exit
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.definitions import EvaluationDraft
@@ -26,7 +18,7 @@ if TYPE_CHECKING:
     from evaluators.generation import Generation
     from evaluators.llm_judge import Endpoint
     from evaluators.llm_judge.one_off import Attempt
-    from evaluators.verdict import StepUsage
+    from evaluators.verdict import StepUsage, Verdict
 
 
 def register(app: typer.Typer) -> None:
@@ -98,12 +90,11 @@ def try_command(
 async def _try(
     draft: EvaluationDraft, generation: Generation, endpoint: Endpoint, model: str, settings: JudgeSettings
 ) -> Attempt:
+    from config.outbound.callers import caller_of
     from config.prices import load_prices
-    from evaluators.llm_judge.caller import Timeouts
-    from evaluators.llm_judge.openai_caller import OpenAICaller
     from processor.judge.try_out import try_judge
 
-    caller = OpenAICaller(Timeouts())
+    caller = caller_of(settings, checked=False)
     try:
         return await try_judge(
             draft,
@@ -125,7 +116,7 @@ def _definition(path: Path) -> EvaluationDraft:
     return drafts[0]
 
 
-def _verdict(attempt: Attempt) -> Any:
+def _verdict(attempt: Attempt) -> Verdict | None:
     from evaluators.llm_judge import Judged
     from evaluators.verdict import Verdict
 
@@ -220,7 +211,7 @@ def _step(step: StepUsage) -> str:
     return f"{step.provider} · {step.model}: {verdict}{sure}{cost}"
 
 
-def _shown(verdict: Any) -> str:
+def _shown(verdict: Verdict) -> str:
     if not verdict.applicable:
         return "not applicable"
     if verdict.result is not None:

@@ -57,6 +57,7 @@ def view(asking: AdminWithCauses, settings: Settings) -> KafkaView:
         KafkaException: no broker answers, or it refuses.
     """
     from processor.kafka_access import forbidden_topics, missing_rights, rights_needed
+    from processor.role_topics import topics_read
     from processor.topic_settings import refused_for_replicas
 
     admin = asking.admin
@@ -68,11 +69,7 @@ def view(asking: AdminWithCauses, settings: Settings) -> KafkaView:
     ends = _places(admin, there, latest=True)
     dead = {name: count for name, count in there.items() if name == topics.dead_letters}
     begins = _places(admin, dead, latest=False)
-    reads = {
-        "matcher": (topics.events,),
-        "judge": (topics.tasks, topics.parked),
-        "sink": (topics.results, topics.events) if settings.clickhouse.archive_events else (topics.results,),
-    }
+    reads = {role: topics_read(settings, role) for role in ("matcher", "judge", "sink")}
     lag = {role: _lag(admin, settings.kafka.group(role), names, ends) for role, names in reads.items()}
     letters = sum(end - begins.get(source, 0) for source, end in ends.items() if source[0] == topics.dead_letters)
     return KafkaView(
@@ -97,9 +94,7 @@ def _places(admin: AdminClient, partitions: dict[str, int], *, latest: bool) -> 
 
     if not partitions:
         return {}
-    spec: Any = vars(kafka_admin)[
-        "OffsetSpec"
-    ]  # the package names it in its documentation, and does not export its type
+    spec: Any = vars(kafka_admin)["OffsetSpec"]  # the package documents it, and does not export its type
     wanted = spec.latest() if latest else spec.earliest()
     asked = admin.list_offsets(
         {TopicPartition(name, number): wanted for name, count in partitions.items() for number in range(count)},
@@ -108,7 +103,7 @@ def _places(admin: AdminClient, partitions: dict[str, int], *, latest: bool) -> 
     return {(place.topic, place.partition): found.result().offset for place, found in asked.items()}
 
 
-def _lag(admin: AdminClient, group: str, topics: tuple[str, ...], ends: dict[tuple[str, int], int]) -> dict[str, int]:
+def _lag(admin: AdminClient, group: str, topics: list[str], ends: dict[tuple[str, int], int]) -> dict[str, int]:
     """Return how many records of each topic the group has not committed; without those whose place nobody knows."""
     from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 

@@ -11,8 +11,6 @@ import typer
 
 from cli.evaluations import TeamOption, find_or_exit
 from cli.terminal import (
-    EXIT_FAILED,
-    EXIT_USAGE,
     ConfigOption,
     JsonOption,
     console,
@@ -25,6 +23,7 @@ from cli.terminal import (
     say,
     settings_or_exit,
 )
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from cli.label_files import Asked, BadLine, Numbered

@@ -7,15 +7,11 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from api.http.errors import Unavailable
-from api.services.letter_desk import Letter, LetterQuery, Sent
+from api.services.letter_desk import FoundLetters, Letter, LetterQuery, LettersStopped, Sent
 from config.settings import Settings
-from processor.dead_letters.redrive import (
-    DeadLetter,
-    DeadLetterTopic,
-    LetterFilter,
-    RedriveError,
-    Redriver,
-)
+from processor.dead_letters.redrive import Redriver, RedriveStopped, open_redriver
+from processor.dead_letters.stored import DeadLetter, LetterFilter
+from processor.dead_letters.topic import DeadLetterTopic, RedriveError
 from processor.kafka import KafkaClients
 
 T = TypeVar("T")
@@ -26,9 +22,12 @@ def _answering(call: Callable[..., T]) -> Callable[..., T]:
     """Turn the failure of Kafka into the error that pages know."""
 
     @wraps(call)
-    def answered(*given: Any) -> T:
+    def answered(*given: Any, **named: Any) -> T:
         try:
-            return call(*given)
+            return call(*given, **named)
+        except RedriveStopped as error:
+            done = Sent(error.done.sent, error.done.refused)
+            raise LettersStopped(f"Kafka: {error}", done) from error
         except RedriveError as error:
             raise Unavailable(f"Kafka: {error}", code="kafka_unavailable") from error
 
@@ -49,41 +48,47 @@ class KafkaLetterDesk:
         self._timeout_s = timeout_s
 
     @_answering
-    def find(self, query: LetterQuery) -> list[Letter]:
-        """Return the open letters, newest first."""
-        found = sorted(self._open(query), key=lambda letter: letter.failed_at, reverse=True)
-        return [_shown(letter) for letter in found]
+    def find(self, query: LetterQuery, *, limit: int) -> FoundLetters:
+        """Return the number of open letters, and the newest `limit` of them."""
+        topic = self._topic()
+        found = topic.find(_selection(query))
+        newest = topic.read(found.newest(limit), with_values=False)
+        return FoundLetters([_shown(letter) for letter in newest], len(found.refs), found.selection.ends or {})
+
+    @_answering
+    def show(self, letter_id: str) -> Letter | None:
+        """Return an open letter with its value; None if there is none of this id."""
+        topic = self._topic()
+        found = topic.read(topic.find(LetterFilter(ids=frozenset({letter_id}))).refs, with_values=True)
+        return _shown(found[0]) if found else None
 
     @_answering
     def redrive(self, query: LetterQuery) -> Sent:
-        """Send letters back to where they came from, each once."""
-        done = self._redriver().redrive(self._open(query))
-        return Sent(done.sent, [(letter.id, problem) for letter, problem in done.refused])
+        """Send letters that are still open back to where they came from, each once."""
+        done = self._redriver().redrive(_selection(query))
+        return Sent(done.sent, done.refused)
 
     @_answering
     def purge(self, query: LetterQuery) -> int:
         """Close letters without sending them; return how many."""
-        return self._redriver().purge(self._open(query))
-
-    def _open(self, query: LetterQuery) -> list[DeadLetter]:
-        ids = frozenset(query.ids) if query.ids is not None else None
-        wanted = LetterFilter(ids=ids, reason=query.reason or None, since=query.since)
-        found = self._topic().open_letters(wanted)
-        return [letter for letter in found if not query.stage or letter.stage == query.stage]
+        return self._redriver().purge(_selection(query))
 
     def _topic(self) -> DeadLetterTopic:
         topic = self._settings.kafka.topics.dead_letters
         return DeadLetterTopic(self._clients.base("dlq"), topic, timeout_s=self._timeout_s)
 
     def _redriver(self) -> Redriver:
-        configuration = {
-            **self._clients.producer_config(),
-            "transactional.id": self._settings.kafka.group("dlq-redrive"),
-            "transaction.timeout.ms": int(self._settings.kafka.transaction_timeout_s * 1000),
-        }
-        topic = self._settings.kafka.topics.dead_letters
-        limit = self._settings.dead_letters.max_redrives
-        return Redriver(configuration, self._topic(), topic, max_attempts=limit)
+        return open_redriver(self._settings, self._clients, self._topic())
+
+
+def _selection(query: LetterQuery) -> LetterFilter:
+    return LetterFilter(
+        ids=frozenset(query.ids) if query.ids is not None else None,
+        reason=query.reason or None,
+        stage=query.stage or None,
+        since=query.since,
+        ends=query.ends,
+    )
 
 
 def _shown(letter: DeadLetter) -> Letter:

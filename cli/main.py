@@ -7,10 +7,13 @@ takes as long to load as all the rest.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Annotated
 
 import typer
+
+from cli.terminal import refused
 
 COMMANDS: tuple[str, ...] = (
     "up",
@@ -73,5 +76,9 @@ def _gavel(
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    build_app()()
+    """Entry point of the console script. It ends the process with one of `processor/exit_codes.py`."""
+    try:
+        code = build_app()(prog_name="gavel", standalone_mode=False)
+    except (typer.TyperException, typer.Abort) as error:
+        code = refused(error)
+    sys.exit(code)

@@ -10,7 +10,8 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import NoReturn
 
-from cli.terminal import EXIT_USAGE, fail
+from cli.terminal import fail
+from processor.exit_codes import EXIT_USAGE
 
 
 @contextmanager

@@ -6,14 +6,14 @@ A part that does not answer is a problem of that part, and the others are shown 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cli.kafka_view import KafkaView, open_clients, view
 from storage.disk import REMEDY, full_disk
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from config.settings import Settings
+    from processor.kafka_access import AdminWithCauses
     from storage.sql.engine import Database
     from storage.sql.heartbeats import Heartbeat
     from storage.sql.standing import BudgetUse, Errored
@@ -85,8 +86,7 @@ class Gatherer:
         self._settings = settings
         self._database = database
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="status")
-        self._admin: Any = None
-        self._ends: Any = None
+        self._admin: AdminWithCauses | None = None
         self._client: Client | None = None
         self._release_fits = False
 
@@ -220,7 +220,7 @@ def _words_of(error: Exception) -> str:
     return str(told.str() if hasattr(told, "str") else error)
 
 
-def _taken(asked: Any, seen: Overview, where: str) -> Any:
+def _taken(asked: Future[_T | Problem], seen: Overview, where: str) -> _T | None:
     try:
         found = asked.result(timeout=_WAIT_S)
     except TimeoutError:

@@ -14,23 +14,23 @@ import typer
 
 from cli.local import with_local_secret_key
 from cli.terminal import (
-    EXIT_USAGE,
     ConfigOption,
     JsonOption,
     confirm,
     console,
     fail,
+    only_or_exit,
     opened_store,
     print_json,
     printable,
     say,
     settings_or_exit,
 )
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from api.services.judging import JudgeAccess
     from config.provider_keys import ProviderKey
-    from storage.sql.engine import Database
 
 TeamOption = Annotated[int, typer.Option("--team", min=0, max=2**63 - 1, help="Team that the key belongs to.")]
 KeyArgument = Annotated[
@@ -80,6 +80,7 @@ def add(
     from api.http.errors import Invalid
     from api.schemas.provider_keys import ProviderKeyCreate
     from config.secrets import NoSecretKeys
+    from storage.sql.provider_keys import NewKey
 
     try:
         given = ProviderKeyCreate.model_validate(
@@ -95,21 +96,23 @@ def add(
     except ValidationError as error:
         fail(*(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()), code=EXIT_USAGE)
     address = {"base_url": given.base_url, "azure_endpoint": given.azure_endpoint, "api_version": given.api_version}
-    with _judging(config) as (judging, database):
+    with _judging(config) as judging:
         try:
             endpoint = judging.endpoint(given.provider, given.api_key, **address)
             state, message = judging.validate(endpoint)
             if state != "ok":
                 fail(f"the key does not work, and was not stored: {message}")
             key = judging.keys.create(
-                team, provider=given.provider, name=given.name, api_key=given.api_key, actor=_ACTOR,
-                now=datetime.now(UTC), state="ok", set_as_active=not inactive, **address,
-            )  # fmt: skip
+                team,
+                NewKey(provider=given.provider, name=given.name, api_key=given.api_key, state="ok", **address),
+                actor=_ACTOR,
+                now=datetime.now(UTC),
+                set_as_active=not inactive,
+            )
         except Invalid as error:
             fail(str(error.detail), code=EXIT_USAGE)
         except NoSecretKeys as error:
             fail(str(error), code=EXIT_USAGE)
-        _audit(database, key, "created", {"provider": [None, key.provider], "name": [None, key.name]})
     if as_json:
         print_json(_as_json(key, active=not inactive))
     else:
@@ -125,7 +128,7 @@ def list_keys(team: TeamOption = 1, config: ConfigOption = None, as_json: JsonOp
     from rich.markup import escape
     from rich.table import Table
 
-    with _judging(config) as (judging, _):
+    with _judging(config) as judging:
         keys = judging.keys.page(team, limit=_ALL).results
         active = judging.keys.config(team, now=datetime.now(UTC)).active_provider_key_id
     if as_json:
@@ -150,13 +153,12 @@ def activate(key: KeyArgument, team: TeamOption = 1, config: ConfigOption = None
     """
     from storage.sql.provider_keys import KeyNotUsable
 
-    with _judging(config) as (judging, database):
+    with _judging(config) as judging:
         found = _named(judging, team, key)
         try:
-            judging.keys.set_active_key(team, found.id, now=datetime.now(UTC))
+            judging.keys.set_active_key(team, found.id, actor=_ACTOR, now=datetime.now(UTC))
         except KeyNotUsable as error:
             fail(f"{error}; add the key again if it was replaced")
-        _audit(database, found, "activated", {})
     say(f"key {found.name} judges for team {team} from now on")
 
 
@@ -173,7 +175,7 @@ def remove(
 
     gavel provider-keys remove openai --replacement openai-2
     """
-    with _judging(config) as (judging, database):
+    with _judging(config) as judging:
         found = _named(judging, team, key)
         heir = None if replacement is None else _named(judging, team, replacement)
         if heir is not None and (heir.id == found.id or heir.provider != found.provider):
@@ -184,17 +186,16 @@ def remove(
         judging.keys.delete(
             team, found.id, actor=_ACTOR, now=datetime.now(UTC), replacement_id=None if heir is None else heir.id
         )
-        _audit(database, found, "deleted", {"name": [found.name, None]})
     say(f"key {found.name} of team {team} is deleted")
 
 
 @contextmanager
-def _judging(config: Path | None) -> Iterator[tuple[JudgeAccess, Database]]:
+def _judging(config: Path | None) -> Iterator[JudgeAccess]:
     from api.services.judging import JudgeAccess
 
     settings = with_local_secret_key(settings_or_exit(config))
     with opened_store(settings) as database:
-        yield JudgeAccess(settings, database), database
+        yield JudgeAccess(settings, database)
 
 
 def _read_key(variable: str | None) -> str:
@@ -213,27 +214,8 @@ def _read_key(variable: str | None) -> str:
 
 
 def _named(judging: JudgeAccess, team: int, given: str) -> ProviderKey:
-    found = [each for each in judging.keys.page(team, limit=_ALL).results if given in (each.id, each.name)]
-    if len(found) != 1:
-        many = f"{len(found)} keys have the name {given!r}; give the id" if found else None
-        fail(many or f"team {team} has no provider key {given!r}; see `gavel provider-keys list`", code=EXIT_USAGE)
-    return found[0]
-
-
-def _audit(database: Database, key: ProviderKey, action: str, changes: dict[str, Any]) -> None:
-    from storage.sql.audit import record
-
-    with database.write() as connection:
-        record(
-            connection,
-            team_id=key.team_id,
-            object_type="provider_key",
-            object_id=key.id,
-            action=action,
-            actor=_ACTOR,
-            at=datetime.now(UTC),
-            changes=changes,
-        )
+    keys = judging.keys.page(team, limit=_ALL).results
+    return only_or_exit(keys, given, what="provider key", listed_by=f"`gavel provider-keys list --team {team}`")
 
 
 def _as_json(key: ProviderKey, *, active: bool) -> dict[str, Any]:

@@ -14,16 +14,8 @@ from uuid import uuid4
 import typer
 
 from cli.running import beside_or_exit
-from cli.terminal import (
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    fail,
-    parse_time,
-    progress,
-    refuse_embedded_broker,
-)
+from cli.terminal import ConfigOption, JsonOption, fail, parse_time, progress, refuse_embedded_broker
+from processor.exit_codes import EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -210,7 +202,7 @@ def _report(plan: ReplayPlan, running: Replay, *, dry_run: bool, as_json: bool) 
         ("matched", report.matched, "pairs of event and evaluation"),
         ("sampled out", report.sampled_out, "pairs"),
         ("evaluated", report.evaluated, f"Hog results {would}written, {report.skipped} of them skips"),
-        ("handed on", report.handed_on, f"runs {would}given to the judges"),
+        ("judge tasks", report.handed_on, f"runs {would}enqueued for the judges"),
         ("existing", report.existing, "results were there already and are left alone"),
         ("failed", report.failed, "events or runs"),
         ("estimate", report.estimated_tokens, f"tokens of judges, ${report.estimated_cost_usd:,.2f}"),

@@ -19,6 +19,7 @@ from cli.terminal import (
     printable,
     settings_or_exit,
 )
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from storage.sql.engine import Database
@@ -53,9 +54,9 @@ def list_runs(
     gavel reports list --failed
     gavel reports list --team 7 --open
     """
-    from storage.sql.evaluation_report_runs import ReportRuns, Status
+    from storage.sql.evaluation_report_runs import ReportRuns, ReportRunStatus
 
-    statuses: list[Status] = [*(("pending", "generated") if open_only else ())]
+    statuses: list[ReportRunStatus] = [*(("pending", "generated") if open_only else ())]
     statuses += ["failed", "partial_failure"] if failed else []
     with opened_store(settings_or_exit(config)) as database:
         found = ReportRuns(database).newest(team, statuses, limit=_LISTED)
@@ -88,7 +89,7 @@ def show(
         runs = ReportRuns(database)
         found = runs.get(team, run)
         if found is None:
-            fail(f"team {team} has no run {run}; `gavel reports list --team {team}` shows its runs")
+            fail(f"team {team} has no run {run}; `gavel reports list --team {team}` shows its runs", code=EXIT_USAGE)
         deliveries = runs.deliveries([found.id])[found.id]
     if html is not None:
         if found.content is None:
@@ -154,7 +155,10 @@ def _report_or_exit(database: Database, team: int, report_id: str) -> Evaluation
 
     found = EvaluationReports(database).get(team, report_id)
     if found is None:
-        fail(f"team {team} has no report {report_id}; `gavel reports list --team {team}` names reports with runs")
+        fail(
+            f"team {team} has no report {report_id}; `gavel reports list --team {team}` names reports with runs",
+            code=EXIT_USAGE,
+        )
     return found
 
 

@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from cli.clickhouse import connected
+from cli.evaluations import find_or_exit
 from cli.outputs import written_or_exit
 from cli.running import beside_or_exit
-from cli.terminal import (
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    fail,
-    opened_store,
-    parse_time,
-    refuse_embedded_broker,
-    say,
-)
+from cli.terminal import ConfigOption, JsonOption, fail, opened_store, parse_time, refuse_embedded_broker, say
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
     from cli.verdicts import VerdictLine
     from config.settings import Settings
     from processor.events.output import Headers
-    from storage.clickhouse.query import VerdictRule
+    from storage.clickhouse.query import ConfidenceRange, VerdictRule
     from storage.clickhouse.results import ResultSelection
     from storage.sql.engine import Database
 
@@ -49,6 +43,13 @@ def results(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with verdicts as they happen.")] = False,
     evaluation: Annotated[str | None, typer.Option("--evaluation", help="Id or exact name of an evaluation.")] = None,
     failing: Annotated[bool, typer.Option("--failing", help="Only verdicts that fail.")] = False,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option("--min-confidence", help="Only where the judge is at least so sure, 0 to 1."),
+    ] = None,
+    max_confidence: Annotated[
+        float | None, typer.Option("--max-confidence", help="Only where the judge is at most so sure.")
+    ] = None,
     team: Annotated[int, typer.Option("--team", min=0, max=2**63 - 1, help="Team that the results belong to.")] = 1,
     since: Annotated[str | None, typer.Option("--since", help="Only from this time on (ISO-8601; UTC).")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Only before this time.")] = None,
@@ -69,8 +70,8 @@ def results(
         gavel results --evaluation "No refusal" --limit 100
         gavel results --since 2026-03-01 --export parquet -o march.parquet
     """
-    from storage.clickhouse.errors import ClickHouseProblem
     from storage.clickhouse.results import ResultSelection
+    from storage.sql.evaluations import Evaluations
 
     if export is not None and export not in _FORMATS:
         fail(f"--export: {export!r} is not a format; choose {', '.join(_FORMATS)}", code=EXIT_USAGE)
@@ -78,56 +79,34 @@ def results(
         fail("--export ends, and --follow does not; leave one of both out", code=EXIT_USAGE)
     if export == "parquet" and output is None and sys.stdout.isatty():
         fail("--export parquet writes bytes; name a file with --output", code=EXIT_USAGE)
+    confidence = _confidence(min_confidence, max_confidence)
     settings = beside_or_exit(config)
     if follow:
         refuse_embedded_broker(settings)
     after, before = parse_time(since, "--since"), parse_time(until, "--until")
     with opened_store(settings) as database:
-        chosen = None if evaluation is None else _named(database, team, evaluation)
-        selection = ResultSelection(team, evaluation_id=chosen, after=after, before=before)
-        try:
-            with connected(settings) as client:
-                if export is not None:
-                    _export(client, database, selection, export, output, failing=failing)
-                    return
-                shown = _stored(client, database, selection, limit, failing=failing)
-                _print(shown, as_json=as_json)
-                if follow:
-                    unseen = partial(was_stored_since, shown=shown, full=len(shown) == limit)
-                    _follow(settings, client, database, selection, unseen, failing=failing, as_json=as_json)
-                elif not shown and not as_json:
-                    say("there is no such result yet; `gavel status` shows whether events arrive and are judged")
-        except ClickHouseProblem as error:
-            fail(f"{error}; check clickhouse.dsn with `gavel check`")
+        chosen = None if evaluation is None else find_or_exit(Evaluations(database).each(team), evaluation).id
+        selection = ResultSelection(team, evaluation_id=chosen, after=after, before=before, confidence=confidence)
+        with connected(settings) as client:
+            if export is not None:
+                _export(client, database, selection, export, output, failing=failing)
+                return
+            shown = _stored(client, database, selection, limit, failing=failing)
+            _print(shown, as_json=as_json)
+            if follow:
+                unseen = partial(was_stored_since, shown=shown, full=len(shown) == limit)
+                _follow(settings, client, database, selection, unseen, failing=failing, as_json=as_json)
+            elif not shown and not as_json:
+                say("there is no such result yet; `gavel status` shows whether events arrive and are judged")
 
 
-@contextmanager
-def connected(settings: Settings) -> Iterator[Client]:
-    """Yield a client of ClickHouse. A query that it refuses ends the command with 1.
+def _confidence(least: float | None, most: float | None) -> ConfidenceRange:
+    from storage.clickhouse.query import ConfidenceRange
 
-    Raises:
-        ClickHouseProblem: it cannot be reached.
-    """
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    from storage.clickhouse.connect import connect
-
-    with closing(connect(settings.clickhouse.dsn.get_secret_value())) as client:
-        try:
-            yield client
-        except ClickHouseError as error:
-            fail(f"ClickHouse refused the query: {str(error).splitlines()[0][:300]}; `gavel check` tests it")
-
-
-def _named(database: Database, team: int, given: str) -> str:
-    """Return the id of the evaluation that has this id or name; exit with 2 if none or several have."""
-    from cli.verdicts import evaluations_of_team
-
-    found = [each for each in evaluations_of_team(database, team) if given in (str(each.id), each.name)]
-    if len(found) != 1:
-        many = f"{len(found)} evaluations have the name {given!r}; give the id" if found else None
-        fail(many or f"team {team} has no evaluation {given!r}; see `gavel evaluations list`", code=EXIT_USAGE)
-    return str(found[0].id)
+    try:
+        return ConfidenceRange(least, most)
+    except ValueError as error:
+        fail(f"--min-confidence, --max-confidence: {error}", code=EXIT_USAGE)
 
 
 def _stored(
@@ -187,6 +166,7 @@ def _follow(
     from confluent_kafka import KafkaException
 
     from cli.verdicts import RulesOfTeams, Tail, read_result
+    from processor.events.message import headers_of
     from processor.events.result import RESULT_ID_HEADER
     from processor.kafka import KafkaClients
     from storage.clickhouse.results import existing_ids
@@ -196,12 +176,13 @@ def _follow(
         with closing(Tail(KafkaClients(settings), [settings.kafka.topics.results], back=_BACK)) as tail:
             while True:
                 messages = tail.read()
-                ids = {id(each): _header(each.headers(), RESULT_ID_HEADER) for each in messages if tail.was_there(each)}
+                known = filter(tail.was_there, messages)
+                ids = {id(each): _header(headers_of(each), RESULT_ID_HEADER) for each in known}
                 stored = existing_ids(client, set(ids.values())) if ids else set()
                 lines = []
                 for each in messages:
                     line = read_result(each.value() or b"", rules)
-                    if line is None or not _wanted(line, selection, failing=failing):
+                    if line is None or not is_wanted(line, selection, failing=failing):
                         continue
                     if ids.get(id(each)) not in stored or unseen(line):
                         lines.append(line)
@@ -217,11 +198,13 @@ def _header(headers: Headers | None, name: str) -> str:
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _wanted(line: VerdictLine, selection: ResultSelection, *, failing: bool) -> bool:
+def is_wanted(line: VerdictLine, selection: ResultSelection, *, failing: bool) -> bool:
+    """Return whether a verdict that happens now is of the selection, as stored ones are."""
     return (
         line.team_id == selection.team_id
         and selection.evaluation_id in (None, line.evaluation_id)
         and (not failing or line.verdict == "fail")
+        and line.confidence in selection.confidence
     )
 
 

@@ -14,8 +14,9 @@ from cli.local import with_local_secret_key
 from cli.reports_role import build_reports_role
 from cli.running import reached_through, running_or_exit
 from cli.serving import note_cautions, opened_parts, refuse_missing_topics, serve
-from cli.terminal import EXIT_FAILED, EXIT_USAGE, ConfigOption, JsonOption, fail, print_json, settings_or_exit
+from cli.terminal import ConfigOption, JsonOption, fail, print_json, settings_or_exit
 from cli.workers import WorkersOption, supervise
+from processor.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -86,7 +87,7 @@ def run_roles(settings: Settings, roles: Sequence[str], place: Place | None = No
         place: of this process, if it is a worker of a supervisor.
     """
     from processor.metrics import Metrics
-    from processor.runtime.process import Runtime
+    from processor.runtime.process import Runtime, RuntimeOptions
 
     number = None if place is None else place.number
     with opened_parts(with_local_secret_key(settings), worker=number) as parts:
@@ -98,12 +99,14 @@ def run_roles(settings: Settings, roles: Sequence[str], place: Place | None = No
             roles,
             parts.database,
             Metrics(),
-            embedded=parts.broker,
-            services=[] if parts.front is None else [parts.front],
-            beside={"reports": build_reports_role},
-            problems=parts.problems,
-            worker=number or 0,
-            probes_at=None if place is None else place.socket,
+            RuntimeOptions(
+                embedded=parts.broker,
+                services=[] if parts.front is None else [parts.front],
+                beside={"reports": build_reports_role},
+                problems=parts.problems,
+                worker=number or 0,
+                probes_at=None if place is None else place.socket,
+            ),
         )
         return serve(runtime, started=parts.publish)
 

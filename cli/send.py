@@ -11,20 +11,8 @@ import typer
 
 from cli.inputs import lines_or_exit
 from cli.running import running_or_exit
-from cli.terminal import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    fail,
-    plural,
-    print_json,
-    printable,
-    progress,
-    say,
-    settings_or_exit,
-)
+from cli.terminal import ConfigOption, JsonOption, fail, plural, print_json, printable, progress, say, settings_or_exit
+from processor.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from cli.sending import Report, Sender

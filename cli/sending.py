@@ -19,6 +19,8 @@ _BATCH_BYTES = 1024 * 1024
 _TIMEOUT_S = 30.0
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_TOKEN_KNOWN_WITHIN_S = 4.0
+"""Front doors know a new token within two seconds of its making, and `gavel send` may be the next command."""
 _ALONE = frozenset({400, 413})
 _NAMED_AT_MOST = 1000
 _IDS = UUID("5f0a1f4c-4c8c-5b0e-9f5e-0d8a0e2d9a11")
@@ -137,6 +139,7 @@ class Sender:
         self._clock = clock
         self._on_wait = on_wait
         self._begun_s: float | None = None
+        self._is_known = False
         self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
         self._url = url
         self.report = Report()
@@ -172,7 +175,7 @@ class Sender:
 
     def _send(self, batch: list[SentLine]) -> None:
         self._keep_rate()
-        answer = self._post(batch)
+        answer = self._post_until_known(batch)
         count = sum(line.count for line in batch)
         if answer.status_code == 401:
             raise SenderRefused(f"the front door does not accept the token: {_detail(answer)}; see `gavel tokens list`")
@@ -192,6 +195,18 @@ class Sender:
         rejected = _rejected(answer) if answer.is_success else line.count
         self.report.sent += max(0, line.count - rejected)
         self.report.refuse(line.place, _detail(answer))
+
+    def _post_until_known(self, batch: list[SentLine]) -> httpx2.Response:
+        """Return the answer to a request; the first waits until the front door knows the token. Raises as `_post`."""
+        answer = self._post(batch)
+        waited_s = 0.0
+        while answer.status_code == 401 and not self._is_known and waited_s < _TOKEN_KNOWN_WITHIN_S:
+            self._on_wait(f"answer 401: {_detail(answer)}", _FIRST_WAIT_S)
+            self._sleep(_FIRST_WAIT_S)
+            waited_s += _FIRST_WAIT_S
+            answer = self._post(batch)
+        self._is_known = answer.status_code != 401
+        return answer
 
     def _post(self, batch: list[SentLine]) -> httpx2.Response:
         """Return the answer to a request, after as many retries as it takes.

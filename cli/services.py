@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.terminal import EXIT_FAILED, fail, opened_store, settings_or_exit
+from cli.terminal import fail, opened_store, settings_or_exit
+from processor.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from api.services.resources import Services

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.running import AlreadyRunning, Running, RunningFile
-from cli.terminal import EXIT_USAGE, fail
+from cli.terminal import fail
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     import structlog
@@ -137,8 +138,9 @@ def refuse_missing_topics(parts: ProcessParts, roles: Sequence[str]) -> None:
     """
     from confluent_kafka import KafkaException
 
-    from processor.kafka import KafkaClients, TopicError, missing_topics
+    from processor.kafka import KafkaClients
     from processor.kafka_access import missing_rights, remedy_of, rights_needed
+    from processor.kafka_topics import TopicError, missing_topics
 
     if parts.broker is not None:
         return

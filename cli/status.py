@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.running import beside_or_exit
-from cli.terminal import EXIT_FAILED, ConfigOption, JsonOption, console, fail, print_json
+from cli.terminal import ConfigOption, JsonOption, console, fail, print_json
+from processor.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from cli.overview import Gatherer
@@ -59,15 +60,20 @@ def status(
 
 def watched_or_exit(config: Path | None) -> Settings:
     """Return settings by which a running system is reached; exit with 1 if there is none. Looking makes nothing."""
+    settings = beside_or_exit(config)
+    problem = missing_store(settings)
+    if problem is not None:
+        fail(f"{problem}; start `gavel up`, or set store.dsn to the store of a running system")
+    return settings
+
+
+def missing_store(settings: Settings) -> str | None:
+    """Return a sentence that names the store if its file is missing, else None. Opening it would create the file."""
     from sqlalchemy.engine import make_url
 
-    settings = beside_or_exit(config)
     url = make_url(settings.store.dsn.get_secret_value())
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        fail(
-            f"there is no store at {url.database}; start `gavel up`, or set store.dsn to the store of a running system"
-        )
-    return settings
+    absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+    return f"there is no store at {url.database}" if absent else None
 
 
 def _live(gatherer: Gatherer, interval_s: float) -> None:

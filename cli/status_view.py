@@ -10,6 +10,7 @@ from cli.terminal import printable
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from cli.overview import Overview, Problem
     from storage.sql.heartbeats import Heartbeat
@@ -83,7 +84,7 @@ def screen(seen: Overview) -> Group:
     return Group(*parts)
 
 
-def _head(seen: Overview, problems: list[Problem]) -> Any:
+def _head(seen: Overview, problems: list[Problem]) -> Text:
     from rich.text import Text
 
     head = Text(f"Gavel  {seen.at:%Y-%m-%d %H:%M:%S} UTC   ")
@@ -135,10 +136,13 @@ def _figures(beat: Heartbeat) -> list[str]:
     vitals = beat.vitals
     rates = vitals.details.get("rates") or {}
     count = sum(len(numbers) for numbers in vitals.assignment.values())
-    lag = vitals.details.get("lag") or {}
+    lag, lag_s = vitals.details.get("lag") or {}, vitals.details.get("lag_s") or {}
+    behind_s = max(lag_s.values(), default=0.0)
+    paused = vitals.details.get("paused")
+    held = sum(len(numbers) for numbers in paused.values()) if isinstance(paused, dict) else 0
     return [
-        str(count) if vitals.assignment else "",
-        f"{sum(lag.values()):,}" if lag else "",
+        (f"{count} ({held} paused)" if held else str(count)) if vitals.assignment else "",
+        (f"{sum(lag.values()):,}" + (f" ({_duration(behind_s)})" if behind_s >= 1 else "")) if lag else "",
         _rate(rates.get("records_consumed")),
         _rate(rates.get(_RATE_OF.get(beat.role, ""))),
         _rate(rates.get("commits")),
@@ -200,7 +204,7 @@ def _last_lines(seen: Overview) -> Table | None:
     return table
 
 
-def _rate(value: Any) -> str:
+def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f}"
 
 

@@ -1,39 +1,50 @@
 """The one way in which commands take options, fail, report and show progress.
 
-| exit code | meaning |
-|---|---|
-| 0 | the command did its work |
-| 1 | the thing that was checked is wrong, or a server failed |
-| 2 | the command was used in a wrong way, or the settings are wrong |
-| 130 | the user interrupted the command |
-
-Every message about a failure goes to standard error and begins with `gavel: `.
+Every message about a failure goes to standard error and begins with `gavel: `, also one about wrong usage.
+`processor/exit_codes.py` has the exit codes.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol, TypeVar
 
 import typer
 
+from processor.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from rich.console import Console
 
     from config.settings import Settings
     from storage.sql.engine import Database
 
+
+class Named(Protocol):
+    """An object that a person names by its id or by its name."""
+
+    @property
+    def id(self) -> str | UUID:
+        """Its id."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which others may have too."""
+
+
+T = TypeVar("T", bound=Named)
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file; GAVEL_CONFIG or gavel.yaml otherwise.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 _WIDTH_OF_A_PIPE = 250
 
@@ -49,6 +60,23 @@ def say(message: str) -> None:
     """Print a message for the person at the terminal on standard error, where it does not disturb the output."""
     # An argument that is not UTF-8 arrives as halves of surrogate pairs, which no terminal can take.
     typer.echo(f"gavel: {message}".encode("utf-8", "backslashreplace").decode(), err=True)
+
+
+def refused(error: typer.TyperException | typer.Abort) -> int:
+    """Print why a command did not begin or did not go on, with the usage if its words are wrong; return the code."""
+    if isinstance(error, typer.Abort):
+        interrupted = isinstance(error.__context__, KeyboardInterrupt)  # Ctrl-C at a question
+        say("interrupted" if interrupted else "nothing was done, because the answer was not yes")
+        return EXIT_INTERRUPTED if interrupted else EXIT_FAILED
+    context = getattr(error, "ctx", None)
+    if context is not None and error.message == context.get_help():
+        typer.echo(error.message, err=True)  # a group without a command
+        return error.exit_code
+    say(error.format_message())
+    if context is not None:
+        usage = context.get_usage().removeprefix("Usage: ")
+        say(f"usage: {' '.join(usage.split())}; `{context.command_path} --help` explains it")
+    return error.exit_code
 
 
 def print_json(value: Any) -> None:
@@ -93,6 +121,21 @@ def opened_store(settings: Settings) -> Iterator[Database]:
         fail(str(error))
     finally:
         database.close()
+
+
+def only_or_exit(found: Iterable[T], given: str, *, what: str, listed_by: str) -> T:
+    """Return the only one of `found` that has the id or the name `given`; exit with 2 if none or several have it.
+
+    Args:
+        what: the noun for one of them. listed_by: the place where a person finds the right ones.
+    """
+    fitting = [each for each in found if given in (str(each.id), each.name)]
+    if not fitting:
+        fail(f"there is no {what} {given!r}; see {listed_by}", code=EXIT_USAGE)
+    if len(fitting) > 1:
+        ids = ", ".join(str(each.id) for each in fitting)
+        fail(f"{plural(len(fitting), what)} have the name {given!r}; give the id: {ids}", code=EXIT_USAGE)
+    return fitting[0]
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

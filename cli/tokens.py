@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal import (
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    console,
-    fail,
-    opened_store,
-    print_json,
-    say,
-    settings_or_exit,
-)
+from cli.terminal import ConfigOption, JsonOption, console, fail, opened_store, print_json, say, settings_or_exit
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from storage.sql.project_tokens import ProjectToken
@@ -125,7 +116,7 @@ def revoke(
 
     with opened_store(settings_or_exit(config)) as database:
         if ProjectTokens(database).revoke(token_id, actor="cli", now=datetime.now(UTC)) is None:
-            fail(f"there is no token {token_id}; `gavel tokens list` shows them")
+            fail(f"there is no token {token_id}; `gavel tokens list` shows them", code=EXIT_USAGE)
     say(f"token {token_id} is revoked")
 
 

@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.results import connected
+from cli.clickhouse import connected
 from cli.running import beside_or_exit
-from cli.terminal import (
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    console,
-    fail,
-    opened_store,
-    print_json,
-    printable,
-)
+from cli.terminal import ConfigOption, JsonOption, console, fail, opened_store, print_json, printable
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +54,6 @@ def top(
     """
     from cli.verdicts import RulesOfTeams
     from storage.clickhouse.activity import recent_activity
-    from storage.clickhouse.errors import ClickHouseProblem
     from storage.clickhouse.query import PassRules
 
     if sort not in _SORTS:
@@ -70,22 +61,19 @@ def top(
     settings = beside_or_exit(config)
     with opened_store(settings) as database:
         rules = RulesOfTeams(database)
-        try:
-            with connected(settings) as client:
+        with connected(settings) as client:
 
-                def read() -> list[Activity]:
-                    after = datetime.now(UTC) - timedelta(minutes=minutes)
-                    found = recent_activity(client, team, PassRules(rules.of(team)), after=after, limit=_READ)
-                    return sorted(found, key=_SORTS[sort])[:limit]
+            def read() -> list[Activity]:
+                after = datetime.now(UTC) - timedelta(minutes=minutes)
+                found = recent_activity(client, team, PassRules(rules.of(team)), after=after, limit=_READ)
+                return sorted(found, key=_SORTS[sort])[:limit]
 
-                if as_json:
-                    print_json([_as_json(each, minutes) for each in read()])
-                elif once or not console().is_terminal:
-                    console().print(_table(read(), minutes, team))
-                else:
-                    _live(lambda: _table(read(), minutes, team), interval)
-        except ClickHouseProblem as error:
-            fail(f"{error}; check clickhouse.dsn with `gavel check`")
+            if as_json:
+                print_json([_as_json(each, minutes) for each in read()])
+            elif once or not console().is_terminal:
+                console().print(_table(read(), minutes, team))
+            else:
+                _live(lambda: _table(read(), minutes, team), interval)
 
 
 def _live(draw: Callable[[], Table], interval_s: float) -> None:

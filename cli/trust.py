@@ -15,13 +15,14 @@ from cli.compare import measure as carry_out
 from cli.evaluations import TeamOption, find_or_exit
 from cli.inputs import bytes_or_exit
 from cli.services import opened_services
-from cli.terminal import EXIT_USAGE, ConfigOption, JsonOption, fail, print_json
+from cli.terminal import ConfigOption, JsonOption, fail, print_json
 from cli.trust_table import print_trust
+from config.given import STANDARD_INPUT
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
-    from cli.compare import Kind
+    from cli.compare import TrustKind
 
-STANDARD_INPUT = Path("-")
 
 EvaluationArgument = Annotated[str, typer.Argument(metavar="ID|NAME", help="Id or name of an evaluation.")]
 VersionOption = Annotated[
@@ -132,7 +133,7 @@ def _golden_options(golden: str, golden_version: int, version: int | None) -> di
 
 
 def _carry_out(
-    kind: Kind, evaluation: str, team: int, config: Path | None, options: dict[str, Any], *, dry_run: bool,
+    kind: TrustKind, evaluation: str, team: int, config: Path | None, options: dict[str, Any], *, dry_run: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     from storage.sql.evaluations import Evaluations

@@ -16,7 +16,8 @@ from cli.local import with_local_secret_key
 from cli.reports_role import build_reports_role
 from cli.run import report
 from cli.serving import ProcessParts, opened_parts, serve
-from cli.terminal import EXIT_USAGE, ConfigOption, fail, say, settings_or_exit
+from cli.terminal import ConfigOption, fail, say, settings_or_exit
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from config.files import FileEvaluation
@@ -66,7 +67,7 @@ def up(
 
 
 def _run(parts: ProcessParts, *, examples: bool, stand_in: bool, quiet: bool) -> int:
-    from api.serve import build_service
+    from api.serve import ApiServer
     from cli.letter_desk import KafkaLetterDesk
     from cli.verdicts import VerdictLines
     from config.settings.safety import ROLES
@@ -74,7 +75,7 @@ def _run(parts: ProcessParts, *, examples: bool, stand_in: bool, quiet: bool) ->
     from ingest.serve import IngestServer
     from processor.kafka import KafkaClients
     from processor.metrics import Metrics
-    from processor.runtime.process import Runtime, Service
+    from processor.runtime.process import Runtime, RuntimeOptions, Service
     from processor.runtime.setup import initialise
 
     settings, database = parts.settings, parts.database
@@ -92,7 +93,7 @@ def _run(parts: ProcessParts, *, examples: bool, stand_in: bool, quiet: bool) ->
     services: list[Service] = [] if parts.front is None else [parts.front]
     letters = KafkaLetterDesk(settings, clients)
     pages = partial(Console, letters=letters, metrics=metrics) if settings.console.enabled else None
-    services += [door, build_service(settings, database, clients.bootstrap_servers, door.app, pages, metrics)]
+    services += [door, ApiServer(settings, database, clients.bootstrap_servers, door.app, pages, metrics)]
     if not quiet:
         services.append(VerdictLines(settings, clients, database))
     runtime = Runtime(
@@ -100,10 +101,12 @@ def _run(parts: ProcessParts, *, examples: bool, stand_in: bool, quiet: bool) ->
         ROLES,
         database,
         metrics,
-        embedded=parts.broker,
-        services=services,
-        beside={"reports": build_reports_role},
-        problems=parts.problems,
+        RuntimeOptions(
+            embedded=parts.broker,
+            services=services,
+            beside={"reports": build_reports_role},
+            problems=parts.problems,
+        ),
     )
     door.on_fatal = runtime.request_stop
     token = first_token(settings, database)  # before the door opens, so that the token works at once
@@ -131,11 +134,14 @@ def _run(parts: ProcessParts, *, examples: bool, stand_in: bool, quiet: bool) ->
 
 def _event_room(settings: Settings, metrics: Metrics) -> EventRoom:
     """Return what holds senders back while the embedded broker has no room for their events."""
+    from config.settings.safety import ROLES
     from ingest.embedded import EventRoom
     from processor.kafka import EMBEDDED_PARTITIONS
+    from processor.role_topics import topics_read
 
-    readers = ("matcher", "sink") if settings.clickhouse.archive_events else ("matcher",)
-    return EventRoom(metrics, settings.kafka.topics.events, readers, EMBEDDED_PARTITIONS)
+    events = settings.kafka.topics.events
+    readers = tuple(role for role in ROLES if events in topics_read(settings, role))
+    return EventRoom(metrics, events, readers, EMBEDDED_PARTITIONS)
 
 
 def _judged_by_stand_in(settings: Settings, stack: ExitStack) -> Settings:

@@ -14,7 +14,6 @@ from cli.terminal import printable
 from storage.background import Background
 
 if TYPE_CHECKING:
-    from config.definitions import Evaluation
     from config.settings import Settings
     from processor.events.message import Message
     from processor.kafka import KafkaClients
@@ -49,6 +48,7 @@ class VerdictLine:
     latency_s: float | None = None
     cost_usd: float | None = None
     skip_reason: str = ""
+    confidence: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the verdict for scripts."""
@@ -66,6 +66,7 @@ class VerdictLine:
             "model": self.model,
             "latency_s": self.latency_s,
             "cost_usd": self.cost_usd,
+            "confidence": self.confidence,
         }
 
     def styled(self) -> str:
@@ -73,6 +74,7 @@ class VerdictLine:
         word = typer.style(f"{_WORDS.get(self.verdict, self.verdict):<6}", fg=_COLOURS[self.verdict], bold=True)
         value = "" if self.score is None else f"{self.score:g} "
         value += f"{', '.join(self.categories)} " if self.categories else ""
+        value += "" if self.confidence is None else f"({self.confidence:.0%} sure) "
         words = " ".join((self.skip_reason + " " + self.reasoning if self.skip_reason else self.reasoning).split())
         text = printable(value + words)[:_TEXT_CHARS]
         name = printable(self.evaluation)[:_NAME_CHARS]
@@ -106,27 +108,16 @@ def rules_of_team(database: Database, team_id: int) -> dict[str, PassRule]:
         StoreError: the store does not answer.
     """
     from storage.clickhouse.query import PassRule
-
-    return {str(each.id): PassRule.of(each.output_config) for each in evaluations_of_team(database, team_id)}
-
-
-def evaluations_of_team(database: Database, team_id: int) -> list[Evaluation]:
-    """Return a team's evaluations without the deleted ones, enabled or not.
-
-    Raises:
-        StoreError: the store does not answer.
-    """
-    from storage.sql.evaluation_queries import EvaluationQuery
     from storage.sql.evaluations import Evaluations
 
-    return list(Evaluations(database).page(team_id, EvaluationQuery(limit=_ALL)).results)
+    return {str(each.id): PassRule.of(each.output_config) for each in Evaluations(database).each(team_id)}
 
 
 def read_result(value: bytes, rules: RulesOfTeams) -> VerdictLine | None:
     """Return the verdict that a record of the results topic holds; None if it is not a result."""
     import orjson
 
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
+    with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
         row = orjson.loads(value)
         found = orjson.loads(row["properties"])
         team_id = int(row["team_id"])
@@ -145,6 +136,7 @@ def read_result(value: bytes, rules: RulesOfTeams) -> VerdictLine | None:
             latency_s=_number(found.get("$ai_evaluation_latency")),
             cost_usd=_number(found.get("$ai_evaluation_cost_usd")),
             skip_reason=str(found.get("$ai_evaluation_skip_reason", "")),
+            confidence=_number(found.get("$ai_evaluation_confidence")),
         )
     return None
 
@@ -165,6 +157,7 @@ def of_stored(result: StoredResult) -> VerdictLine:
         latency_s=result.latency_s,
         cost_usd=result.cost_usd,
         skip_reason=result.skip_reason,
+        confidence=result.confidence,
     )
 
 
@@ -181,11 +174,8 @@ def _verdict(found: dict[str, Any], rule: PassRule | None) -> Verdict:
     value: bool | None = found.get("$ai_evaluation_result")
     score = _number(found.get("$ai_evaluation_numeric_result"))
     chosen: list[str] = found.get("$ai_evaluation_categorical_result") or []
-    if found.get("$ai_evaluation_applicable") is False or (value is None and score is None and not chosen):
-        return "not_applicable"
-    given = value if value is not None else score if score is not None else frozenset(chosen)
-    passed = (rule or PassRule()).passes(given)
-    return "scored" if passed is None else "pass" if passed else "fail"
+    given = value if value is not None else score if score is not None else frozenset(chosen) or None
+    return (rule or PassRule()).name_of(None if found.get("$ai_evaluation_applicable") is False else given)
 
 
 class Tail:
@@ -262,9 +252,9 @@ class VerdictLines(Background):
             typer.echo(line.styled())
 
     def _print_letter(self, message: Message) -> None:
-        from processor.dead_letters.redrive import parse_letter
+        from processor.dead_letters.stored import parse_letter
 
-        letter = parse_letter(message)
+        letter = parse_letter(message, with_value=False)
         if letter is not None and letter.reason:
             word = typer.style("dead  ", fg="red", bold=True)
             text = printable(letter.message)[:_TEXT_CHARS]

@@ -13,18 +13,12 @@ from uuid import UUID
 
 import typer
 
+from cli.clickhouse import connected
 from cli.decisions import decided, decisions_as_json, print_decisions
 from cli.inputs import lines_or_exit, names_a_file, row_or_exit, target_or_exit
 from cli.running import beside_or_exit
-from cli.terminal import (
-    EXIT_USAGE,
-    ConfigOption,
-    JsonOption,
-    console,
-    fail,
-    opened_store,
-    printable,
-)
+from cli.terminal import ConfigOption, JsonOption, console, fail, opened_store, printable
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from conditions import EventRow, Explanation, Target
@@ -135,10 +129,6 @@ def _stored(evaluation_id: str, team: int, config: Path | None) -> Target:
 
 
 def _archived(uuid: str, team: int, config: Path | None) -> EventRow:
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    from storage.clickhouse.connect import connect
-    from storage.clickhouse.errors import ClickHouseProblem
     from storage.clickhouse.rows import find_row
 
     settings = beside_or_exit(config)
@@ -146,17 +136,8 @@ def _archived(uuid: str, team: int, config: Path | None) -> EventRow:
     if not _is_uuid(uuid):
         # An embedded archive is a folder that is made when it is opened, so a typing error must not open it.
         fail(missing, code=EXIT_USAGE)
-    try:
-        client = connect(settings.clickhouse.dsn.get_secret_value())
-        try:
-            found = find_row(client, team, uuid, event="$ai_generation")
-        finally:
-            client.close()
-    except ClickHouseProblem as error:
-        fail(f"{error}; check clickhouse.dsn with `gavel check`")
-    except ClickHouseError as error:
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        fail(f"the archive cannot be read ({problem}); see `gavel check`, make tables with `gavel init`")
+    with connected(settings) as client:
+        found = find_row(client, team, uuid, event="$ai_generation")
     if found is None:
         fail(missing, code=EXIT_USAGE)
     return found

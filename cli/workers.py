@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from cli.terminal import EXIT_USAGE, fail
+from cli.terminal import fail
+from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     import socket

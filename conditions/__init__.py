@@ -6,10 +6,11 @@ from conditions.errors import ConditionError, RowError
 from conditions.explain import Explanation, explain
 from conditions.model import ConditionSet, Filter, FilterGroup, Target, parse_conditions
 from conditions.rollout import rollout_number
-from conditions.row import EventRow, decode_object, decode_row
+from conditions.row import UNUSUAL, EventRow, decode_object, decode_row, decode_usual_row
 
 __all__ = [
     "NOTHING",
+    "UNUSUAL",
     "ConditionError",
     "ConditionSet",
     "EventRow",
@@ -23,6 +24,7 @@ __all__ = [
     "compile_matcher",
     "decode_object",
     "decode_row",
+    "decode_usual_row",
     "explain",
     "parse_conditions",
     "rollout_number",

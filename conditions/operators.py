@@ -79,6 +79,10 @@ NEGATIVES: dict[str, str] = {
 """Operators that hold exactly when another one does not. They hold for an absent field, and in a list for none."""
 
 VALUELESS = frozenset({"is_set", "is_not_set"})
+"""Operators that take no value."""
+
+LISTS = frozenset({"in", "not_in", "icontains_multi", "not_icontains_multi"})
+"""Operators whose value is meant as a list; a single value is a list of one."""
 
 
 def holds(operator: str, x: object, value: object, now: int | None) -> bool:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import msgspec
 
 from conditions.errors import RowError
+from conditions.values import DIGIT_LIMIT
 
-_DIGIT_LIMIT = 4_300  # Python reads no longer whole number
 MAX_UUID_CHARACTERS = 200
 """An event's id is part of message keys, headers and identities, so its length is limited."""
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -42,7 +42,10 @@ class EventRow(msgspec.Struct, gc=False):  # nothing in it can refer back to it
     group4_properties: Any = None
 
 
-_decode_row = msgspec.json.Decoder(EventRow).decode
+decode_usual_row = msgspec.json.Decoder(EventRow).decode
+"""Decodes the usual message, and raises one of `UNUSUAL` for those that `decode_row` yet makes sense of, or refuses in
+words. An empty uuid is let through."""
+UNUSUAL = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_any = msgspec.json.Decoder().decode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -54,8 +57,8 @@ def decode_row(value: bytes) -> EventRow:
         RowError: `not_json`, `not_a_row` (a field of a wrong type), `no_uuid`, `no_team_id`.
     """
     try:
-        row = _decode_row(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        row = decode_usual_row(value)
+    except UNUSUAL:
         return read_row(decode_json(value, "not_json", "the message"))
     return row if row.uuid else _identified(row)
 
@@ -120,7 +123,7 @@ def decode_json(source: str | bytes, reason: str, what: str) -> Any:
 
 
 def _parse_int(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _DIGIT_LIMIT else inf
+    return int(digits) if len(digits) <= DIGIT_LIMIT else inf
 
 
 def _parse_float(text: str) -> float:

@@ -14,7 +14,8 @@ import msgspec
 
 _NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _WHOLE_FLOAT_LIMIT = 1e21  # above it a float's shortest form has an exponent
-_DIGIT_LIMIT = 4_300  # Python refuses to read longer integers, and no one means them
+DIGIT_LIMIT = 4_300
+"""Digits of the longest whole number that is read. Python refuses longer ones, and nobody means them."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,7 +43,7 @@ def _number_of_text(text: str) -> int | float | None:
     try:
         return int(text)
     except ValueError:
-        if len(text) > _DIGIT_LIMIT:
+        if len(text) > DIGIT_LIMIT:
             return None
         number = float(text)
         return number if math.isfinite(number) else None

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import yaml
 
+from config.files import MAX_FILE_BYTES
 from config.given import UnreadableFile, read_given
 
 Outcome = Literal["pass", "fail", "not_applicable"]
 _OUTCOMES = ("pass", "fail", "not_applicable")
-_MAX_FILE_BYTES = 4 * 1024 * 1024
 _MAX_TEXT_CHARS = 8 * 1024 * 1024
 
 
@@ -51,7 +51,7 @@ def read_cases(path: Path) -> list[Case]:
         BadCases: it cannot be read, is not YAML, or a case is wrong.
     """
     try:
-        found = yaml.safe_load(read_given(path, limit_bytes=_MAX_FILE_BYTES))
+        found = yaml.safe_load(read_given(path, limit_bytes=MAX_FILE_BYTES))
     except UnreadableFile as error:
         raise BadCases(str(error)) from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

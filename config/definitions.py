@@ -33,11 +33,12 @@ from config.outputs import OUTPUT_CONFIGS, OutputConfig
 from config.storable import find_unstorable
 from config.strategies import HogStep, ModelStep, Strategy
 from evaluators.hog import EVALUATOR_GLOBALS, HogCompileError, compile_expression, compile_program
+from evaluators.llm_judge.budget import Period
+from evaluators.llm_judge.output import OutputType
 from evaluators.llm_judge.providers import ProviderName
 
 EvaluationType = Literal["llm_judge", "hog"]
-OutputType = Literal["boolean", "numeric", "categorical"]
-Status = Literal["active", "paused", "error"]
+EvaluationStatus = Literal["active", "paused", "error"]
 StatusReason = Literal[
     "provider_key_required",
     "provider_key_deleted",
@@ -145,7 +146,7 @@ class Budget(_Part):
     """US dollars."""
     tokens: Annotated[int, Field(gt=0, le=10**15, strict=True)] | None = None
     """Input and output tokens together."""
-    period: Literal["day", "week", "month"]
+    period: Period
     """When the count starts again: at midnight, on Monday, on the first."""
 
     @model_validator(mode="after")
@@ -335,7 +336,7 @@ class Evaluation(EvaluationDraft):
     """Hex hash of what decides a verdict."""
     question: int = 1
     """Counts changes after which people's labels no longer answer the same question, from 1."""
-    status: Status
+    status: EvaluationStatus
     """`paused` and `error` mean not enabled."""
     status_reason: StatusReason | None = None
     """Why it is in error or was paused by the system."""

@@ -14,7 +14,6 @@ from evaluators.llm_judge.providers import PROVIDERS
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SCHEMA_FILE = "evaluations.schema.json"
 CONFIGURATION_FILE = "configuration.md"
-JUDGES_FILE = "judges.md"
 
 
 def definition_schema() -> dict[str, Any]:

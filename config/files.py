@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid5
@@ -24,6 +25,8 @@ _T = TypeVar("_T")
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 _MAX_NODES = 200_000
+_MAX_NODES_OF_ONE = 20_000
+"""The limit for a text that somebody types, because PyYAML takes a second for so many values."""
 _CASES = (".cases.yaml", ".cases.yml")
 _IDS = UUID("6f6c2a0e-3c0b-5c1f-9b59-0d6a3a6f1e27")
 """Namespace of the ids of evaluations that a file gives none."""
@@ -31,11 +34,12 @@ _IDS = UUID("6f6c2a0e-3c0b-5c1f-9b59-0d6a3a6f1e27")
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileProblem:
-    """What is wrong in a definition file; `line` counts from 1, 0 is the file as a whole."""
+    """A problem of a definition file; `line` and `column` count from 1, 0 is the file or the line as a whole."""
 
     path: Path
     line: int
     message: str
+    column: int = 0
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.message}" if self.line else f"{self.path}: {self.message}"
@@ -121,11 +125,17 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of YAML 1.2 and without keys that are there twice."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # replaces the parent's, which holds YAML 1.1's
+    most_nodes = _MAX_NODES
     _depth = 0
+    _nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node; the parser's work grows with the square of the depth, so the depth has a limit."""
         self._depth += 1
+        self._nodes += 1
+        if self._nodes > self.most_nodes:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # a gap in the stubs
+            raise yaml.MarkedYAMLError(problem=f"more than {self.most_nodes} values", problem_mark=mark)
         if self._depth > _MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # a gap in the stubs
             raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_DEPTH} deep", problem_mark=mark)
@@ -179,11 +189,28 @@ def read_conditions(path: Path) -> Iterator[FileConditions | FileProblem]:
 
 def _read(path: Path, make: Callable[[_Given], _T]) -> Iterator[_T | FileProblem]:
     """Yield what `make` makes of each document of a file, or its problem."""
+    try:
+        # Without a line's end PyYAML would take bytes that begin like UTF-16 for UTF-16.
+        text = read_given(path, limit_bytes=MAX_FILE_BYTES).decode("utf-8-sig")
+    except UnreadableFile as error:
+        yield FileProblem(path, 0, error.problem)
+    except UnicodeDecodeError:
+        yield FileProblem(path, 0, "is not UTF-8 text; save it as UTF-8")
+    else:
+        yield from _read_text(path, text, make, most_nodes=_MAX_NODES)
+
+
+def read_one(text: str) -> FileEvaluation | FileProblem:
+    """Return the evaluation of a text that holds exactly one. The path of a problem names no file."""
+    found = list(islice(_read_text(Path(), text, _evaluation, most_nodes=_MAX_NODES_OF_ONE), 2))
+    return found[0] if len(found) == 1 else FileProblem(Path(), found[1].line, "holds a second evaluation; remove one")
+
+
+def _read_text(path: Path, text: str, make: Callable[[_Given], _T], *, most_nodes: int) -> Iterator[_T | FileProblem]:
     loader: _Loader | None = None
     try:
-        content = read_given(path, limit_bytes=MAX_FILE_BYTES)
-        # Without a line's end PyYAML would take bytes that begin like UTF-16 for UTF-16.
-        loader = _Loader(content.decode("utf-8-sig"))
+        loader = _Loader(text)
+        loader.most_nodes = most_nodes
         found = 0
         while loader.check_node():
             for node in _documents(loader.get_node()):
@@ -191,10 +218,6 @@ def _read(path: Path, make: Callable[[_Given], _T]) -> Iterator[_T | FileProblem
                 yield _made(path, loader, node, make)
         if not found:
             yield FileProblem(path, 0, "holds no evaluation; write one, or remove the file")
-    except UnreadableFile as error:
-        yield FileProblem(path, 0, error.problem)
-    except UnicodeDecodeError:
-        yield FileProblem(path, 0, "is not UTF-8 text; save it as UTF-8")
     except yaml.YAMLError as error:
         yield _yaml_problem(path, error)
     except RecursionError:
@@ -235,7 +258,8 @@ def _made(path: Path, loader: _Loader, node: yaml.Node, make: Callable[[_Given],
     try:
         return make(given)
     except DefinitionError as error:
-        return FileProblem(path, _line_of_error(node, error), str(error))
+        line, column = _place_of_error(node, error)
+        return FileProblem(path, line, str(error), column)
 
 
 def _evaluation(given: _Given) -> FileEvaluation:
@@ -283,7 +307,7 @@ def _size(node: yaml.Node) -> int:
 def _yaml_problem(path: Path, error: yaml.YAMLError) -> FileProblem:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
-    return FileProblem(path, mark.line + 1 if mark else 0, f"is not YAML: {problem}")
+    return FileProblem(path, mark.line + 1 if mark else 0, f"is not YAML: {problem}", mark.column + 1 if mark else 0)
 
 
 def _find(node: yaml.Node, steps: Sequence[str | int]) -> yaml.Node:
@@ -301,18 +325,16 @@ def _find(node: yaml.Node, steps: Sequence[str | int]) -> yaml.Node:
     return node
 
 
-def _line(node: yaml.Node, steps: Sequence[str | int]) -> int:
-    return int(_find(node, steps).start_mark.line) + 1
-
-
-def _line_of_error(node: yaml.Node, error: DefinitionError) -> int:
+def _place_of_error(node: yaml.Node, error: DefinitionError) -> tuple[int, int]:
+    """Return line and column; the column is 0 for an error within code."""
     if error.source_line is not None:
         source = _find(node, ("evaluation_config", "source"))
         if isinstance(source, yaml.ScalarNode) and source.style == "|":
             # "Unexpected end" is on the line after the last, which is another document's.
-            return min(int(source.start_mark.line) + 1 + error.source_line, max(int(source.end_mark.line), 1))
-        return int(source.start_mark.line) + 1
-    return _line(node, error.path)
+            return min(int(source.start_mark.line) + 1 + error.source_line, max(int(source.end_mark.line), 1)), 0
+        return int(source.start_mark.line) + 1, 0
+    mark = _find(node, error.path).start_mark
+    return int(mark.line) + 1, int(mark.column) + 1
 
 
 class _Dumper(yaml.SafeDumper):

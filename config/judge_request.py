@@ -6,6 +6,8 @@ that the same generation under the same definition is judged in the same way whe
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -15,13 +17,17 @@ from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput, Outp
 from config.settings.sections import Judge as JudgeSettings
 from config.strategies import HogStep, Strategy
 from evaluators.generation import Generation, is_errored
-from evaluators.hog import HogEvaluator, HogTimeExceeded
+from evaluators.hog import HogEvaluator
 from evaluators.llm_judge import Endpoint, JudgeRequest, OutputContract, transcribe
 from evaluators.llm_judge.budget import BudgetScope
 from evaluators.llm_judge.estimate import RunEstimate, estimate
 from evaluators.llm_judge.outcome import JudgePlan, PlannedStep, Price
 from evaluators.verdict import Skip, Verdict
 
+TRY_OUT_S = 30.0
+"""Seconds in which the code of one request is tried out on generations."""
+NOT_RUN = Skip("hog_error", f"not run, because the code took {TRY_OUT_S:g} s for the generations before it")
+"""The outcome of a generation for which `try_hog` has no time left."""
 _ANY_MODEL = ResolvedModel(Endpoint(provider="custom", api_key=""), "")
 
 
@@ -79,7 +85,7 @@ def _plan_of(
     steps: list[PlannedStep] = []
     for position, step in enumerate(strategy.steps):
         if isinstance(step, HogStep):
-            steps.append(PlannedStep(code=partial(_run_hog, step.hog, generation, hog_limit_s)))
+            steps.append(PlannedStep(code=partial(_hog_evaluator(step.hog).judge, generation, hog_limit_s)))
             continue
         model = next(models)
         # The confidence of a jury is its votes, so that only single answers are asked for theirs.
@@ -89,16 +95,30 @@ def _plan_of(
     return JudgePlan(strategy.kind, tuple(steps), strategy.escalate_below, strategy.escalate_on_split)
 
 
-def _run_hog(source: str, generation: Generation, limit_s: float) -> Verdict | Skip:
-    try:
-        return _hog_evaluator(source).evaluate(generation, time_limit_s=limit_s)
-    except HogTimeExceeded:
-        return Skip("hog_error", f"the code took longer than {limit_s:g} s")
-
-
 @lru_cache(maxsize=256)
 def _hog_evaluator(source: str) -> HogEvaluator:
     return HogEvaluator(source, allows_na=True)  # null passes on to the next step
+
+
+def try_hog(
+    evaluator: HogEvaluator,
+    generations: Iterable[Generation],
+    settings: JudgeSettings,
+    *,
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[Verdict | Skip]:
+    """Yield the outcome of each generation for somebody who waits: the one that a live run has, or why it was not run.
+
+    Args:
+        settings: `hog_limit_s` is the time of one run, as it is live. No run starts after `TRY_OUT_S` for all of them.
+        now: seconds.
+    """
+    end = now() + TRY_OUT_S
+    for generation in generations:
+        if now() < end:
+            yield evaluator.judge(generation, settings.hog_limit_s)
+        else:
+            yield NOT_RUN
 
 
 def estimate_of(

@@ -56,6 +56,23 @@ def read_verdict(raw: object, output: OutputConfig) -> dict[str, Any]:
     return {"applicable": True, **_answer(given, answers, output)}
 
 
+def read_expected(raw: object, output: OutputConfig) -> dict[str, Any]:
+    """Return the verdict that an item of a dataset expects, in full or as `true`, `0.5`, `["a"]` or a short text.
+
+    Raises:
+        BadVerdict: it does not fit `output`.
+    """
+    if isinstance(raw, str):
+        return read_short_verdict(raw, output)
+    if isinstance(raw, bool):
+        raw = {"result": raw}
+    elif isinstance(raw, int | float):
+        raw = {"score": raw}
+    elif isinstance(raw, list):
+        raw = {"categories": raw}
+    return read_verdict(raw, output)
+
+
 def _answer(given: Mapping[str, Any], answers: list[str], output: OutputConfig) -> dict[str, Any]:
     wanted = _field_of(output)
     if answers != [wanted]:

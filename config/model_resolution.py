@@ -45,6 +45,15 @@ class TeamKeys:
     keys: Mapping[str, OpenKey] = field(default_factory=dict)
     active_id: str | None = None
 
+    @property
+    def active(self) -> OpenKey | None:
+        """The active key; None if the team has none, or it is gone."""
+        return self.keys.get(self.active_id) if self.active_id is not None else None
+
+
+NO_KEYS = TeamKeys()
+"""The keys of a team that has none."""
+
 
 class Unresolved(Exception):
     """No key and model can be found.
@@ -98,7 +107,7 @@ def _resolve_one(
                 "key_not_found", "provider_key_deleted", "the provider key of this evaluation is gone; choose another"
             )
         return ResolvedModel(_own(pinned, settings, ignore_state), configuration.model)
-    active = team.keys.get(team.active_id) if team.active_id is not None else None
+    active = team.active
     if configuration is None:
         if active is None:
             return _trial(None, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from evaluators.hog import EVALUATOR_GLOBALS, HogCompileError, compile_program
+from evaluators.llm_judge.outcome import StrategyKind
 from evaluators.llm_judge.providers import ProviderName
 
 MAX_STEPS = 6
@@ -78,7 +79,7 @@ Step = Annotated[
 class Strategy(_Part):
     """How the models of an evaluation reach one verdict."""
 
-    kind: Literal["single", "jury", "cascade"]
+    kind: StrategyKind
     """`single`: one model. `jury`: all at once, by majority. `cascade`: one after another until one is sure."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     """The models in their order; a cascade may begin with `{hog}`."""

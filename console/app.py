@@ -10,6 +10,9 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 from urllib.parse import parse_qs, quote
 
 import structlog
@@ -18,23 +21,35 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http.errors import ApiError, Invalid, NotFound, PermissionDenied, TooLarge, as_api_error
+from api.http.auth import team_of
+from api.http.errors import ApiError, Invalid, NotFound, PermissionDenied, Throttled, TooLarge, as_api_error
 from api.http.measures import HttpMetrics, Measured, NoMetrics, NoteRoute
-from api.http.middleware import SoundRequest
+from api.http.middleware import SecurityHeaders, SoundRequest
+from api.services.bounded_archive import SessionArchive
 from api.services.console_access import ConsoleAccess, Reader, reader
 from api.services.figures import FigureBook
 from api.services.letter_desk import LetterDesk
 from api.services.resources import Services
 from api.services.shared_work import SharedWork
+from api.services.slow_work import TooBusy
 from api.services.trust_words import TrustWords
 from console import assets
 from console.absences import STORE, Absences
-from console.failures import failure, signed_out_fragment
+from console.failures import failure, plain_failure, signed_out_fragment
 from console.pages import PAGES
 from console.pages.registry import Page
 from console.pages.sign_in import SIGN_IN, Guest, OpenPage
+from console.parts import Parts
 from console.preferences import read_theme, read_zone
-from console.security import PLAIN_COOKIE, SECURE_COOKIE, form_token, is_encrypted, is_form_token, is_own_form, protect
+from console.security import (
+    PLAIN_COOKIE,
+    SECURE_COOKIE,
+    form_token,
+    is_encrypted,
+    is_form_token,
+    is_own_form,
+    security_headers,
+)
 from console.visit import Visit
 
 log = structlog.get_logger("gavel.console")
@@ -42,10 +57,21 @@ log = structlog.get_logger("gavel.console")
 THREADS = 8
 _MAX_FIELDS = 2000
 _TABLES = 128
-_MAX_TEAM_DIGITS = 18
+_BUSY_FOR_S = 5.0
+_T = TypeVar("_T")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 Form = Mapping[str, list[str]]
-Answer = Callable[[Request, Form], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A page that is slow work: who asks for it, and how it is made."""
+
+    visit: Visit
+    show: Callable[[], Response]
+
+
+Responder = Callable[[Request, Form], Response | Slow]
 
 
 class Console:
@@ -55,6 +81,7 @@ class Console:
         letters: the dead letters, for operators.
         monotonic_s: clock of the limit on failed sign-ins, in seconds.
         metrics: count the requests.
+        patience: how many times its deadline a panel gets that a page waits for.
     """
 
     def __init__(
@@ -64,6 +91,7 @@ class Console:
         letters: LetterDesk | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
         metrics: HttpMetrics | None = None,
+        patience: float = 1.0,
     ) -> None:
         self._services = services
         self._letters = letters
@@ -75,13 +103,14 @@ class Console:
         counted = metrics or NoMetrics()
         counted.count("gavel_console_queries_refused", 0)  # its series begins at 0
         services.pages.count_refusals(lambda refused: counted.count("gavel_console_queries_refused", refused))
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="console")
-        routes = [Route("/console/assets/{name}", _asset)]
+        self._threads = ThreadPoolExecutor(THREADS, "console")
+        self._parts = Parts(self._part, patience)
+        routes = [Route("/console/assets/{name}", assets.serve)]
         routes += [self._route(f"/console/{each.path}", each.method, self._open_page(each)) for each in SIGN_IN]
         routes += [self._route(f"/console/{each.path}", each.method, self._page(each)) for each in PAGES]
         router = Router([*routes, Route("/console/{rest:path}", self._endpoint(self._nothing))], redirect_slashes=True)
-        sound = SoundRequest(NoteRoute(router))
-        self._app: ASGIApp = Measured(sound, metrics=counted, routes=routes)
+        safe = SecurityHeaders(SoundRequest(NoteRoute(router)), security_headers(services.settings.console.hsts_s))
+        self._app: ASGIApp = Measured(safe, metrics=counted, routes=routes)
 
     def serves(self, path: str) -> bool:
         """Return whether a request for `path` is for the console."""
@@ -91,21 +120,29 @@ class Console:
         """Serve one request."""
         await self._app(scope, receive, send)
 
-    def _route(self, path: str, method: str, answer: Answer) -> Route:
+    def _route(self, path: str, method: str, answer: Responder) -> Route:
         return Route(path, self._endpoint(answer), methods=[method])
 
-    def _endpoint(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, answer: Responder) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
                 form = await self._form(request)
             except ApiError as error:
-                response = self._failure(error, request, None)
-            else:
-                loop = asyncio.get_running_loop()
-                response = await loop.run_in_executor(self._threads, self._safely, answer, request, form)
-            return protect(response, hsts_s=self._services.settings.console.hsts_s)
+                return self._failure(error, request, None)
+            loop = asyncio.get_running_loop()
+            made = await loop.run_in_executor(self._threads, self._safely, request, partial(answer, request, form))
+            return await self._slowly(request, made) if isinstance(made, Slow) else made
 
         return endpoint
+
+    async def _slowly(self, request: Request, page: Slow) -> Response:
+        """Return a page that must not hold a thread that others need."""
+        key = page.visit.reader.key
+        try:
+            return await self._services.slow.run(key.team_id, key.id, partial(self._safely, request, page.show))
+        except TooBusy:
+            loop, busy = asyncio.get_running_loop(), Throttled(_BUSY_FOR_S)
+            return await loop.run_in_executor(self._threads, self._failure, busy, request, page.visit)
 
     async def _form(self, request: Request) -> Form:
         """Return the fields of a form, read up to `api.max_body_bytes`."""
@@ -126,20 +163,23 @@ class Console:
         except (ValueError, ClientDisconnect) as error:
             raise Invalid("The form cannot be read.") from error
 
-    def _safely(self, answer: Answer, request: Request, form: Form) -> Response:
+    def _safely(self, request: Request, make: Callable[[], _T]) -> _T | Response:
         """Return the answer, or the page for the error. The reader is kept in `request.state` for that page."""
-        try:
-            return answer(request, form)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the reader gets a page and the log a line
-            known = as_api_error(error)
-            if known is None:
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                log.error("console_failed", error=type(error).__name__, where=f"{last.filename}:{last.lineno}")
-                known = ApiError("The page could not be made. The log of the API has a line about it.")
-            return self._failure(known, request, getattr(request.state, "visit", None))
+        with self._services.precedence.page():
+            try:
+                return make()
+            except Exception as error:  # noqa: BLE001  # whatever it is, the reader gets a page and the log a line
+                known = as_api_error(error)
+                if known is None:
+                    last = traceback.extract_tb(error.__traceback__)[-1]
+                    log.error("console_failed", error=type(error).__name__, where=f"{last.filename}:{last.lineno}")
+                    known = ApiError("The page could not be made. The log of the API has a line about it.")
+                return self._failure(known, request, getattr(request.state, "visit", None))
 
     def _failure(self, error: ApiError, request: Request, visit: Visit | None) -> Response:
         since = self._absences.noticed(error.code, self._services.now())
+        if visit is None and request.headers.get("x-gavel-fragment") == "1":
+            return plain_failure(error, zone=read_zone(request), since=since)
         return failure(error, visit, zone=read_zone(request), theme=read_theme(request), since=since)
 
     def _nothing(self, request: Request, _form: Form) -> Response:
@@ -148,28 +188,25 @@ class Console:
             return RedirectResponse(f"{path}/" + (f"?{request.url.query}" if request.url.query else ""), 307)
         raise NotFound
 
-    def _open_page(self, page: OpenPage) -> Answer:
+    def _open_page(self, page: OpenPage) -> Responder:
         def answer(request: Request, form: Form) -> Response:
-            if request.method == "POST" and not is_own_form(request, self._services.settings.api.public_url):
-                raise PermissionDenied("The form does not come from this console. Reload the page and send it again.")
-            return page.show(
-                Guest(
-                    request,
-                    self._services,
-                    self._access,
-                    read_zone(request),
-                    read_theme(request),
-                    form,
-                    _session_secret(request, self._services.settings.api.public_url),
-                )
-            )
+            public_url = self._services.settings.api.public_url
+            secret = _session_secret(request, public_url)
+            zone, theme = read_zone(request), read_theme(request)
+            guest = Guest(request, self._services, self._access, zone, theme, form, secret)
+            if request.method == "POST":
+                _check_origin(request, public_url)
+                if page.of_session:
+                    _check_token(guest.field("token"), secret)
+            return page.show(guest)
 
         return answer
 
-    def _page(self, page: Page) -> Answer:
-        def answer(request: Request, form: Form) -> Response:
+    def _page(self, page: Page) -> Responder:
+        def answer(request: Request, form: Form) -> Response | Slow:
             secret = _session_secret(request, self._services.settings.api.public_url)
-            session = self._access.find(secret)
+            # The timer of an open page must not keep the session of a reader who has left.
+            session = self._access.find(secret, is_seen=request.headers.get("x-gavel-live") != "1")
             if secret is not None:
                 self._absences.answered(STORE)
             if session is None or secret is None:
@@ -184,19 +221,32 @@ class Console:
                 raise NotFound
             visit = request.state.visit = self._visit(request, form, found, secret)
             if request.method == "POST":
-                _check_form(visit, secret, self._services.settings.api.public_url)
-            visit.need(*((page.scope,) if isinstance(page.scope, str) else page.scope))
-            shown = page.show(visit)
-            if page.asks is not None:
-                self._absences.answered(page.asks)
-            return shown
+                _check_origin(request, self._services.settings.api.public_url)
+                _check_token(visit.field("token"), secret)
+            visit.need(*page.scopes)
+            return Slow(visit, partial(self._shown, visit, page)) if page.is_slow(visit) else self._shown(visit, page)
 
         return answer
+
+    def _shown(self, visit: Visit, page: Page) -> Response:
+        shown = page.show(visit)
+        if page.asks is not None:
+            self._absences.answered(page.asks)
+        return shown
+
+    def _part(self, visit: Visit, page: Page) -> Response:
+        """Return a panel of another page, or the failure in its place, as the request of the script would get it."""
+
+        def answer() -> Response:
+            visit.need(*page.scopes)
+            return self._shown(visit, page)
+
+        return self._safely(visit.request, answer)
 
     def _visit(self, request: Request, form: Form, found: Reader, secret: str) -> Visit:
         return Visit(
             request=request,
-            services=self._services,
+            services=replace(self._services, archive=SessionArchive(self._services.pages, found.session)),
             book=self._book,
             tables=self._tables,
             words=self._words,
@@ -206,12 +256,9 @@ class Console:
             token=form_token(secret),
             now=self._services.now(),
             form=form,
+            parts=self._parts,
             letters=self._letters,
         )
-
-
-async def _asset(request: Request) -> Response:
-    return protect(await assets.serve(request))
 
 
 def _session_secret(request: Request, public_url: str | None) -> str | None:
@@ -220,13 +267,19 @@ def _session_secret(request: Request, public_url: str | None) -> str | None:
 
 
 def _team(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_TEAM_DIGITS) or int(text) == 0:
+    team = team_of(text)
+    if not team:
         raise NotFound
-    return int(text)
+    return team
 
 
-def _check_form(visit: Visit, secret: str, public_url: str | None) -> None:
-    if not is_own_form(visit.request, public_url) or not is_form_token(visit.field("token"), secret):
+def _check_origin(request: Request, public_url: str | None) -> None:
+    if not is_own_form(request, public_url):
+        raise PermissionDenied("The form does not come from this console. Reload the page and send it again.")
+
+
+def _check_token(token: str, secret: str | None) -> None:
+    if secret is None or not is_form_token(token, secret):
         raise PermissionDenied("The form does not come from this session. Reload the page and send it again.")
 
 

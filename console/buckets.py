@@ -59,10 +59,9 @@ def buckets_of(period: Period, zone: Zone) -> Buckets:
     if length > _QUARTERLY:
         days = list(zone.days(period.start, period.end))
         return Buckets((*(day[0] for day in days), days[-1][1]), zone)
-    step = timedelta(hours=1 if length <= _HOURLY else 6)
-    edges = [zone.local(period.start).replace(minute=0, second=0, microsecond=0)]
-    if step > timedelta(hours=1):
-        edges[0] = edges[0].replace(hour=edges[0].hour // 6 * 6)
-    first = edges[0].astimezone(period.start.tzinfo)
-    count = -(-(period.end - first) // step)
-    return Buckets(tuple(first + step * place for place in range(count + 1)), zone)
+    if length > _HOURLY:
+        return Buckets(tuple(zone.quarters(period.start, period.end)), zone)
+    hour = timedelta(hours=1)
+    first = zone.local(period.start).replace(minute=0, second=0, microsecond=0).astimezone(period.start.tzinfo)
+    count = -(-(period.end - first) // hour)
+    return Buckets(tuple(first + hour * place for place in range(count + 1)), zone)

@@ -16,6 +16,5 @@ def gavel(visit: Visit, *words: str) -> str:
 
 def curl(visit: Visit, path: str, query: Mapping[str, str] | None = None) -> str:
     """Return a call of the API, with the key in a variable. `path` is below `/api/projects/{team}/`."""
-    base = visit.services.settings.api.public_url or str(visit.request.base_url).rstrip("/")
-    address = f"{base}/api/projects/{visit.team}/{path}" + (f"?{urlencode(query)}" if query else "")
+    address = f"{visit.base}/api/projects/{visit.team}/{path}" + (f"?{urlencode(query)}" if query else "")
     return f'curl -H "Authorization: Bearer $GAVEL_API_KEY" {shlex.quote(address)}'

@@ -6,7 +6,7 @@ from datetime import datetime
 from secrets import token_hex
 
 import structlog
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from api.http.errors import ApiError, NotFound, PermissionDenied, Throttled, Unavailable
 from api.services.bounded_archive import ArchiveAway
@@ -39,8 +39,7 @@ def failure(
     Args:
         since: when the part that does not answer was first found away; None where that is not known.
     """
-    identity = token_hex(4)
-    log.info("console_refused", id=identity, status=error.status, code=error.code)
+    identity = _noted(error)
     values = {
         "title": _TITLES.get(error.status, "This was refused"),
         "detail": explained(error, zone, since),
@@ -61,9 +60,30 @@ def failure(
     return response
 
 
+def _noted(error: ApiError) -> str:
+    """Write a line of the log about a refusal, and return the id that it has there."""
+    identity = token_hex(4)
+    log.info("console_refused", id=identity, status=error.status, code=error.code)
+    return identity
+
+
+def without_figures(error: ApiError, zone: Zone, until: datetime | None) -> str:
+    """Return the text of a page whose figures cannot be read.
+
+    Args:
+        until: when the figures that it shows instead were read; None if it shows none.
+    """
+    return explained(error, zone) + (f" The figures are data until {zone.text(until)}." if until else "")
+
+
 def is_fragment(visit: Visit) -> bool:
     """Return whether the script asks for a part of a page."""
     return visit.request.headers.get("x-gavel-fragment") == "1"
+
+
+def plain_failure(error: ApiError, *, zone: Zone, since: datetime | None) -> Response:
+    """Return what the script gets for `error` when the reader is not known."""
+    return PlainTextResponse(f"{explained(error, zone, since)} Error id {_noted(error)}", error.status)
 
 
 def signed_out_fragment() -> Response:

@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse, Response
 
 from console import shown
 from console.assets import address
-from console.navigation import sections
-from console.times import Zone, ago
+from console.navigation import first_page, sections
+from console.times import Zone, age, ago, lasting
 from console.visit import Theme, Visit
 
 _ENVIRONMENT = Environment(
@@ -22,18 +22,22 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals |= {"asset": address}
+_ENVIRONMENT.globals |= {"asset": address, "first_page": first_page}
 _ENVIRONMENT.filters |= {
     "count": shown.count,
     "percent": shown.percent,
     "usd": shown.usd,
     "seconds": shown.seconds,
+    "rate": shown.rate,
+    "medium": shown.medium,
     "visible": shown.visible,
     "brief": shown.brief,
     "words": shown.words,
     "answer": shown.answer,
     "figure": shown.figure,
     "lacking": shown.lacking,
+    "age": age,
+    "lasting": lasting,
 }
 
 
@@ -81,8 +85,9 @@ def _text(visit: Visit, template: str, values: dict[str, Any]) -> str:
         **values,
     )
     made = []
-    with visit.services.precedence.page() as give_way:
+    precedence = visit.services.precedence
+    with precedence.writing():
         for piece in pieces:
             made.append(piece)
-            give_way()
+            precedence.give_way()
     return "".join(made)

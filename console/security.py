@@ -8,7 +8,6 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 POLICY = "; ".join(
     (
@@ -37,18 +36,21 @@ _HEADERS = {
 SECURE_COOKIE, PLAIN_COOKIE = "__Host-gavel", "gavel"
 
 
-def protect(response: Response, *, hsts_s: int = 0) -> Response:
-    """Put the security headers on a response; its own `Cache-Control` wins."""
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if hsts_s:
-        response.headers["Strict-Transport-Security"] = f"max-age={hsts_s}"
-    return response
+def security_headers(hsts_s: int) -> dict[str, str]:
+    """Return the headers of every response, with `Strict-Transport-Security` for so many seconds unless it is 0."""
+    return _HEADERS | ({"Strict-Transport-Security": f"max-age={hsts_s}"} if hsts_s else {})
 
 
 def is_encrypted(request: Request, public_url: str | None) -> bool:
-    """Return whether the browser speaks HTTPS, to us or to the proxy that `public_url` names."""
-    return request.url.scheme == "https" or bool(public_url and public_url.startswith("https://"))
+    """Return whether the browser speaks HTTPS, to us or to the proxy that `public_url` names.
+
+    Such a proxy must say so with each request, because a browser can also reach this port past the proxy. A browser
+    itself never sends the header.
+    """
+    if request.url.scheme == "https":
+        return True
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return bool(public_url and public_url.startswith("https://")) and forwarded == "https"
 
 
 def may_sign_in(request: Request, public_url: str | None) -> bool:

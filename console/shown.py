@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -31,9 +32,33 @@ def usd(amount: float | None) -> str:
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
 
 
+def rate(per_second: float | None) -> str:
+    """Return `12/s`, per minute or per hour if that is less than one a second, or a dash for no rate."""
+    if not per_second:
+        return "–"
+    if per_second >= 1:
+        return f"{count(per_second)}/s"
+    return f"{count(per_second * 60)}/min" if per_second * 60 >= 1 else f"{per_second * 3_600:.1f}/h"
+
+
 def seconds(duration: float | None) -> str:
     """Return `1.24 s`."""
     return "–" if duration is None else f"{duration:.2f}\u202fs"
+
+
+def medium(found: Any) -> str:
+    """Return the type and the size of a medium, whether it is a link, and what of this is not known."""
+    kind, length, link = ("", None, "") if found is None else (found.type, found.size_bytes, found.link)
+    missing = [name for name, value in (("type", kind or None), ("size", length)) if value is None]
+    known = [kind, "" if length is None else size(length), "a link" if link else ""]
+    return ", ".join(filter(None, [*known, f"{' and '.join(missing)} unknown" if missing else ""]))
+
+
+def size(number: int) -> str:
+    """Return a number of bytes as `12.3 kB`, in powers of 1000."""
+    if number < _THOUSAND:
+        return f"{number}\u202fbytes"
+    return f"{number / _THOUSAND:.1f}\u202fkB" if number < _MILLION else f"{number / _MILLION:.1f}\u202fMB"
 
 
 def brief(text: str, limit: int = PREVIEW) -> str:
@@ -80,7 +105,11 @@ def lacking(missing: Mapping[str, int]) -> str:
 
 
 def _decimal(number: float | None) -> str:
-    return "–" if number is None else f"{number:.3f}"
+    if number is None:
+        return "–"
+    if 1e-9 < abs(number) < 0.01:  # a run costs a part of a cent; less is what floats leave of zero
+        return f"{Decimal(f'{number:.2g}'):f}"
+    return f"{number:.3f}"
 
 
 def visible(text: str) -> Markup:

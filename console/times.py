@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -45,12 +46,22 @@ class Zone:
         A day has 23 or 25 hours where the zone changes its offset.
         """
         day = self.local(start).date()
-        while (begins := self._midnight(day)) < end:
+        while (begins := self._at(day)) < end:
             day += timedelta(days=1)
-            yield begins, self._midnight(day)
+            yield begins, self._at(day)
 
-    def _midnight(self, day: date) -> datetime:
-        return datetime(day.year, day.month, day.day, tzinfo=self.info).astimezone(UTC)
+    def quarters(self, start: datetime, end: datetime) -> list[datetime]:
+        """Return each local 0, 6, 12 and 18 o'clock in UTC, from the last one up to `start` to the first from `end` on.
+
+        A quarter has 5 or 7 hours where the zone changes its offset.
+        """
+        first, last = self.local(start).date(), self.local(end).date() + timedelta(days=1)
+        days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+        hours = sorted({self._at(day, hour) for day in days for hour in (0, 6, 12, 18)})
+        return hours[bisect_right(hours, start) - 1 : bisect_left(hours, end) + 1]
+
+    def _at(self, day: date, hour: int = 0) -> datetime:
+        return datetime(day.year, day.month, day.day, hour, tzinfo=self.info).astimezone(UTC)
 
 
 @lru_cache(maxsize=1)
@@ -66,11 +77,21 @@ def find_zone(name: str | None) -> Zone | None:
 
 def ago(moment: datetime, now: datetime) -> str:
     """Return `3 minutes ago`, in whole units."""
-    seconds = int((now - moment).total_seconds())
-    if seconds < 0:
+    return age((now - moment).total_seconds())
+
+
+def age(seconds: float) -> str:
+    """Return `3 minutes ago`, in whole units."""
+    whole = int(seconds)
+    if whole < 0:
         return "in the future"
+    return f"{lasting(whole)} ago" if whole else "now"
+
+
+def lasting(seconds: float) -> str:
+    """Return `3 minutes`, in whole units, and `0 seconds` for less than one."""
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
-        count = seconds // size
-        if count:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "now"
+        count = int(seconds) // size
+        if count > 0:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "0 seconds"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from urllib.parse import urlencode
@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from api.http.errors import Invalid, PermissionDenied
-from api.services.bounded_archive import SessionArchive
 from api.services.console_access import Reader
 from api.services.figures import FigureBook, TeamFigures
 from api.services.letter_desk import LetterDesk
@@ -19,11 +18,14 @@ from api.services.resources import Services
 from api.services.shared_work import SharedWork
 from api.services.team_outlines import TeamOutlines
 from api.services.trust_words import TrustWords
+from console.parts import Parts
 from console.times import Zone
 
 Theme = Literal["system", "light", "dark"]
 RANGES: Mapping[str, timedelta] = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _LONGEST = timedelta(days=400)
+_YEARS = range(1971, 2200)
+"""The years that a period may name: time before and after it can be computed."""
 _MAX_TEXT = 400
 
 
@@ -56,11 +58,13 @@ class Visit:
     """One request, as the pages see it.
 
     Attributes:
+        services: with the limits of pages on every query of ClickHouse.
         book: outlines and figures of teams, which readers share. tables: of results, which they share too.
         words: how far their judges can be believed.
         letters: the dead letters, if this process reaches them.
         form: fields of a POST whose token was checked; empty for a GET.
         token: what forms must carry.
+        parts: makes the panels that are open. host: the page around this one, if this is a panel in its place.
         team_outlines: kept for `outlines`.
     """
 
@@ -75,6 +79,8 @@ class Visit:
     token: str
     now: datetime
     form: Mapping[str, list[str]]
+    parts: Parts
+    host: Visit | None = None
     letters: LetterDesk | None = None
     team_outlines: TeamOutlines | None = None
 
@@ -89,11 +95,6 @@ class Visit:
         return cast("Mapping[str, str]", self.request.path_params)
 
     @property
-    def bounded(self) -> Services:
-        """The services with the limits of pages on every query of ClickHouse."""
-        return replace(self.services, archive=SessionArchive(self.services.pages, self.reader.session))
-
-    @property
     def outlines(self) -> TeamOutlines:
         """The team's evaluations in outline; asked for once per request."""
         if self.team_outlines is None:
@@ -102,8 +103,21 @@ class Visit:
 
     def figures(self, period: Period) -> TeamFigures:
         """Return the figures of the team's evaluations. Errors as `BoundedArchive.client`."""
-        session = self.reader.session
-        return self.book.figures(self.services, session, self.outlines, self.team, period.start, period.end)
+        return self.book.figures(self.services, self.reader.session, self.outlines, self.team, period)
+
+    def last_figures(self, period: Period) -> TeamFigures | None:
+        """Return the figures that were read last for such a period, in place of new ones; None if none are kept."""
+        return self.book.last_figures(self.team, period)
+
+    @property
+    def base(self) -> str:
+        """The address of this server as its readers know it, without a slash at the end."""
+        return self.services.settings.api.public_url or str(self.request.base_url).rstrip("/")
+
+    @property
+    def whole_address(self) -> str:
+        """The address of this page with its filters, for paper."""
+        return self.base + self.here()
 
     @property
     def read_only(self) -> bool:
@@ -156,24 +170,68 @@ class Visit:
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise Invalid(f"{name} takes a time such as 2026-01-31T12:00:00Z.", attr=name) from error
+        if moment.year not in _YEARS:
+            raise Invalid(f"{name} takes a year from {_YEARS[0]} to {_YEARS[-1]}.", attr=name)
         # A form's own field has no zone; then it is the reader's.
         return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone.info)).astimezone(UTC)
 
-    def link(self, path: str = "", **query: str | None) -> str:
-        """Return the address of a page of the team. Parameters that are None or empty are left out."""
-        return team_link(self.team, path, **query)
+    @property
+    def asked(self) -> Period | None:
+        """The stretch of time that the address names; None if it names none. Raises `Invalid`."""
+        return self.period() if any(self.query(name) for name in ("range", "from", "to")) else None
 
-    def here(self, **changes: str | None) -> str:
-        """Return the address of this page with some parameters changed; None removes one."""
+    def state(self, period: Period | None = None) -> Mapping[str, str]:
+        """Return the parameters that other pages need to show the same zone, and the same time if it is given.
+
+        The zone is among them only if this address names it, because it is otherwise the choice of each reader.
+        """
+        zone = {"tz": self.zone.name} if self.query("tz") == self.zone.name else {}
+        if period is None:
+            return zone
+        if period.name:
+            return {"range": period.name, **zone}
+        return {"from": period.start.isoformat(), "to": period.end.isoformat(), **zone}
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """The names of the panels that the address opens in their places."""
+        names = self.query("open").split()
+        return tuple(dict.fromkeys(name for name in names if name.isascii() and name.isalnum()))
+
+    def opening(self, name: str) -> str:
+        """Return the value of `open` that opens one more panel."""
+        return " ".join(dict.fromkeys((*self.opened, name)))
+
+    def kept(self, *without: str) -> Mapping[str, str]:
+        """Return the parameters of the address for a form that changes those `without`. A notice is not among them."""
+        kept = {name: value for name, value in self.request.query_params.items() if name not in (*without, "done")}
+        return kept | ({"open": " ".join(self.opened)} if self.opened else {})
+
+    def link(self, path: str = "", period: Period | None = None, **query: str | None) -> str:
+        """Return the address of a page of the team, which shows the `state`. Empty parameters are left out."""
+        return team_link(self.team, path, **query, **self.state(period))
+
+    def here(self, below: str = "", **changes: str | None) -> str:
+        """Return the address of this page, or of one below it, with some parameters changed; None removes one."""
         kept = dict(self.request.query_params)
         for name, value in changes.items():
             kept.pop(name.rstrip("_"), None)
             if value:
                 kept[name.rstrip("_")] = value
-        return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")
+        return self.request.url.path + below + (f"?{urlencode(kept)}" if kept else "")
 
 
 def team_link(team: int, path: str = "", **query: str | None) -> str:
     """Return the address of a page of a team. Parameters that are None or empty are left out."""
     kept = urlencode({name.rstrip("_"): value for name, value in query.items() if value})
     return f"/console/{team}/{path}" + (f"?{kept}" if kept else "")
+
+
+def read_number(text: str) -> int | None:
+    """Return a whole number of at most nine digits; None for another text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text has the form of an object's id."""
+    return len(text) == 36 and all(character in "0123456789abcdef-" for character in text)

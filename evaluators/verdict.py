@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -48,6 +48,18 @@ class Skip:
     reasoning: str = ""
 
 
+VerdictName = Literal["pass", "fail", "scored", "not_applicable", "skipped"]
+"""How a result reads under a definition's rule. `scored`: a score or categories without a passing rule."""
+VERDICT_NAMES: tuple[VerdictName, ...] = get_args(VerdictName)
+
+
+def verdict_name(passes: bool | None) -> VerdictName:
+    """Return how an applicable verdict reads: None is one that no rule decides."""
+    if passes is None:
+        return "scored"
+    return "pass" if passes else "fail"
+
+
 ConfidenceSource = Literal["logprobs", "samples", "votes"]
 """Where a confidence comes from: probabilities of the verdict's token, several answers of a model, votes of a jury."""
 
@@ -86,6 +98,8 @@ class JudgeUsage:
         key_type: `own` for a team's key, `trial` for the operator's.
         tokens_estimated: the provider reported no usage for a call, so that its tokens are estimated.
         truncated: the judged text was over the prompt's limit and was cut.
+        truncated_to: that limit, in characters; of several calls, the smallest. None if nothing was cut, or if it
+            is not known because the verdict was reused.
         suspected_injection: the judged text seems to speak to the judge. It is a flag, and changes no verdict.
         steps: of a strategy. The fields above are then sums over all of them, and name the model that decided.
         confidence_source: of the verdict's confidence, if it has one.
@@ -101,6 +115,7 @@ class JudgeUsage:
     key_id: str | None = None
     cached: bool = False
     truncated: bool = False
+    truncated_to: int | None = None
     tokens_estimated: bool = False
     suspected_injection: bool = False
     steps: tuple[StepUsage, ...] = ()

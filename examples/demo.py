@@ -32,7 +32,7 @@ from config.settings import Settings, load_settings
 from processor.kafka import EmbeddedBroker
 from processor.metrics import Metrics
 from processor.runtime.logs import configure
-from processor.runtime.process import Runtime
+from processor.runtime.process import Runtime, RuntimeOptions
 from processor.runtime.roles import BUILDERS
 from processor.runtime.setup import initialise
 from storage.apply import apply_definitions
@@ -64,7 +64,7 @@ def main() -> int:
         broker, database = EmbeddedBroker(), open_store(settings)
         stack.callback(database.close)
         metrics = Metrics(CollectorRegistry())
-        runtime = Runtime(settings, BUILDERS, database, metrics, embedded=broker)
+        runtime = Runtime(settings, BUILDERS, database, metrics, RuntimeOptions(embedded=broker))
         failed = [finding for finding in initialise(settings, runtime.clients, database) if not finding.ok]
         if failed:
             SHOWN.print(f"{failed[0].subject}: {failed[0].detail}; {failed[0].remedy}")

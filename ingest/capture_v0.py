@@ -27,7 +27,7 @@ from ingest.rows import (
     normal_uuid,
     person,
 )
-from ingest.sent_events import Batch, PlainEvent, Sent, SentEvent, closer, decode_request
+from ingest.sent_events import Batch, PlainEvent, SentEvent, SentItem, closer, decode_request
 from ingest.times import correct, parse_time
 from ingest.unpacking import GZIP_MAGIC, unpack
 from storage.sql.project_tokens import ProjectToken
@@ -44,7 +44,7 @@ _STARTS_OF_NUMBERS = frozenset((b"-", *(b"%d" % digit for digit in range(10))))
 class Envelope(msgspec.Struct):
     """One request: its events, and what holds for all of them."""
 
-    events: list[Sent]
+    events: list[SentItem]
     token: str | None
     sent_at: datetime | None
     historical: bool
@@ -96,7 +96,7 @@ async def take(door: Door, request: Request, token: ProjectToken, envelope: Enve
     return Answer(200, _OK)
 
 
-def _size(sent: Sent) -> int:
+def _size(sent: SentItem) -> int:
     if isinstance(sent, PlainEvent):
         return memoryview(sent.properties).nbytes
     if isinstance(sent, Refused):
@@ -250,7 +250,7 @@ def _tokens_of(event: SentEvent) -> Iterator[str]:
             yield text.strip()
 
 
-def _read(door: Door, envelope: Envelope, token: ProjectToken, now: datetime, event: Sent) -> Event | Refused:
+def _read(door: Door, envelope: Envelope, token: ProjectToken, now: datetime, event: SentItem) -> Event | Refused:
     if isinstance(event, Refused):
         return event
     if isinstance(event, PlainEvent):

@@ -2,20 +2,25 @@
 
 The front door and the API use this on their ports. uvicorn bounds neither: a header of a gigabyte would be kept in
 memory, and a client that sends one byte now and then would keep its connection for ever. Bodies are bounded where they
-are read.
+are read. `ServerThread` is the server of both.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+import time
 from asyncio.events import TimerHandle
 from typing import Any
 
 import httptools
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ingest.limits import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, MAX_HEADS_BYTES, MAX_PIPELINED
 
+_START_WITHIN_S = 15.0
 _MAX_HELD_BYTES = 64 * 1024
 COMPLETE = "complete"
 """In the state of a request's scope once its whole body has arrived."""
@@ -175,3 +180,89 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class ServerThread:
+    """A uvicorn server in a thread of its own, which listens with `Connection`.
+
+    Args:
+        app: an ASGI application.
+        name: of the thread, and of the settings `<name>.host` and `<name>.port`.
+        address: of them: host and port.
+        finish_within_s: seconds for the requests in progress when the server ends.
+        listener: a bound socket to serve on, instead of the address.
+        options: more of `uvicorn.Config`.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        name: str,
+        address: tuple[str, int],
+        *,
+        finish_within_s: int,
+        listener: socket.socket | None = None,
+        **options: Any,
+    ) -> None:
+        self._name = name
+        self._address = address
+        self._listeners = None if listener is None else [listener]
+        config = uvicorn.Config(
+            app,
+            host=address[0],
+            port=address[1],
+            http=Connection,
+            ws="none",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=finish_within_s,
+            lifespan="off",
+            **options,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where the settings let the system choose."""
+        return int(self._server.servers[0].sockets[0].getsockname()[1])
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server was asked to end."""
+        return self._server.should_exit
+
+    def start(self) -> None:
+        """Begin to serve. Returns when the port is open.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self._thread.start()
+        give_up = time.monotonic() + _START_WITHIN_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > give_up:
+                host, port = self._address
+                raise OSError(f"cannot listen on {host}:{port}; set {self._name}.port, or end the process that uses it")
+            time.sleep(0.01)
+
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def ask_to_stop(self) -> None:
+        """Let the server end soon; does not wait."""
+        self._server.should_exit = True
+
+    def join(self, within_s: float) -> None:
+        """Block until the server has ended, or for `within_s`."""
+        self._thread.join(within_s)
+
+    def _serve(self) -> None:
+        try:
+            self._server.run(self._listeners)
+        except SystemExit:
+            # uvicorn ends the process when it cannot bind; `start` sees that the thread is gone and says so.
+            return

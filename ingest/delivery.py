@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from config.settings import Settings
+from config.settings.kafka import producing
 from ingest.embedded import EventRoom
 from ingest.limits import ANSWER_TIMEOUT_S
 from ingest.metrics import IngestMetrics
@@ -30,15 +31,12 @@ _GIVE_UP_EVERY_S = 0.2
 def producer_options(settings: Settings, bootstrap_servers: str | None) -> dict[str, Any]:
     """Return the options of the one producer of a process: idempotent, and acknowledged by all replicas in sync."""
     return {
-        "linger.ms": 5,
-        "compression.type": "lz4",
         "queue.buffering.max.messages": 1_000_000,
-        **settings.kafka.client_config(bootstrap_servers=bootstrap_servers, client_id="ingest"),
+        **producing(
+            settings.kafka.client_config(bootstrap_servers=bootstrap_servers, client_id="ingest"), ANSWER_TIMEOUT_S
+        ),
         # The bytes are bounded by `ingest.max_bytes` already; twice of it leaves that bound the one that acts.
         "queue.buffering.max.kbytes": settings.ingest.max_bytes // 512,
-        "enable.idempotence": True,
-        "acks": "all",
-        "message.timeout.ms": int(ANSWER_TIMEOUT_S * 1000),
         "logger": logging.getLogger("gavel.librdkafka"),
     }
 

@@ -19,7 +19,6 @@ from ingest.content import EmptyGenerations, is_empty
 from ingest.delivery import Delivery
 from ingest.fair_share import FairShare
 from ingest.large_work import LARGE_BYTES, aside
-from ingest.limits import MAX_EVENT_BYTES
 from ingest.metrics import KNOWN_EVENTS, OTHER_EVENT, IngestMetrics, give_birth
 from ingest.rates import Rates
 from ingest.redaction import RedactionFailed, Redactor
@@ -29,10 +28,10 @@ from ingest.tokens import TokenPoller, refuse_token
 from processor.dead_letters.letter import Reason, dead_letter
 from processor.events.generation import GENERATION_EVENT
 from processor.events.output import Headers, Output
+from processor.events.row import MAX_EVENT_BYTES, ROOM_BYTES
 from storage.sql.project_tokens import ProjectToken
 
 Outcome = Literal["accepted", "repeated", "not_forwarded", "rejected", "not_persisted"]
-_LETTER_ROOM = 64 * 1024
 RESERVED_TOGETHER = 64 * 1024
 """Bytes of rows that are made before they are reserved, so that not every small row takes the lock."""
 _STAGE = "ingest"
@@ -150,7 +149,7 @@ class Door:
         self._topics = settings.kafka.topics
         self._forward = frozenset(settings.ingest.forward)
         delivery.on_tick = self._show_state
-        self._max_bytes = min(MAX_EVENT_BYTES, settings.kafka.max_message_bytes - _LETTER_ROOM)
+        self._max_bytes = min(MAX_EVENT_BYTES, settings.kafka.max_message_bytes - ROOM_BYTES)
 
     @property
     def ready(self) -> bool:
@@ -335,7 +334,7 @@ class Door:
             stage=_STAGE,
             reason=reason,
             detail=refused.detail,
-            max_bytes=self._max_bytes + _LETTER_ROOM,
+            max_bytes=self._max_bytes + ROOM_BYTES,
         )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 MIB = 1024 * 1024
 MAX_WIRE_BYTES = 32 * MIB
 MAX_UNPACKED_BYTES = 64 * MIB
-MAX_EVENT_BYTES = 8 * MIB
-"""The largest row; the matcher refuses larger ones."""
 MAX_EVENTS = 10_000
 MAX_ELEMENTS = 40_000
 """Events, and the parts of an envelope around spans, of one request. More would take memory before they are counted."""

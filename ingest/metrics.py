@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry
+
+from config.settings.ingest import Forwardable
 
 IngestCounter = Literal[
     "gavel_ingest_requests",
@@ -23,8 +25,7 @@ IngestHistogram = Literal["gavel_ingest_ack_seconds", "gavel_ingest_clock_skew_s
 PROTOCOLS = ("v0", "v1", "otlp", "none")
 _STATUSES = ("200", "204", "400", "401", "404", "405", "408", "413", "415", "429", "500", "503", "gone")
 KNOWN_EVENTS = frozenset(
-    {"$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback", "$ai_evaluation",
-     "$identify", "$pageview", "$autocapture", "$set", "$exception"}
+    {*get_args(Forwardable), "$ai_evaluation", "$identify", "$pageview", "$autocapture", "$set", "$exception"}
 )  # fmt: skip
 """Names that metrics tell apart; a client could invent any number of others."""
 OTHER_EVENT = "other"

@@ -13,10 +13,11 @@ import msgspec
 import orjson
 
 from ingest.json_text import has_more_members, is_too_deep, string_of
-from ingest.limits import MAX_DISTINCT_ID_CHARS, MAX_EVENT_BYTES, MAX_PROPERTIES, MAX_TRACE_ID_CHARS
+from ingest.limits import MAX_DISTINCT_ID_CHARS, MAX_PROPERTIES, MAX_TRACE_ID_CHARS
 from ingest.times import row_time
 from processor.events.identity import url_uuid
 from processor.events.output import Headers, Output
+from processor.events.row import MAX_EVENT_BYTES
 
 ID_PROPERTIES = ("$ai_trace_id", "$ai_parent_id", "$ai_span_id", "$ai_session_id")
 _UUID = re.compile(

@@ -82,10 +82,10 @@ _typed_decoders: tuple[msgspec.json.Decoder[Any], ...] = (
     msgspec.json.Decoder(_WellFormedBatch),
 )
 
-Sent = SentEvent | PlainEvent | Refused
+SentItem = SentEvent | PlainEvent | Refused
 
 
-def decode_request(text: bytes) -> tuple[Batch, list[Sent]]:
+def decode_request(text: bytes) -> tuple[Batch, list[SentItem]]:
     """Return the fields around the events, and the events. Those that are not objects are refused one by one.
 
     Raises:
@@ -108,7 +108,7 @@ def decode_request(text: bytes) -> tuple[Batch, list[Sent]]:
     return whole, _listed(bytes(inner))
 
 
-def _listed(text: bytes) -> list[Sent]:
+def _listed(text: bytes) -> list[SentItem]:
     try:
         check_elements(text)
     except TooMany as error:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-import uvicorn
 
 from config.settings import Settings
 from ingest.app import IngestApp
-from ingest.connection import Connection
+from ingest.connection import ServerThread
 from ingest.delivery import Delivery, producer_options
 from ingest.door import Door, OutsideProbe
 from ingest.embedded import EventRoom
@@ -21,10 +19,9 @@ from ingest.memory import map_large_blocks
 from ingest.metrics import IngestMetrics
 from ingest.tokens import TokenPoller
 from storage.sql.engine import Database
-from storage.sql.heartbeats import State
+from storage.sql.heartbeats import RoleState
 from storage.sql.project_tokens import ProjectTokens
 
-_START_WITHIN_S = 15.0
 _FINISH_WITHIN_S = 9
 """A request in hand is answered within eight seconds of its last byte."""
 
@@ -54,7 +51,6 @@ class IngestServer:
         probes: OutsideProbe | None = None,
     ) -> None:
         self._settings = settings
-        self._listeners = None if listener is None else [listener]
         self._tokens = TokenPoller(ProjectTokens(database).active, settings.store.poll_interval_s)
         self._fatal: str | None = None
         self.on_fatal: Callable[[], object] = lambda: None
@@ -67,30 +63,21 @@ class IngestServer:
         )
         self.door = Door(settings, self._tokens, self._delivery, metrics, probes=probes)
         self.app = IngestApp(self.door)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self.app,
-                host=settings.ingest.host,
-                port=settings.ingest.port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=_FINISH_WITHIN_S,
-                lifespan="off",
-                http=Connection,
-                loop="uvloop",
-                ws="none",
-                interface="asgi3",
-            )
+        self._server = ServerThread(
+            self.app,
+            "ingest",
+            (settings.ingest.host, settings.ingest.port),
+            finish_within_s=_FINISH_WITHIN_S,
+            listener=listener,
+            proxy_headers=False,
+            loop="uvloop",
         )
-        self._thread = threading.Thread(target=self._serve, name="ingest", daemon=True)
         self._log = structlog.get_logger("gavel.ingest")
 
     @property
     def port(self) -> int:
         """The port that is listened on, also where the settings let the system choose."""
-        return int(self._server.servers[0].sockets[0].getsockname()[1])
+        return self._server.port
 
     @property
     def failure(self) -> str | None:
@@ -113,21 +100,13 @@ class IngestServer:
         map_large_blocks()
         self._tokens.start()
         self._delivery.start()
-        self._thread.start()
-        give_up = time.monotonic() + _START_WITHIN_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
-                address = f"{self._settings.ingest.host}:{self._settings.ingest.port}"
-                raise OSError(
-                    f"the front door cannot listen on {address}; set ingest.port, or end the process that does"
-                )
-            time.sleep(0.01)
+        self._server.start()
 
     def stop(self) -> None:
         """Finish the requests in progress, wait for their acknowledgements, and close every connection."""
         self.door.stopping = True
-        self._server.should_exit = True
-        self._thread.join(_FINISH_WITHIN_S + 2)
+        self._server.ask_to_stop()
+        self._server.join(_FINISH_WITHIN_S + 2)
         left = self._delivery.close(1.0)
         self._tokens.stop()
         self._log.info("ingest_stopped", unanswered=left)
@@ -139,7 +118,7 @@ class IngestServer:
         while self.running() and time.monotonic() < give_up:
             time.sleep(0.05)
 
-    def condition(self) -> tuple[State, str, dict[str, Any]]:
+    def condition(self) -> tuple[RoleState, str, dict[str, Any]]:
         """Return how the front door is, for its heartbeat: state, reason and details."""
         details: dict[str, Any] = {
             "empty_generations": self.door.empty.shares(),
@@ -153,15 +132,8 @@ class IngestServer:
 
     def running(self) -> bool:
         """Whether the server still serves and can deliver."""
-        return self._thread.is_alive() and self._fatal is None
+        return self._server.alive() and self._fatal is None
 
     def _fail(self, reason: str) -> None:
         self._fatal = reason
         self.on_fatal()
-
-    def _serve(self) -> None:
-        try:
-            self._server.run(self._listeners)
-        except SystemExit:
-            # uvicorn ends the process when it cannot bind; `start` sees that the thread is gone and says so.
-            return

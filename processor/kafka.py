@@ -1,28 +1,26 @@
-"""Kafka clients: how consumers and producers of the roles are configured, and the topics they need."""
+"""Kafka clients: how consumers and producers of the roles are configured."""
 
 from __future__ import annotations
 
 import fcntl
 import logging
-import re
 import socket
-from collections.abc import Callable, Collection
-from difflib import get_close_matches
+from collections.abc import Callable
 from itertools import chain, count
 from pathlib import Path
 from time import sleep
 from typing import Any, Literal, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from config.log_repeats import FirstOfMany
 from config.settings import Settings
-from processor.kafka_access import AdminWithCauses, forbidden_topics, is_forbidden
+from config.settings.kafka import producing
 from processor.kafka_statistics import EVERY_MS, Client, statistics_to
 from processor.metrics import Metrics
 from processor.stream.deadline import Deadline
+from processor.stream.offsets import OffsetConsumer
 
 _T = TypeVar("_T")
 
@@ -32,10 +30,6 @@ _log.setLevel(logging.WARNING)
 _log.addFilter(FirstOfMany())
 
 
-_DAY_MS = 24 * 3_600 * 1000
-_DIGITS = re.compile(r"\d+")
-_SIMILAR = 0.93
-"""Share of a name that another one has too: one letter of twenty is a slip."""
 EMBEDDED_PARTITIONS = 4
 """Partitions of each topic of the embedded broker; librdkafka decides it."""
 
@@ -63,8 +57,6 @@ FETCHING: dict[str, Any] = {
     "fetch.wait.max.ms": 100,  # a partition that is resumed waits until the request on its way without it has ended
 }
 """How consumers read ahead, unless `kafka.extra` says otherwise."""
-PRODUCING: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.kbytes": 256 * 1024}
-"""How producers gather messages, unless `kafka.extra` says otherwise."""
 
 
 class InstanceSlot:
@@ -158,7 +150,7 @@ class KafkaClients:
             return {}
         return {"statistics.interval.ms": EVERY_MS, "stats_cb": self._statistics(role, client)}
 
-    def consumer(self, role: str) -> Consumer:
+    def consumer(self, role: str) -> OffsetConsumer:
         """Return a consumer of the role's group, not yet subscribed."""
         kafka = self._settings.kafka
         options: dict[str, Any] = {
@@ -183,18 +175,11 @@ class KafkaClients:
             options["session.timeout.ms"] = int(kafka.session_timeout_s * 1000)
         if kafka.static_membership:
             options["group.instance.id"] = self._identity(role)
-        return Consumer(options)
+        return OffsetConsumer(options)
 
     def producer_config(self) -> dict[str, Any]:
         """Return the options of an idempotent producer."""
-        kafka = self._settings.kafka
-        return {
-            **PRODUCING,
-            **self.base("producer"),
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": int(kafka.message_timeout_s * 1000),
-        }
+        return producing(self.base("producer"), self._settings.kafka.message_timeout_s)
 
     def transactional_config(self, role: str) -> dict[str, Any]:
         """Return the options of the one transactional producer of `role` in this process."""
@@ -244,133 +229,3 @@ def patiently(call: Callable[[], _T], timeout_s: float) -> _T:
             if error.args[0].code() not in _LEADER_MOVES or deadline.over():
                 raise
         sleep(min(0.2, deadline.left_s()))
-
-
-class TopicError(RuntimeError):
-    """A topic that is missing or could not be made."""
-
-
-class TopicForbidden(TopicError):
-    """This user lacks a right; the message says which and what to do."""
-
-
-class EventsTopicMistyped(TopicError):
-    """The events topic does not exist, and another one has nearly its name; the message says what to do."""
-
-
-def refuse_mistyped_events(existing: Collection[str], settings: Settings) -> None:
-    """Return unless the events topic seems to be mistyped: applications write to it, so it usually exists before Gavel.
-
-    Raises:
-        EventsTopicMistyped: it is missing and a topic that is not Gavel's has nearly its name.
-    """
-    events = settings.kafka.topics.events
-    ours = {name for _, name in settings.kafka.topics}
-    # Names that differ in their digits only are meant, such as those of two regions.
-    others = [name for name in existing if name not in ours and _DIGITS.sub("", name) != _DIGITS.sub("", events)]
-    similar = get_close_matches(events, others, n=1, cutoff=_SIMILAR)
-    if events not in existing and similar:
-        raise EventsTopicMistyped(
-            f"the events topic {events!r} does not exist, and {similar[0]!r} does; correct kafka.topics.events, or "
-            "make a new topic with `gavel init --make-events-topic`"
-        )
-
-
-def ensure_topics(
-    clients: KafkaClients,
-    settings: Settings,
-    embedded: EmbeddedBroker | None = None,
-    *,
-    make_events_topic: bool = False,
-) -> list[str]:
-    """Make the topics that do not exist yet.
-
-    Args:
-        make_events_topic: make the events topic also where its name seems to be mistyped.
-
-    Returns:
-        The names of those that were made.
-
-    Raises:
-        TopicError: the broker refused, or the events topic seems to be mistyped; says why.
-    """
-    names = [name for _, name in settings.kafka.topics]
-    if embedded is not None:
-        for name in names:
-            embedded.create_topic(name)
-        return names
-    asking = AdminWithCauses(clients.base("admin"))
-    admin = asking.admin
-    existing = asking.list_topics(15).topics
-    missing = [name for name in names if name not in existing]
-    if not missing:
-        return []
-    if not make_events_topic:
-        refuse_mistyped_events(existing, settings)
-    kafka = settings.kafka
-    wanted = [
-        NewTopic(
-            name,
-            num_partitions=kafka.partitions,
-            replication_factor=kafka.replication_factor,
-            config={"max.message.bytes": str(kafka.max_message_bytes), **_topic_config(settings, name)},
-        )
-        for name in missing
-    ]
-    for name, future in admin.create_topics(wanted, operation_timeout=30).items():
-        try:
-            future.result()
-        except KafkaException as error:
-            if is_forbidden(error):
-                raise TopicForbidden(
-                    f"this user may not make the topic {name}; grant it Create on the topics of Gavel, or let an "
-                    "administrator run `gavel init`"
-                ) from error
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise TopicError(
-                    f"topic {name} could not be made: {error.args[0].str()}; mend the cause, and run `gavel init` again"
-                ) from error
-    _await_topics(admin, set(missing))
-    return missing
-
-
-def _await_topics(admin: AdminClient, made: set[str]) -> None:
-    """Return when the broker lists the topics that it has just made: it answers before its own metadata has them."""
-    deadline = Deadline(30.0)
-    while hidden := made - admin.list_topics(timeout=15).topics.keys():
-        if deadline.over():
-            raise TopicError(f"the broker made {', '.join(sorted(hidden))} but does not list it after 30 s; try again")
-        sleep(0.05)
-
-
-def _topic_config(settings: Settings, name: str) -> dict[str, str]:
-    """Return the options of one topic: results can be gathered again, and only the newest state counts."""
-    topics = settings.kafka.topics
-    if name == topics.dead_letters:
-        return {"retention.ms": str(settings.dead_letters.retention_days * _DAY_MS)}
-    if name == topics.windows:
-        return {"retention.ms": str(_DAY_MS)}
-    if name == topics.windows_state:
-        return {"cleanup.policy": "compact", "segment.ms": str(3_600 * 1000)}
-    return {}
-
-
-def missing_topics(clients: KafkaClients, settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
-    """Return the names of the configured topics that the broker does not have.
-
-    Raises:
-        EventsTopicMistyped: see `refuse_mistyped_events`.
-        TopicForbidden: this user may not see some of them.
-        KafkaException: the broker cannot be reached or refuses.
-    """
-    asking = AdminWithCauses(clients.base("admin"))
-    existing = asking.list_topics(timeout_s).topics
-    refuse_mistyped_events(existing, settings)
-    missing = [name for _, name in settings.kafka.topics if name not in existing]
-    hidden = forbidden_topics(asking.admin, missing)
-    if hidden:
-        raise TopicForbidden(
-            f"this user may not see the topics {', '.join(hidden)}, or they do not exist; grant it Describe, Read and "
-            "Write on the topics of Gavel"
-        )
-    return missing

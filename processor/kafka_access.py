@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from config.settings import Settings
+from processor.role_topics import topics_read, topics_written
 
 _TELLING = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE)
 _FORBIDDEN = frozenset(
@@ -27,18 +28,7 @@ _REMEDIES = {
     KafkaError._RESOLVE: "a host of kafka.bootstrap_servers has no address: correct its name, or mend the DNS",
 }
 _ASK_S = 10.0
-_RIGHTS = {
-    "matcher": (("events", "READ"), ("results", "WRITE"), ("tasks", "WRITE"), ("dead_letters", "WRITE")),
-    "judge": (
-        ("tasks", "READ"),
-        ("parked", "READ"),
-        ("parked", "WRITE"),
-        ("results", "WRITE"),
-        ("dead_letters", "WRITE"),
-    ),
-    "sink": (("results", "READ"), ("dead_letters", "WRITE")),
-}
-"""The operations on topics without which a role cannot work. Other rights depend on what else it is asked to do."""
+_ROLES = ("matcher", "judge", "sink")
 
 
 class AdminWithCauses:
@@ -118,11 +108,11 @@ def rights_needed(settings: Settings, roles: Collection[str] = ()) -> dict[str, 
     """Return the operations on each topic that some roles need, or all of them; none where nobody logs in."""
     if settings.kafka.security_protocol == "PLAINTEXT":
         return {}
-    topics = dict(settings.kafka.topics)
     needed: dict[str, set[str]] = {}
-    for role in roles or _RIGHTS:
-        for kind, operation in _RIGHTS.get(role, ()):
-            needed.setdefault(topics[kind], set()).add(operation)
+    for role in roles or _ROLES:
+        for operation, names in (("READ", topics_read(settings, role)), ("WRITE", topics_written(settings, role))):
+            for name in names:
+                needed.setdefault(name, set()).add(operation)
     return {name: tuple(sorted(operations)) for name, operations in needed.items()}
 
 

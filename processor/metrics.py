@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.registry import REGISTRY
 from prometheus_client.samples import Sample
 
+from evaluators.verdict import VERDICT_NAMES
 from processor.metric_catalogue import CATALOGUE, AgeName, CounterName, GaugeName, HistogramName, MetricName
 
 MAX_EVALUATIONS = 100
 """Evaluations of a process that have series of their own; all further ones count as `OTHER`."""
 OTHER = "other"
-RESULT_OUTCOMES = ("pass", "fail", "scored", "not_applicable", "skipped")
 NEVER = -math.inf
 """The moment of an age that is infinite."""
 
@@ -140,6 +140,15 @@ class Metrics:
         children = [child for key, child in list(self._children.items()) if key[0] == name]
         return max((child.age_s() for child in children), default=0.0)
 
+    def ages_s(self, name: AgeName, *, by: str, **labels: str) -> dict[str, float]:
+        """Return the largest age of the series that have these labels, in seconds, by the value of label `by`."""
+        found: dict[str, float] = {}
+        for key, child in list(self._children.items()):
+            series: dict[str, str] = dict(key[1:])
+            if key[0] == name and labels.items() <= series.items():
+                found[series[by]] = max(found.get(series[by], 0.0), child.age_s())
+        return found
+
     def born(self, name: CounterName | GaugeName | HistogramName, **labels: str) -> None:
         """Export a series from now on, with the value 0: `increase()` needs the value before the first occurrence."""
         self._child(name, labels)
@@ -148,7 +157,7 @@ class Metrics:
         """Count results of an evaluation; as `OTHER` once `MAX_EVALUATIONS` others have series here.
 
         Args:
-            outcome: of `RESULT_OUTCOMES`.
+            outcome: of `VERDICT_NAMES`.
         """
         team, evaluation = self.known_evaluation(team_id, evaluation_id)
         self.count("gavel_evaluation_results", amount, team=team, evaluation=evaluation, outcome=outcome)
@@ -161,7 +170,7 @@ class Metrics:
                 labels = (OTHER, OTHER)
             else:
                 self._evaluations.add(labels)
-            for outcome in RESULT_OUTCOMES:
+            for outcome in VERDICT_NAMES:
                 self.born("gavel_evaluation_results", team=labels[0], evaluation=labels[1], outcome=outcome)
         return labels
 

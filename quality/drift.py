@@ -14,8 +14,8 @@ from typing import Literal
 
 from quality.intervals import clopper_pearson_upper
 
-State = Literal["steady", "suspect", "alarm"]
-Answer = Literal["product_moved", "judge_moved", "undecided", "steady", "suspect"]
+DriftState = Literal["steady", "suspect", "alarm"]
+DriftAnswer = Literal["product_moved", "judge_moved", "undecided", "steady", "suspect"]
 
 SUSPECT = 100.0
 ALARM = 1_000.0
@@ -82,7 +82,7 @@ class Detector:
         return exp(min(self.log_statistic, _LARGEST_LOG))
 
     @property
-    def state(self) -> State:
+    def state(self) -> DriftState:
         """The reading of the statistic by itself."""
         return "alarm" if self.statistic >= ALARM else "suspect" if self.statistic >= SUSPECT else "steady"
 
@@ -124,7 +124,7 @@ def run_of(null: float, anchors: int, flips: Sequence[int]) -> list[Detector]:
     return states
 
 
-def who_moved(live_rate_shifted: bool, statistic: float | None) -> Answer:
+def who_moved(live_rate_shifted: bool, statistic: float | None) -> DriftAnswer:
     """Return whether the product or the judge explains the live pass rate.
 
     Args:

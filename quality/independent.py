@@ -54,14 +54,15 @@ def same_rate_p(passed: int, decided: int, passed_then: int, decided_then: int) 
 def _fisher(passed: int, decided: int, passes: int, total: int) -> float:
     """Sum the probabilities of all tables that are at most as likely as the seen one, given the margins."""
     lowest, highest = max(0, decided - (total - passes)), min(decided, passes)
-    constant = _log_choose(total, decided)
+    constant = log_choose(total, decided)
     logs = [
-        _log_choose(passes, each) + _log_choose(total - passes, decided - each) - constant
+        log_choose(passes, each) + log_choose(total - passes, decided - each) - constant
         for each in range(lowest, highest + 1)
     ]
     seen = logs[passed - lowest]
     return min(1.0, sum(exp(each) for each in logs if each <= seen + _TIES))
 
 
-def _log_choose(n: int, k: int) -> float:
+def log_choose(n: int, k: int) -> float:
+    """Return the natural logarithm of the number of ways to choose `k` of `n`."""
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)

@@ -12,11 +12,11 @@ from math import sqrt
 
 from quality.intervals import Estimate, Interval
 
-Figure = Callable[..., float]
+Statistic = Callable[..., float]
 """A figure of as many rates as it is given."""
 
 
-def mover(figure: Figure, rates: Sequence[Estimate]) -> Estimate:
+def mover(figure: Statistic, rates: Sequence[Estimate]) -> Estimate:
     """Return a figure of independent rates with its interval."""
     points = [each.value for each in rates]
     value = figure(*points)

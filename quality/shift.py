@@ -15,11 +15,12 @@ a day, and the test says so.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, lgamma, log, sqrt
+from math import exp, log, sqrt
 from statistics import NormalDist
 from typing import Literal
 
 from quality.drift import mean_of_evidence, next_evidence
+from quality.independent import log_choose
 
 Direction = Literal["up", "down"]
 
@@ -144,7 +145,7 @@ def hypergeometric_tails(baseline: Counts, block: Counts) -> tuple[float, float,
     passes = baseline.passed + block.passed
     fails = baseline.decided + block.decided - passes
     drawn, found = block.decided, block.passed
-    equal = exp(_log_choose(passes, found) + _log_choose(fails, drawn - found) - _log_choose(passes + fails, drawn))
+    equal = exp(log_choose(passes, found) + log_choose(fails, drawn - found) - log_choose(passes + fails, drawn))
     if found * (passes + fails) > drawn * passes:  # above the mean: the upper tail is the shorter one
         above = _tail(equal, found, drawn, passes, fails, up=True)
         return max(0.0, 1 - equal - above), equal, above
@@ -167,7 +168,3 @@ def _tail(term: float, found: int, drawn: int, passes: int, fails: int, *, up: b
         if ratio < 1 and term * ratio / (1 - ratio) < total * 1e-17:
             break
     return total
-
-
-def _log_choose(whole: int, part: int) -> float:
-    return lgamma(whole + 1) - lgamma(part + 1) - lgamma(whole - part + 1)

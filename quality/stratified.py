@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from quality.agreement import Coefficient, PassFail, ac1_of, accuracy_of, combined, kappa_of
 from quality.intervals import Estimate, Interval
-from quality.mover import Figure, mover
+from quality.mover import Statistic, mover
 from quality.post_stratified import Stratified
 
 Rows = tuple[tuple[float, float], tuple[float, float]]
@@ -24,7 +24,7 @@ def stratified_pass_fail(counts: Stratified) -> PassFail | None:
     share, passes, fails = rates
     (tp, fn), (fp, tn) = _table(share.value, passes.value, fails.value)
 
-    def figure(of_rates: Figure, lowest: float = 0.0) -> Estimate:
+    def figure(of_rates: Statistic, lowest: float = 0.0) -> Estimate:
         found = mover(of_rates, rates)
         return Estimate(found.value, found.interval.within(lowest, 1.0))
 

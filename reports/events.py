@@ -1,17 +1,19 @@
-"""The events that this room emits, as rows of the results topic."""
+"""Writes the events of this room to the results topic."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
 
-import orjson
 from confluent_kafka import KafkaException, Producer
 
+from processor.events.beside import BesideEvent
 from processor.events.confirmed import Confirmed
 
 _SENT_WITHIN_S = 30.0
+
+
+SendEvent = Callable[[BesideEvent, str], None]
+"""Writes an event with its key, and raises `NotSent`."""
 
 
 class NotSent(RuntimeError):
@@ -25,38 +27,11 @@ class EventOutlet:
         self._producer = producer
         self._topic = topic
 
-    def __call__(self, event: bytes, key: str) -> None:
+    def __call__(self, event: BesideEvent, key: str) -> None:
         """Write one event. Raises `NotSent`."""
         sent = Confirmed(self._producer)
         try:
-            sent.produce(self._topic, value=event, key=key)
+            sent.produce(self._topic, value=event.value, key=key, headers=event.headers)
             sent.wait(_SENT_WITHIN_S)
         except (KafkaException, BufferError) as error:
             raise NotSent(f"Kafka did not take an event within {_SENT_WITHIN_S:g} s: {error}") from error
-
-
-def emitted(
-    uuid: str,
-    event: str,
-    team_id: int,
-    at: datetime,
-    properties: Mapping[str, Any],
-    *,
-    distinct_id: str,
-) -> bytes:
-    """Return one event in the outer form of a result; `at` is aware, and the sink leaves other events alone."""
-    stamp = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return orjson.dumps(
-        {
-            "uuid": uuid,
-            "event": event,
-            "properties": orjson.dumps(properties).decode(),
-            "team_id": team_id,
-            "project_id": team_id,
-            "distinct_id": distinct_id,
-            "timestamp": stamp,
-            "elements_chain": "",
-            "created_at": stamp,
-            "person_mode": "propertyless",
-        }
-    )

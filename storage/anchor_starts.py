@@ -12,7 +12,7 @@ from storage.golden_items import chosen_anchors, measured_items, without_example
 from storage.sql.anchors import AnchorBaseline, Anchors, AnchorSchedule, closed_by_version
 from storage.sql.engine import Database
 from storage.sql.golden_sets import GoldenItem, GoldenSets
-from storage.sql.measurements import MeasurementRun, MeasurementRuns
+from storage.sql.measurements import MeasurementRun, MeasurementRuns, NewMeasurement
 
 
 class NoAnchors(ValueError):
@@ -64,19 +64,21 @@ def begin_run(
     if baseline is None or closed_by_version(baseline, evaluation.fingerprint, schedule):
         baseline = anchors.renew(schedule, evaluation.version, evaluation.fingerprint, actor=None, now=now)
     run = MeasurementRuns(database).create(
-        team_id=schedule.team_id,
-        evaluation_id=schedule.evaluation_id,
-        kind="anchors",
-        versions=[evaluation.version],
-        repeats=1,
-        params={
-            "golden_set": schedule.golden_set,
-            "golden_set_version": schedule.golden_set_version,
-            "baseline": baseline.number,
-        },
-        items=measured_items(items),
+        NewMeasurement(
+            team_id=schedule.team_id,
+            evaluation_id=schedule.evaluation_id,
+            kind="anchors",
+            versions=[evaluation.version],
+            repeats=1,
+            params={
+                "golden_set": schedule.golden_set,
+                "golden_set_version": schedule.golden_set_version,
+                "baseline": baseline.number,
+            },
+            items=measured_items(items),
+            run_id=run_id,
+        ),
         actor=actor,
         now=now,
-        run_id=run_id,
     )
     return Begun(run, baseline)

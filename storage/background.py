@@ -15,6 +15,9 @@ class Background(ABC):
 
     An exception of `outages` lets the thread go on: the next turn tries again. Any other exception ends the thread.
 
+    Attributes:
+        crash: the exception that ended the thread.
+
     Args:
         thread: the name of the thread.
         every_s: seconds between two turns.
@@ -28,11 +31,16 @@ class Background(ABC):
         self._every_s = every_s
         self._stop_within_s = stop_within_s
         self._at_once = at_once
+        self.crash: BaseException | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
 
     def start(self) -> None:
-        """Start the thread. It does not block."""
+        """Start the thread. It does not block.
+
+        Raises:
+            RuntimeError: it was started before.
+        """
         self._thread.start()
 
     def stop(self) -> None:
@@ -62,6 +70,13 @@ class Background(ABC):
         """Log the first turn that succeeds after an outage."""
 
     def _run(self) -> None:
+        try:
+            self._take_turns()
+        except BaseException as error:
+            self.crash = error
+            raise
+
+    def _take_turns(self) -> None:
         away = False
         wait_s = 0.0 if self._at_once else self._every_s
         while not self._stopping.wait(wait_s):

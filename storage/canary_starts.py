@@ -17,9 +17,9 @@ from storage.golden_items import without_examples
 from storage.sql.anchors import AnchorSchedule
 from storage.sql.engine import Database
 from storage.sql.golden_sets import GoldenItem, GoldenSets
-from storage.sql.measurements import Kind, MeasuredItem, MeasurementRun, MeasurementRuns
+from storage.sql.measurements import MeasuredItem, MeasurementKind, MeasurementRun, MeasurementRuns, NewMeasurement
 
-KIND: Kind = "canaries"
+KIND: MeasurementKind = "canaries"
 EVERY = timedelta(hours=23)
 """Canaries go with the anchors once a day, however often those run: a run has nearly 200 calls."""
 
@@ -73,9 +73,18 @@ def begin_canaries(
         return None
     golden = {"golden_set": schedule.golden_set, "golden_set_version": schedule.golden_set_version}
     return runs.create(
-        team_id=schedule.team_id, evaluation_id=evaluation.id, kind=KIND, versions=[evaluation.version], repeats=1,
-        params={**golden, **found.params}, items=found.items, actor=actor, now=now,
-    )  # fmt: skip
+        NewMeasurement(
+            team_id=schedule.team_id,
+            evaluation_id=evaluation.id,
+            kind=KIND,
+            versions=[evaluation.version],
+            repeats=1,
+            params={**golden, **found.params},
+            items=found.items,
+        ),
+        actor=actor,
+        now=now,
+    )
 
 
 def _failing(golden: Sequence[GoldenItem], rule: PassRule) -> tuple[GoldenItem, ...]:

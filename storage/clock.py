@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 
 TOLERATED_S = 5.0
 """Seconds by which clocks may differ or jump; time synchronisation keeps them within fractions of one."""
 REMEDY = "start time synchronisation on its host (chrony or systemd-timesyncd)"
 _TOLD_FOR_S = 3600.0
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
 
 
 class ClockWatch:

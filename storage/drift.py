@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from quality.drift import Answer, Detector, who_moved
+from quality.drift import Detector, DriftAnswer, who_moved
 from storage.sql.anchors import AnchorBaseline, AnchorRun, Anchors
 from storage.sql.engine import Database
 from storage.sql.shifts import Shifts, StoredShift
 
-Standing = Answer | Literal["collecting"]
+DriftStanding = DriftAnswer | Literal["collecting"]
 SHIFT_STANDS = timedelta(days=7)
 """How long a shift of the live pass rate asks for an explanation."""
 
@@ -29,7 +29,7 @@ class Drift:
             live rate since then is not the product's.
     """
 
-    answer: Standing
+    answer: DriftStanding
     statistic: float | None
     shift: StoredShift | None
     moved_since: datetime | None

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from evaluators.generation import INPUTS, OUTPUTS
 from evaluators.messages import read_conversation
+from storage.sql.datasets import event_of
 from storage.sql.golden_sets import GoldenItem
 from storage.sql.measurements import MeasuredItem
 
@@ -27,6 +30,14 @@ def without_examples(items: Iterable[GoldenItem], prompts: Sequence[str]) -> lis
         each for each in items
         if not any(text in prompt for text in _said(each.event["properties"], longest) for prompt in shown)
     ]  # fmt: skip
+
+
+def dataset_item(row: RowMapping) -> GoldenItem:
+    """Return an item of a dataset in the form of an item of a golden set, without an expected verdict."""
+    return GoldenItem(
+        key=f"dataset_item:{row['id']}", expected={}, labels=0, origin="dataset", inclusion_probability=None,
+        event=event_of(row),
+    )  # fmt: skip
 
 
 def measured_items(golden: Iterable[GoldenItem]) -> tuple[MeasuredItem, ...]:

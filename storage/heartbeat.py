@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,16 +12,17 @@ from time import monotonic
 
 import structlog
 
+from storage.background import Background
 from storage.clock import REMEDY, ClockWatch, distance_in_words, jump_in_words
 from storage.sql.engine import Database, StoreError
-from storage.sql.heartbeats import INTERVAL_S, Heartbeats, State, Vitals
+from storage.sql.heartbeats import INTERVAL_S, Heartbeats, RoleState, Vitals
 
 _WRONG_TIME = "ages, waits and the periods of budgets are computed by the time of day"
 Probe = Callable[[], Vitals]
 """Returns how a role is now; called from the writer's thread, and must not block."""
 
 
-class HeartbeatWriter:
+class HeartbeatWriter(Background):
     """Writes a row per role of this process every few seconds. A store that does not answer stops nothing else.
 
     Args:
@@ -38,9 +38,9 @@ class HeartbeatWriter:
         interval_s: float = INTERVAL_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("gavel-heartbeat", every_s=interval_s, stop_within_s=interval_s, at_once=True)
         self._store = Heartbeats(database)
         self._probes = dict(probes)
-        self._interval_s = interval_s
         self._clock = clock
         self._started = clock()
         self._clock_watch = ClockWatch(clock)
@@ -48,14 +48,8 @@ class HeartbeatWriter:
         """The words for a clock that differs from the store's or jumped; empty if all is well."""
         self._counted: dict[str, tuple[float, dict[str, float]]] = {}
         self._failing = self._differs = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gavel-heartbeat", daemon=True)
         self._log = structlog.get_logger("gavel.heartbeat")
         self.instance = f"{socket.gethostname()}:{os.getpid()}"
-
-    def start(self) -> None:
-        """Start the thread; it writes at once."""
-        self._thread.start()
 
     def stop(self, ended: Mapping[str, str] | None = None) -> None:
         """Write the last heartbeat, so that nobody misses this process, and end the thread.
@@ -63,16 +57,15 @@ class HeartbeatWriter:
         Args:
             ended: role → why it failed, of those that did not end in order.
         """
-        if not self._thread.is_alive():
+        if not self.alive:
             return
-        self._stopping.set()
-        self._thread.join(self._interval_s)
+        super().stop()
         if self._failing:
             return  # a store that did not answer just now must not delay the end of the process
         failed = ended or {}
 
         def last(role: str) -> Vitals:
-            state: State = "failed" if role in failed else "stopped"
+            state: RoleState = "failed" if role in failed else "stopped"
             return replace(self._vitals(role), state=state, reason=failed.get(role, ""), assignment={})
 
         self._write({role: last(role) for role in self._probes})
@@ -117,7 +110,5 @@ class HeartbeatWriter:
             self._failing = False
             self._look_at_clock(ahead_s)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self.beat()
-            self._stopping.wait(self._interval_s)
+    def _turn(self) -> None:
+        self.beat()

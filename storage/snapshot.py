@@ -23,6 +23,7 @@ from conditions import ConditionError, Matcher, Target, compile_matcher
 from config.definitions import Evaluation, compile_condition
 from evaluators.generation import USUAL
 from evaluators.hog import HogCompileError, HogEvaluator
+from storage.background import Background
 from storage.sql.changes import Changes, TeamDefinitions
 from storage.sql.engine import StoreError
 from storage.sql.revision import Revision
@@ -179,7 +180,7 @@ def _compile_matcher(evaluations: Sequence[CompiledEvaluation]) -> Matcher:
     return compile_matcher(targets, compile_expression=compile_condition, carried=USUAL)
 
 
-class SnapshotPoller:
+class SnapshotPoller(Background):
     """Keeps a snapshot current from a background thread.
 
     Args:
@@ -188,7 +189,7 @@ class SnapshotPoller:
         interval_s: between two looks.
         on_change: called with each new snapshot, from the poller's thread, before it becomes current.
 
-    `current`, `age_s`, `failures` and `last_error` may be read from any thread.
+    The first look is made at once. `current`, `age_s`, `failures` and `last_error` may be read from any thread.
     """
 
     def __init__(
@@ -198,17 +199,14 @@ class SnapshotPoller:
         *,
         on_change: Callable[[Snapshot], None] | None = None,
     ) -> None:
+        super().__init__("gavel-snapshot", every_s=interval_s, stop_within_s=5.0, at_once=True)
         self._load = load
-        self._interval_s = interval_s
         self._on_change = on_change
         self._current: Snapshot | None = None
         self._confirmed_at: float | None = None
         self._failures = 0
         self._last_error: str | None = None
-        self._crash: BaseException | None = None
-        self._stopping = threading.Event()
         self._polling = threading.Lock()
-        self._thread: threading.Thread | None = None
 
     @property
     def current(self) -> Snapshot | None:
@@ -217,8 +215,8 @@ class SnapshotPoller:
         Raises:
             RuntimeError: the poller died of a defect, so the snapshot would go stale without an end.
         """
-        if self._crash is not None:
-            raise RuntimeError("the snapshot poller ended; the process must be started again") from self._crash
+        if self.crash is not None:
+            raise RuntimeError("the snapshot poller ended; the process must be started again") from self.crash
         return self._current
 
     @property
@@ -235,19 +233,6 @@ class SnapshotPoller:
     def last_error(self) -> str | None:
         """Why the last look failed; None if it did not."""
         return self._last_error
-
-    def start(self) -> None:
-        """Start the thread. The first look is made at once, in the thread, so this does not block."""
-        if self._thread is not None:
-            raise RuntimeError("the snapshot poller was started before")
-        self._thread = threading.Thread(target=self._run, name="gavel-snapshot", daemon=True)
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """End the thread; waits for a look in progress. The last snapshot stays."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
 
     def poll(self) -> bool:
         """Look once, from the calling thread, and return whether the store answered."""
@@ -278,14 +263,8 @@ class SnapshotPoller:
             self._confirmed_at = monotonic()
             return True
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self.poll()
-                self._stopping.wait(self._interval_s)
-        except BaseException as error:
-            self._crash = error
-            raise
+    def _turn(self) -> None:
+        self.poll()
 
     @staticmethod
     def _report(

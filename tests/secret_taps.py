@@ -1,6 +1,6 @@
 """Connects the secret watch to all that makes secrets and all that makes texts; a pytest plugin.
 
-| secrets | taken up at |
+| secrets | noted at |
 |---|---|
 | provider keys, secret keys, passwords, DSNs | every `SecretStr`, in settings, bodies and stores |
 | API keys | `ApiKeys.create` |
@@ -95,7 +95,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 class _Workers:
-    """Takes up what the workers of pytest-xdist found at their ends."""
+    """Collects what the workers of pytest-xdist found at their ends."""
 
     def __init__(self, leaks: list[Leak]) -> None:
         self._leaks = leaks

@@ -135,7 +135,7 @@ class SecretWatch:
     # -- the leaks
 
     def report(self, leaks: Iterable[Leak]) -> None:
-        """Take up leaks that another process found."""
+        """Add leaks that another process found."""
         self._leaks.extend(leaks)
 
     def take(self) -> list[Leak]:

@@ -103,9 +103,12 @@ class Authenticate:
 
 def is_team(text: str, key: ApiKey) -> bool:
     """Return whether `text`, a part of a path, names the team of `key`."""
-    if text == CURRENT:
-        return True
-    return text.isascii() and text.isdigit() and len(text) <= _MAX_TEAM_DIGITS and int(text) == key.team_id
+    return text == CURRENT or team_of(text) == key.team_id
+
+
+def team_of(text: str) -> int | None:
+    """Return the number of a team that a part of a path is, or None if it is not one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_TEAM_DIGITS else None
 
 
 def _needs_key(scope: Scope) -> bool:

@@ -23,9 +23,17 @@ async def _read(
 ) -> Expected:
     if if_match is None or if_match.strip() == "*":
         return Expected()
-    found = _TAG.match(if_match.strip())
-    if found is None:
+    expected = read_tag(if_match)
+    if expected is None:
         raise Invalid("If-Match takes the ETag of the evaluation, a version, or *.", attr="If-Match")
+    return expected
+
+
+def read_tag(text: str) -> Expected | None:
+    """Return what an ETag or a version names; None for another text."""
+    found = _TAG.match(text.strip())
+    if found is None:
+        return None
     revision = found.group(2)
     return Expected(int(found.group(1)), int(revision) if revision else None)
 

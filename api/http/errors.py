@@ -105,6 +105,15 @@ class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request", "method_not_allowed"
 
 
+class HardDelete(MethodNotAllowed):
+    """405: a DELETE of an object that is only marked as deleted."""
+
+    detail = 'Hard delete is not allowed. Send PATCH {"deleted": true}.'
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Allow": "GET, PUT, PATCH"})
+
+
 class Conflict(ApiError):
     """409 or 412: somebody else changed it first, or it is in a state that does not allow this."""
 
@@ -208,13 +217,13 @@ def from_status(status: int, method: str, headers: Mapping[str, str] | None = No
 
 
 def store_unavailable(error: StoreUnavailable) -> Unavailable:
-    """Return what a client is told while the store is away; the log says why."""
+    """Return the answer to a client while the store is away; the log says why."""
     log.error("store_failed", error=str(error))
     return Unavailable("The store does not answer; try again later.", code="store_unavailable")
 
 
 def as_api_error(error: Exception) -> ApiError | None:
-    """Return what a client is told about `error`; None for one that nobody foresaw."""
+    """Return the answer to a client about `error`, or None for an error that nobody foresaw."""
     if isinstance(error, ApiError):
         return error
     return store_unavailable(error) if isinstance(error, StoreUnavailable) else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -41,10 +42,15 @@ _SECURITY_HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers that keep a response from being sniffed, framed, cached or run; a route's own win."""
+    """Adds the headers that keep a response from being sniffed, framed, cached or run; a route's own win.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        headers: those of the API if they are not given.
+    """
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str] = _SECURITY_HEADERS) -> None:
         self._app = app
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -52,7 +58,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -143,6 +143,7 @@ def run_clustering_job(
         max_samples=body.max_samples,
         window_start=now - timedelta(days=body.lookback_days),
         window_end=now,
+        actor=caller.actor,
         now=now,
     )
     return _run(run)

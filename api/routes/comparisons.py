@@ -15,7 +15,7 @@ from api.http.slow import slow
 from api.routes.parameters import IdPath
 from api.schemas import measurements as bodies
 from api.services.definitions import find
-from api.services.trust import anchors, canaries, measurements, outcomes
+from api.services.trust import measurements, outcomes, starts
 from api.services.trust.shown import (
     compared_items,
     comparison_row,
@@ -23,9 +23,8 @@ from api.services.trust.shown import (
     measurement_shown,
     standing_shown,
 )
-from api.services.versions import version_of
 from storage.sql.api_keys import ApiKey
-from storage.sql.measurements import Kind, MeasurementRuns
+from storage.sql.measurements import MeasurementRuns
 
 router = APIRouter(route_class=OneHopRoute, tags=["trust"])
 
@@ -33,8 +32,6 @@ Reader = Annotated[ApiKey, Scoped("evaluation:read")]
 Writer = Annotated[ApiKey, Scoped("evaluation:write")]
 ComparisonPath = Annotated[UUID, Path(description="A UUID string identifying the comparison.")]
 RunPath = Annotated[UUID, Path(description="A UUID string identifying the measurement.")]
-_COMPARISON: tuple[Kind, ...] = ("comparison",)
-_RUNS: tuple[Kind, ...] = ("measure", "consistency", "canaries", "anchors")
 
 
 @router.post("/evaluations/{id}/comparisons/", status_code=status.HTTP_202_ACCEPTED)
@@ -44,12 +41,8 @@ def create_comparison(
 ) -> bodies.ComparisonShown | bodies.Cost:
     """Let two versions judge the same generations. With `dry_run`, return calls, tokens and USD instead."""
     evaluation = find(services, caller, object_id)
-    a = version_of(services, evaluation, body.version_a, attr="version_a")
-    b = version_of(services, evaluation, body.version_b, attr="version_b")
-    plan = measurements.plan_comparison(services, evaluation, a, b, body)
-    if body.dry_run:
-        return measurements.cost_of(services, evaluation, plan)
-    return comparison_row(services, measurements.start(services, caller, evaluation, plan))
+    made = starts.start_comparison(services, caller, evaluation, body)
+    return made if isinstance(made, bodies.Cost) else comparison_row(services, made)
 
 
 @router.get("/evaluations/{id}/comparisons/")
@@ -59,7 +52,7 @@ def list_comparisons(
     """List the comparisons of an evaluation, newest first."""
     evaluation = find(services, caller, object_id)
     found, count = MeasurementRuns(services.database).page(
-        caller.team_id, evaluation.id, _COMPARISON, limit=window.limit, offset=window.offset
+        caller.team_id, evaluation.id, starts.COMPARISONS, limit=window.limit, offset=window.offset
     )
     return window.page([comparison_row(services, run) for run in found], count)
 
@@ -71,7 +64,7 @@ def retrieve_comparison(
 ) -> bodies.Comparison:
     """Return a comparison with its outcome so far."""
     evaluation = find(services, caller, object_id)
-    run = measurements.run_of(services, evaluation, comparison, _COMPARISON)
+    run = measurements.run_of(services, evaluation, comparison, starts.COMPARISONS)
     return comparison_shown(services, evaluation, run)
 
 
@@ -82,7 +75,7 @@ def list_flips(
 ) -> Page[bodies.Flip]:
     """List the generations on which the versions disagree, with both reasonings."""
     evaluation = find(services, caller, object_id)
-    run = measurements.run_of(services, evaluation, comparison, _COMPARISON)
+    run = measurements.run_of(services, evaluation, comparison, starts.COMPARISONS)
     items, rule = compared_items(services, evaluation, run)
     return window.page_of(outcomes.flips_of(services, caller.team_id, items, rule))
 
@@ -93,7 +86,7 @@ def cancel_comparison(
 ) -> bodies.ComparisonShown:
     """Cancel a comparison. Judgements on their way are dropped."""
     evaluation = find(services, caller, object_id)
-    run = measurements.run_of(services, evaluation, comparison, _COMPARISON)
+    run = measurements.run_of(services, evaluation, comparison, starts.COMPARISONS)
     return comparison_row(services, measurements.cancel(services, caller, run))
 
 
@@ -104,19 +97,8 @@ def create_trust_run(
 ) -> bodies.MeasurementStanding | bodies.Cost:
     """Measure a version: against a golden set, itself, attacks or its anchors. `dry_run` returns calls and cost."""
     evaluation = find(services, caller, object_id)
-    if body.kind == "anchors":
-        if body.dry_run:
-            plan = anchors.plan_of(services, evaluation, anchors.schedule_to_run(services, evaluation), 1)
-            return measurements.cost_of(services, evaluation, plan)
-        return standing_shown(services, anchors.run_now(services, caller, evaluation))
-    version = version_of(services, evaluation, body.version)
-    if body.kind == "canaries":
-        plan = canaries.plan_canaries(services, evaluation, version, body)
-    else:
-        plan = measurements.plan_run(services, evaluation, version, body)
-    if body.dry_run:
-        return measurements.cost_of(services, evaluation, plan)
-    return standing_shown(services, measurements.start(services, caller, evaluation, plan))
+    made = starts.start_run(services, caller, evaluation, body)
+    return made if isinstance(made, bodies.Cost) else standing_shown(services, made)
 
 
 @router.get("/evaluations/{id}/trust/runs/")
@@ -126,7 +108,7 @@ def list_trust_runs(
     """List the measurements of an evaluation, newest first."""
     evaluation = find(services, caller, object_id)
     found, count = MeasurementRuns(services.database).page(
-        caller.team_id, evaluation.id, _RUNS, limit=window.limit, offset=window.offset
+        caller.team_id, evaluation.id, starts.RUNS, limit=window.limit, offset=window.offset
     )
     return window.page([standing_shown(services, run) for run in found], count)
 
@@ -136,7 +118,7 @@ def list_trust_runs(
 def retrieve_trust_run(object_id: IdPath, run: RunPath, caller: Reader, services: ServicesParam) -> bodies.Measurement:
     """Return a measurement with its figures so far."""
     evaluation = find(services, caller, object_id)
-    found = measurements.run_of(services, evaluation, run, _RUNS)
+    found = measurements.run_of(services, evaluation, run, starts.RUNS)
     return measurement_shown(services, evaluation, found)
 
 
@@ -146,5 +128,5 @@ def cancel_trust_run(
 ) -> bodies.MeasurementStanding:
     """Cancel a measurement. Judgements on their way are dropped."""
     evaluation = find(services, caller, object_id)
-    found = measurements.run_of(services, evaluation, run, _RUNS)
+    found = measurements.run_of(services, evaluation, run, starts.RUNS)
     return standing_shown(services, measurements.cancel(services, caller, found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,17 +18,20 @@ from api.http.services import ServicesParam
 from api.http.slow import slow
 from api.routes.parameters import IdPath
 from api.schemas.datasets import DatasetAgreement, DatasetEvaluate, ItemVerdict
-from api.services.definitions import find, parse
+from api.services.definitions import find
 from api.services.resources import Services
-from config.definitions import Evaluation, EvaluationDraft
+from api.services.versions import version_of
+from config.definitions import EvaluationDraft
+from config.judge_request import try_hog
 from config.model_resolution import Unresolved
 from evaluators.generation import Generation
-from evaluators.hog import HogEvaluator, HogTimeExceeded
+from evaluators.hog import HogEvaluator
 from evaluators.llm_judge import Judged
 from evaluators.verdict import Skip, Verdict
+from processor.events.generation import GENERATION_EVENT
 from quality.intervals import wilson
 from storage.sql.api_keys import ApiKey
-from storage.sql.datasets import Datasets
+from storage.sql.datasets import Datasets, event_of
 
 router = APIRouter(route_class=OneHopRoute, tags=["datasets"])
 
@@ -35,7 +39,6 @@ MAX_ITEMS = 200
 """Items that one request runs; a judge is called for each."""
 NOT_APPLICABLE = "not_applicable"
 
-_HOG_LIMIT_S = 1.0
 _WORDS: dict[str, bool | str] = {"pass": True, "true": True, "fail": False, "false": False, "na": NOT_APPLICABLE}
 
 Outcome = Verdict | Skip | str
@@ -56,18 +59,17 @@ def evaluate_dataset(
     if repository.get(caller.team_id, str(object_id)) is None:
         raise NotFound
     evaluation = find(services, caller, body.evaluation_id)
-    version = body.version or evaluation.version
-    draft = _definition(services, evaluation, version)
+    version = version_of(services, evaluation, body.version)
     rows = list(islice(repository.items(caller.team_id, str(object_id)), MAX_ITEMS + 1))
     complete, rows = len(rows) <= MAX_ITEMS, rows[:MAX_ITEMS]
-    outcomes = _run(services, caller, draft, [_generation(row) for row in rows], evaluation.id)
+    outcomes = _run(services, caller, version.draft, [_generation(row) for row in rows], evaluation.id)
     results = [_compare(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
     compared = [result.agrees for result in results if result.agrees is not None]
     agreed = sum(compared)
     low, high = wilson(agreed, len(compared)) or (None, None)
     return DatasetAgreement(
         evaluation_id=UUID(evaluation.id),
-        version=version,
+        version=version.number,
         complete=complete,
         items=len(rows),
         compared=len(compared),
@@ -79,31 +81,15 @@ def evaluate_dataset(
     )
 
 
-def _definition(services: Services, evaluation: Evaluation, version: int) -> EvaluationDraft:
-    if version == evaluation.version:
-        return evaluation
-    for known in services.evaluations.versions(evaluation.team_id, evaluation.id):
-        if known.version == version:
-            return parse({"name": evaluation.name, **known.definition})
-    raise Invalid(
-        "The evaluation has no such version; its `versions/` lists them.", code="does_not_exist", attr="version"
-    )
-
-
 def _generation(row: RowMapping) -> Generation:
-    metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
+    event = event_of(row)
     return Generation(
-        uuid=row["ref_source_id"] or row["id"],
+        uuid=event["uuid"],
         team_id=row["team_id"],
-        event="$ai_generation",
-        distinct_id="",
-        timestamp=row["ref_timestamp"] or row["created_at"],
-        properties={
-            "$ai_input": row["input"],
-            "$ai_output_choices": row["output"],
-            "$ai_trace_id": row["ref_trace_id"],
-            "$ai_tools": metadata.get("tools"),
-        },
+        event=GENERATION_EVENT,
+        distinct_id=event["distinct_id"],
+        timestamp=datetime.fromisoformat(event["timestamp"]),
+        properties=event["properties"],
     )
 
 
@@ -112,7 +98,7 @@ def _run(
 ) -> list[Outcome]:
     if draft.source is not None:
         evaluator = HogEvaluator(draft.source, allows_na=draft.output_config.allows_na)
-        return [_run_hog(evaluator, generation) for generation in generations]
+        return list(try_hog(evaluator, generations, services.settings.judge))
     try:
         resolved = services.judging.resolve(caller.team_id, draft.model_configuration, now=services.now())
     except Unresolved as error:
@@ -121,13 +107,6 @@ def _run(
         [services.judging.request(draft, resolved, each, evaluation_id=evaluation_id) for each in generations]
     )
     return [outcome.outcome if isinstance(outcome, Judged) else outcome.detail for outcome in outcomes]
-
-
-def _run_hog(evaluator: HogEvaluator, generation: Generation) -> Outcome:
-    try:
-        return evaluator.evaluate(generation, time_limit_s=_HOG_LIMIT_S)
-    except HogTimeExceeded:
-        return f"The code took longer than {_HOG_LIMIT_S:g} s."
 
 
 def _compare(row: RowMapping, outcome: Outcome) -> ItemVerdict:

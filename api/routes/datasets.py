@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, status
 from sqlalchemy import RowMapping
 
 from api.http.auth import Scoped
-from api.http.errors import Invalid, MethodNotAllowed, NotFound
+from api.http.errors import HardDelete, Invalid, NotFound
 from api.http.one_hop import OneHopRoute
 from api.http.pagination import Page, WindowParam
 from api.http.services import ServicesParam
@@ -32,8 +32,6 @@ router = APIRouter(route_class=OneHopRoute, tags=["datasets"])
 
 Reader = Annotated[ApiKey, Scoped("dataset:read")]
 Writer = Annotated[ApiKey, Scoped("dataset:write")]
-
-_NO_HARD_DELETE = 'Hard delete is not allowed. Send PATCH {"deleted": true}.'
 
 
 @router.get("/datasets/")
@@ -89,7 +87,7 @@ def replace_dataset(object_id: IdPath, body: DatasetCreate, caller: Writer, serv
 @router.delete("/datasets/{id}/", status_code=status.HTTP_405_METHOD_NOT_ALLOWED)
 def delete_dataset(object_id: IdPath, caller: Writer) -> None:  # noqa: ARG001  # who may not even ask gets 403
     """Hard delete of this model is not allowed. Use a patch API call to set "deleted" to true."""
-    raise MethodNotAllowed(_NO_HARD_DELETE, headers={"Allow": "GET, PUT, PATCH"})
+    raise HardDelete
 
 
 @router.get("/dataset_items/")
@@ -150,7 +148,7 @@ def replace_dataset_item(
 @router.delete("/dataset_items/{id}/", status_code=status.HTTP_405_METHOD_NOT_ALLOWED)
 def delete_dataset_item(object_id: IdPath, caller: Writer) -> None:  # noqa: ARG001  # who may not even ask gets 403
     """Hard delete of this model is not allowed. Use a patch API call to set "deleted" to true."""
-    raise MethodNotAllowed(_NO_HARD_DELETE, headers={"Allow": "GET, PUT, PATCH"})
+    raise HardDelete
 
 
 def _changed_item(item_id: UUID, given: dict[str, Any], caller: ApiKey, services: ServicesParam) -> DatasetItem:

@@ -47,7 +47,9 @@ def update_evaluation_config(
 def set_active_key(body: bodies.SetActiveKey, caller: Writer, services: ServicesParam) -> bodies.EvaluationConfig:
     """Set the active provider key for evaluations: 404 if it is unknown, 400 if its state is not `ok`."""
     try:
-        config = services.judging.keys.set_active_key(caller.team_id, str(body.key_id), now=services.now())
+        config = services.judging.keys.set_active_key(
+            caller.team_id, str(body.key_id), actor=caller.actor, now=services.now()
+        )
     except KeyNotFound as error:
         raise NotFound from error
     except KeyNotUsable as error:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response, status
 from fastapi.responses import HTMLResponse
 
 from api.http.auth import Scoped
-from api.http.errors import Invalid, MethodNotAllowed, NotFound, Throttled
+from api.http.errors import HardDelete, Invalid, NotFound, Throttled
 from api.http.one_hop import OneHopRoute
 from api.http.pagination import Page, WindowParam
 from api.http.services import ServicesParam
@@ -34,8 +34,6 @@ router = APIRouter(route_class=OneHopRoute, prefix="/llm_analytics", tags=["llm_
 
 Reader = Annotated[ApiKey, Scoped("llm_analytics:read")]
 Writer = Annotated[ApiKey, Scoped("llm_analytics:write")]
-
-_NO_HARD_DELETE = 'Hard delete is not allowed. Send PATCH {"deleted": true}.'
 
 
 @router.get("/evaluation_reports/")
@@ -106,7 +104,7 @@ def replace_evaluation_report(
 @router.delete("/evaluation_reports/{id}/", status_code=status.HTTP_405_METHOD_NOT_ALLOWED)
 def delete_evaluation_report(object_id: IdPath, caller: Writer) -> None:  # noqa: ARG001  # who may not ask gets 403
     """Hard delete of this model is not allowed. Use a patch API call to set "deleted" to true."""
-    raise MethodNotAllowed(_NO_HARD_DELETE, headers={"Allow": "GET, PUT, PATCH"})
+    raise HardDelete
 
 
 @router.get("/evaluation_reports/{id}/runs/")

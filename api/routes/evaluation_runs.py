@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -22,19 +20,20 @@ from api.services.manual_runs import start_run
 from api.services.owners import Owner
 from api.services.resources import Services
 from api.services.results import shown
+from api.services.verdicts import stored_rule
 from conditions import EventRow
 from processor.events.identity import result_uuid
+from storage.clickhouse.query import PassRules
 from storage.clickhouse.results import ResultSelection, find_results
-from storage.clickhouse.rows import RowSelection, newest_rows
+from storage.clickhouse.rows import RowSelection, find_near
 from storage.sql.api_keys import ApiKey
+from storage.sql.evaluation_outlines import Outlines
 from storage.sql.runs import ManualRun, ManualRuns
 
 router = APIRouter(route_class=OneHopRoute, tags=["evaluation_runs"])
 
 Reader = Annotated[ApiKey, Scoped("evaluation:read")]
 Writer = Annotated[ApiKey, Scoped("evaluation:write")]
-
-_NEAR = timedelta(days=1)
 
 
 @router.post("/evaluation_runs/", status_code=status.HTTP_202_ACCEPTED)
@@ -82,24 +81,25 @@ def retrieve_evaluation_run(
 
 
 def _find_event(services: Services, caller: ApiKey, body: bodies.RunCreate) -> EventRow:
-    """Return the event, looked for near its time first: that reads one month of the archive instead of all."""
-    everywhere = RowSelection(caller.team_id, event=body.event, uuid=body.target_event_id, distinct_id=body.distinct_id)
-    near = replace(everywhere, after=body.timestamp - _NEAR, before=body.timestamp + _NEAR)
+    selection = RowSelection(caller.team_id, event=body.event, uuid=body.target_event_id, distinct_id=body.distinct_id)
     with services.archive.client() as client:
-        for selection in (near, everywhere):
-            row = next(newest_rows(client, selection, page=1), None)
-            if row is not None:
-                return row
-    raise NotFound("The archive has no such event. A new event needs some seconds to arrive; check uuid and timestamp.")
+        row = find_near(client, selection, body.timestamp, body.timestamp)
+    if row is None:
+        raise NotFound(
+            "The archive has no such event. A new event needs some seconds to arrive; check uuid and timestamp."
+        )
+    return row
 
 
 def _results(services: Services, team_id: int, runs: list[ManualRun]) -> Mapping[str, ResultShown]:
-    """Return the results of `runs` by result id, in one query."""
+    """Return the results of `runs` by result id, each read by the rule of its evaluation."""
     if not runs:
         return {}
     ids = tuple(result_uuid(run.workflow_id) for run in runs)
+    judged_by = Outlines(services.database).some(team_id, {run.evaluation_id for run in runs})
+    rules = PassRules({each.id: stored_rule(each.output_type, each.output_config) for each in judged_by})
     with services.archive.client() as client:
-        found = find_results(client, ResultSelection(team_id, uuids=ids), limit=len(ids))
+        found = find_results(client, ResultSelection(team_id, uuids=ids), rules, limit=len(ids))
     return {result.uuid: shown(result) for result in found}
 
 

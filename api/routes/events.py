@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Query, Response
@@ -18,7 +18,7 @@ from api.http.pagination import Window, WindowParam
 from api.http.services import ServicesParam
 from api.http.slow import slow
 from api.routes.parameters import AfterParam, BeforeParam
-from api.schemas.events import Event, EventPage
+from api.schemas.events import Event, EventPage, EventQuery
 from api.schemas.tolerance import filters as known_filters
 from conditions import ConditionError, EventRow, Matcher, RowError, Target, compile_matcher, parse_conditions
 from config.definition_errors import DefinitionError
@@ -38,8 +38,6 @@ MAX_SCANNED = 20_000
 MAX_PAGE_BYTES = 16_777_216
 """Size at which a page ends early, whatever its limit: an event may have 8 MiB."""
 
-_Text = Query(max_length=400)
-
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -58,32 +56,24 @@ def list_events(
     caller: Reader,
     services: ServicesParam,
     window: WindowParam,
-    event: Annotated[str | None, _Text] = None,
-    distinct_id: Annotated[str | None, _Text] = None,
-    person_id: Annotated[str | None, _Text] = None,
+    query: Annotated[EventQuery, Query()],
     after: AfterParam = None,
     before: BeforeParam = None,
-    properties: Annotated[
-        list[str] | None, Query(description="JSON list of filters, with the operators of conditions.")
-    ] = None,
-    select: Annotated[list[str] | None, Query(description="Not supported.")] = None,
-    where: Annotated[list[str] | None, Query(description="Not supported.")] = None,
-    format: Annotated[Literal["json", "csv"], Query(description="Format of the response.")] = "json",  # noqa: A002  # the pages call it so
 ) -> EventPage | Response:
     """List and filter events, newest first."""
-    for name, given in (("select", select), ("where", where)):
+    for name, given in (("select", query.select), ("where", query.where)):
         if given:
             raise Invalid("HogQL expressions are not supported here; filter by `properties`.", attr=name)
-    matcher = _read_filters(properties or (), services.database.limits)
+    matcher = _read_filters(query.properties or (), services.database.limits)
     selection = RowSelection(
-        caller.team_id, event=event, distinct_id=distinct_id, person_id=person_id, before=before,
+        caller.team_id, event=query.event, distinct_id=query.distinct_id, person_id=query.person_id, before=before,
         # "After" excludes the moment itself; the table counts in microseconds.
         after=after + timedelta(microseconds=1) if after is not None else None,
     )  # fmt: skip
     with services.archive.client() as client:
         found = _collect(newest_rows(client, selection), matcher, window)
     events = [_event(row) for row in found.rows]
-    if format == "csv":
+    if query.format == "csv":
         return Response(_as_csv(events), media_type="text/csv; charset=utf-8")
     return EventPage(next=_next(found, window), results=events)
 

@@ -25,4 +25,5 @@ def test_hog(
 ) -> HogTestResult:
     """Test Hog evaluation code against sample events without saving."""
     conditions = read_conditions(body.conditions, services.database.limits)
-    return try_hog(services, caller.team_id, body.source, conditions, body.sample_count, allows_na=body.allows_na)
+    trial = try_hog(services, caller.team_id, body.source, conditions, body.sample_count, allows_na=body.allows_na)
+    return HogTestResult(results=[each.shown for each in trial.tried], message=trial.message)

@@ -31,4 +31,5 @@ def test_judge(
     raw |= {"model_configuration": given["model_configuration"]} if "model_configuration" in given else {}
     draft = parse(raw)
     conditions = read_conditions(body.conditions, services.database.limits)
-    return try_judge(services, caller.team_id, draft, conditions, body.sample_count)
+    trial = try_judge(services, caller.team_id, draft, conditions, body.sample_count)
+    return JudgeTestResult(results=[each.shown for each in trial.tried], message=trial.message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 from uuid import UUID
 
 from fastapi import Depends, Path, Query
@@ -15,9 +15,11 @@ from api.http.errors import Invalid
 from api.http.pagination import split_commas
 from api.http.services import ServicesParam
 from api.schemas.parts import in_calendar
+from api.services.results import confidence_between
+from storage.clickhouse.query import ConfidenceRange
+from storage.sql.evaluation_queries import Order
 
-OrderName = Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"]
-ORDER_NAMES: tuple[OrderName, ...] = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
+ORDER_NAMES: tuple[Order, ...] = get_args(Order)
 
 _MAX_IDS = 1000
 
@@ -54,8 +56,8 @@ async def _read_order(
         list[_OrderItem],
         Query(default_factory=_no_items, description="Ordering. Multiple values may be separated by commas."),
     ],
-) -> tuple[OrderName, ...]:
-    found: list[OrderName] = []
+) -> tuple[Order, ...]:
+    found: list[Order] = []
     for item in split_commas(order_by):
         name = next((name for name in ORDER_NAMES if name == item), None)
         if name is None:
@@ -108,8 +110,19 @@ AfterParam = Annotated[datetime | None, Depends(_read_after)]
 BeforeParam = Annotated[datetime | None, Depends(_read_before)]
 """The time before which a list ends; None if it is not narrowed."""
 
+_Least = Annotated[float | None, Query(ge=0, le=1, description="Only where the judge is at least so sure, 0 to 1.")]
+_Most = Annotated[float | None, Query(ge=0, le=1, description="Only where the judge is at most so sure.")]
+
+
+async def _read_confidence(min_confidence: _Least = None, max_confidence: _Most = None) -> ConfidenceRange:
+    return confidence_between(min_confidence, max_confidence)
+
+
+ConfidenceParam = Annotated[ConfidenceRange, Depends(_read_confidence)]
+"""The range of confidence that a list is narrowed to. A result without a confidence is in no range."""
+
 IdsParam = Annotated[tuple[str, ...] | None, Depends(_read_ids)]
 """Ids that a list is narrowed to; None if it is not."""
 
-OrderParam = Annotated[tuple[OrderName, ...], Depends(_read_order)]
+OrderParam = Annotated[tuple[Order, ...], Depends(_read_order)]
 """The order of a list; newest first without one."""

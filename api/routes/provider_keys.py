@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, status
 
 from api.http.auth import Scoped
-from api.http.errors import Invalid, NotFound, Unavailable
+from api.http.errors import Invalid, Unavailable
 from api.http.one_hop import OneHopRoute
 from api.http.pagination import Page, WindowParam
 from api.http.services import ServicesParam
@@ -18,9 +18,9 @@ from api.schemas import provider_keys as bodies
 from api.services.owners import Owner
 from api.services.provider_key_changes import (
     ADDRESS,
+    check_stored_key,
     delete_key,
     endpoint_of,
-    note_change,
     open_key,
     secret_of,
     try_key,
@@ -32,7 +32,7 @@ from evaluators.llm_judge import PROVIDERS
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.providers import ProviderName
 from storage.sql.api_keys import ApiKey
-from storage.sql.provider_keys import KeyNotUsable, KeyStaysAtItsAddress, check_address
+from storage.sql.provider_keys import KeyNotUsable, KeyStaysAtItsAddress, NewKey, check_address
 
 router = APIRouter(route_class=OneHopRoute, prefix="/llm_analytics", tags=["llm_analytics"])
 
@@ -57,18 +57,13 @@ def create_provider_key(body: bodies.ProviderKeyCreate, caller: Writer, services
     try:
         key = services.judging.keys.create(
             caller.team_id,
-            provider=body.provider,
-            name=body.name,
-            api_key=body.api_key,
+            NewKey(provider=body.provider, name=body.name, api_key=body.api_key, state="ok", **address),
             actor=caller.actor,
             now=services.now(),
-            state="ok",
             set_as_active=body.set_as_active,
-            **address,
         )
     except NoSecretKeys as error:
         raise Unavailable(str(error), code="no_secret_keys") from error
-    note_change(services, caller, key.id, "created", {"provider": [None, key.provider], "name": [None, key.name]})
     return shown(key, services.owners.of([key.created_by]))
 
 
@@ -101,14 +96,9 @@ def update_provider_key(
         try_key(services, endpoint_of(services, opened.key.provider, api_key or secret_of(opened), address))
         changes |= {"state": "ok", "error_message": None}
     keys = services.judging.keys
-    key = keys.update(caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key)
+    key = keys.update(caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key, actor=caller.actor)
     if body.set_as_active:
         _activate(services, caller, key)
-    before = {name: getattr(opened.key, name) for name in changes}
-    audited = {name: [before[name], changes[name]] for name in changes if before[name] != changes[name]}
-    if api_key is not None:
-        audited["api_key"] = ["(hidden)", "(hidden)"]
-    note_change(services, caller, key.id, "updated", audited)
     return shown(key, services.owners.of([key.created_by]))
 
 
@@ -129,16 +119,7 @@ def delete_provider_key(
 @slow
 def validate_provider_key(object_id: IdPath, caller: Writer, services: ServicesParam) -> bodies.ProviderKey:
     """Try a stored key now and note whether it works."""
-    opened = open_key(services, caller, str(object_id))
-    endpoint = endpoint_of(
-        services, opened.key.provider, secret_of(opened), {name: getattr(opened.key, name) for name in ADDRESS}
-    )
-    state, message = services.judging.validate(endpoint)
-    key = services.judging.keys.set_state(
-        caller.team_id, opened.key.id, state, error_message=message, now=services.now()
-    )
-    if key is None:
-        raise NotFound
+    key = check_stored_key(services, caller, str(object_id))
     return shown(key, services.owners.of([key.created_by]))
 
 
@@ -226,6 +207,6 @@ def shown(key: ProviderKey, owner: Owner) -> bodies.ProviderKey:
 
 def _activate(services: Services, caller: ApiKey, key: ProviderKey) -> None:
     try:
-        services.judging.keys.set_active_key(caller.team_id, key.id, now=services.now())
+        services.judging.keys.set_active_key(caller.team_id, key.id, actor=caller.actor, now=services.now())
     except KeyNotUsable as error:
         raise Invalid(str(error), code="key_not_usable", attr="set_as_active") from error

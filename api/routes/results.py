@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -11,10 +11,11 @@ from api.http.one_hop import OneHopRoute
 from api.http.pagination import WindowParam
 from api.http.services import ServicesParam
 from api.http.slow import slow
-from api.routes.parameters import AfterParam, BeforeParam, IdPath
-from api.schemas.actions import RangeOverBudget, Results, ResultSummary, Why
+from api.routes.parameters import AfterParam, BeforeParam, ConfidenceParam, IdPath
+from api.schemas.actions import RangeOverBudget, ResultQuery, Results, ResultSummary, Why
 from api.services import verdicts
 from api.services.definitions import find
+from api.services.event_access import may_read_events
 from api.services.results import shown
 from api.services.trust.report import corrected_of
 from storage.clickhouse.results import ResultSelection, Summary, count_results, find_results, summarise
@@ -24,8 +25,6 @@ from storage.sql.budgets import Budgets
 router = APIRouter(route_class=OneHopRoute, tags=["evaluations"])
 
 Reader = Annotated[ApiKey, Scoped("evaluation:read")]
-VerdictName = Literal["pass", "fail", "scored", "not_applicable", "skipped"]
-_Text = Query(max_length=400)
 
 
 @router.get("/evaluations/{id}/results/")
@@ -34,12 +33,10 @@ def list_results(
     caller: Reader,
     services: ServicesParam,
     window: WindowParam,
-    result: Annotated[VerdictName | None, Query(description="Only results of this verdict.")] = None,
+    query: Annotated[ResultQuery, Query()],
+    confidence: ConfidenceParam,
     after: AfterParam = None,
     before: BeforeParam = None,
-    trace_id: Annotated[str | None, _Text] = None,
-    target_event_id: Annotated[str | None, _Text] = None,
-    fingerprint: Annotated[str | None, _Text] = None,
 ) -> Results:
     """List results, newest first, with totals: the pass rate leaves out skips and N/A."""
     evaluation = find(services, caller, object_id)
@@ -49,14 +46,15 @@ def list_results(
         evaluation_id=evaluation.id,
         after=after,
         before=before,
-        trace_id=trace_id,
-        target_event_id=target_event_id,
-        fingerprint=fingerprint,
+        trace_id=query.trace_id,
+        target_event_id=query.target_event_id,
+        fingerprint=query.fingerprint,
+        confidence=confidence,
     )
     with services.archive.client() as client:
         summary = summarise(client, selection, rule)
-        count = summary.runs if result is None else count_results(client, selection, rule, verdict=result)
-        found = find_results(client, selection, rule, verdict=result, limit=window.limit, offset=window.offset)
+        count = summary.runs if query.result is None else count_results(client, selection, rule, verdict=query.result)
+        found = find_results(client, selection, rule, verdict=query.result, limit=window.limit, offset=window.offset)
     page = window.page([shown(each) for each in found], count)
     skips = Budgets(services.database).skips(caller.team_id, evaluation.id)
     return Results(
@@ -65,8 +63,8 @@ def list_results(
         previous=page.previous,
         summary=_summary(summary),
         corrected=None
-        if trace_id or target_event_id
-        else corrected_of(services, evaluation, fingerprint=fingerprint, after=after, before=before),
+        if query.trace_id or query.target_event_id or confidence
+        else corrected_of(services, evaluation, fingerprint=query.fingerprint, after=after, before=before),
         over_budget=[RangeOverBudget.model_validate(skip) for skip in skips],
         results=page.results,
     )
@@ -83,7 +81,7 @@ def why(
     """Explain for one event: each set, each filter, its rollout number, and what happened."""
     evaluation = find(services, caller, object_id)
     with services.archive.client() as client:
-        return verdicts.why(client, evaluation, event)
+        return verdicts.why(client, evaluation, event, readable=may_read_events(caller))
 
 
 def _summary(summary: Summary) -> ResultSummary:

@@ -14,6 +14,7 @@ from api.http.slow import slow
 from api.routes.parameters import IdPath, read_moment
 from api.schemas import trust as bodies
 from api.services.definitions import find
+from api.services.event_access import need_events
 from api.services.trust import cascades, report
 from storage.sql.api_keys import ApiKey
 
@@ -48,11 +49,15 @@ def retrieve_trust(
     sliced_by: Annotated[
         str | None,
         Query(
-            alias="slice", min_length=1, max_length=200, description="model, prompt_version, condition or a property."
+            alias="slice",
+            min_length=1,
+            max_length=200,
+            description="model, prompt_version, condition, output_length, or, with the scope query:read, a property.",
         ),
     ] = None,
 ) -> bodies.Trust:
     """Return agreement with people and the corrected pass rate of one version; figures of versions are never mixed."""
+    need_events(caller, sliced_by, but=report.FREE_SLICES)
     evaluation = find(services, caller, object_id)
     start, end = window
     return report.trust(services, evaluation, version=version, start=start, end=end, sliced_by=sliced_by)

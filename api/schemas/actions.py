@@ -6,15 +6,19 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, SkipValidation, StringConstraints
+from pydantic import BaseModel, Field, SkipValidation, StringConstraints
 
 from api.schemas.evaluations import ModelConfigurationBody
-from api.schemas.parts import Instant, RequestBody, ResponseBody, User
+from api.schemas.parts import Instant, QueryText, RequestBody, ResponseBody, User
 from api.schemas.tolerance import definition_parts
 from api.schemas.trust import CorrectedRate
 from conditions import ConditionSet
-from config.definitions import MAX_CONFIG_CHARS, OutputType
+from conditions.interpreter import Truth
+from config.definitions import MAX_CONFIG_CHARS
 from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput
+from evaluators.llm_judge.output import OutputType
+from evaluators.verdict import VerdictName
+from storage.sql.backfills import BackfillState
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONFIG_CHARS)]
 
@@ -137,7 +141,7 @@ class Backfill(ResponseBody):
     window_start: datetime
     window_end: datetime
     rerun_existing: bool
-    state: Literal["pending", "running", "paused", "cancelled", "completed", "failed"]
+    state: BackfillState
     error: str | None
     total: int | None
     read: int
@@ -155,11 +159,11 @@ class Backfill(ResponseBody):
 
 
 class FilterShown(ResponseBody):
-    """One filter, the value it saw, and what became of it."""
+    """One filter, the value it saw, and what became of it. See `Why.values_shown` for a value and an error of null."""
 
     filter: dict[str, Any]
     value: Any
-    outcome: Literal["holds", "fails", "error"]
+    outcome: Truth
     error: str | None
 
 
@@ -168,7 +172,7 @@ class GroupShown(ResponseBody):
 
     type: Literal["AND", "OR"]
     members: list[FilterShown | GroupShown]
-    outcome: Literal["holds", "fails", "error"]
+    outcome: Truth
 
 
 class SetShown(ResponseBody):
@@ -177,7 +181,7 @@ class SetShown(ResponseBody):
     id: str
     rollout_percentage: float
     sampled_in: bool
-    filters: Literal["holds", "fails", "error"]
+    filters: Truth
     members: list[FilterShown | GroupShown]
 
 
@@ -189,6 +193,8 @@ class Why(ResponseBody):
     outcome: Literal["matched", "filtered", "sampled_out", "disabled", "no_conditions", "error"]
     condition_id: str | None
     rollout: float
+    values_shown: bool
+    """Whether the key has `query:read`. Otherwise `value` and `error` of every filter are null."""
     sets: list[SetShown]
     results: list[ResultShown]
 
@@ -198,7 +204,7 @@ class ResultShown(ResponseBody):
 
     id: str
     timestamp: datetime
-    verdict: Literal["pass", "fail", "scored", "not_applicable", "skipped"]
+    verdict: VerdictName
     result_type: str
     result: bool | None
     score: float | None
@@ -215,10 +221,21 @@ class ResultShown(ResponseBody):
     output_tokens: int | None
     cost_usd: float | None
     latency_s: float | None
+    confidence: float | None
+    """How sure the judge is, 0 to 1; null where it gave no confidence."""
+
+
+class ResultQuery(BaseModel):
+    """The results that a list shows; the period and the page are parameters that other lists share."""
+
+    result: Annotated[VerdictName | None, Field(description="Only results of this verdict.")] = None
+    trace_id: QueryText = None
+    target_event_id: QueryText = None
+    fingerprint: QueryText = None
 
 
 class ResultSummary(ResponseBody):
-    """Totals of all results that the filters of time, trace and version select.
+    """Totals of all results that the filters of time, trace, version and confidence select.
 
     Skips and N/A are in no rate: `pass_rate` is passes among passes and fails, with its Wilson interval (95 %).
     """

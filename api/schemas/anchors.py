@@ -10,8 +10,9 @@ from pydantic import Field
 
 from api.schemas.parts import RequestBody, ResponseBody, User
 from quality.anchors import FEWEST, MOST
+from storage.sql.anchors import BaselineState
 
-Answer = Literal["collecting", "steady", "suspect", "judge_moved", "product_moved", "undecided"]
+AnchorAnswer = Literal["collecting", "steady", "suspect", "judge_moved", "product_moved", "undecided"]
 
 
 class AnchorsPut(RequestBody):
@@ -62,7 +63,7 @@ class DriftShown(ResponseBody):
     the newest run that spoke against a drift; a shift of the live rate since then is not the product's.
     """
 
-    answer: Answer
+    answer: AnchorAnswer
     statistic: float | None
     null_rate: float | None
     runs: int
@@ -106,7 +107,7 @@ class BaselineShown(ResponseBody):
     fingerprint: str
     golden_set: UUID
     golden_set_version: int
-    state: Literal["collecting", "watching", "closed"]
+    state: BaselineState
     null_rate: float | None
     runs: int
     alarm_at: datetime | None

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from api.schemas.parts import PatchBody, RequestBody, ResponseBody
+from api.schemas.parts import ObjectName, PatchBody, RequestBody, ResponseBody
 from config.settings.clustering import MAX_LOOKBACK_DAYS, MAX_SAMPLES, MIN_LOOKBACK_DAYS, MIN_SAMPLES
 from reports.clustering.groups import Method
 from storage.sql.clustering import AnalysisLevel, RunState
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 
 
@@ -22,7 +21,7 @@ class ClusteringJobCreate(RequestBody):
 
     READ_ONLY: ClassVar[frozenset[str]] = _READ_ONLY
 
-    name: Name
+    name: ObjectName
     """Different from the team's other jobs."""
     analysis_level: AnalysisLevel
     event_filters: Any = None
@@ -36,7 +35,7 @@ class ClusteringJobPatch(PatchBody):
 
     READ_ONLY: ClassVar[frozenset[str]] = _READ_ONLY
 
-    name: Name | None = None
+    name: ObjectName | None = None
     analysis_level: AnalysisLevel | None = None
     event_filters: Any = None
     enabled: bool | None = None

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.parts import Instant, PatchBody, RequestBody, ResponseBody, User
+from api.schemas.parts import Instant, ObjectName, PatchBody, RequestBody, ResponseBody, User
 
-DatasetOrder = Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"]
-
-_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 _Reference = Annotated[str, StringConstraints(max_length=255)]
 _OURS = frozenset({"id", "created_at", "updated_at", "created_by", "team"})
 
@@ -23,7 +20,7 @@ class DatasetPatch(PatchBody):
 
     READ_ONLY: ClassVar[frozenset[str]] = _OURS
 
-    name: _Name = ""
+    name: ObjectName = ""
     """Name of the dataset."""
     description: str | None = None
     """Description of the dataset, for people."""
@@ -36,7 +33,7 @@ class DatasetPatch(PatchBody):
 class DatasetCreate(DatasetPatch):
     """A new dataset."""
 
-    name: _Name = Field()
+    name: ObjectName = Field()
     """Name of the dataset."""
 
 

@@ -11,13 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from api.schemas.parts import Instant, PatchBody, ResponseBody
 from reports.evaluation_reports.schedule import MAX_RULE_CHARS
 from reports.evaluation_reports.targets import check_email
+from storage.sql.evaluation_report_runs import DeliveryState, ReportRunStatus, Trigger
 
 MAX_TARGETS = 20
 DEFAULT_THRESHOLD = 100
 
 _Url = Annotated[str, StringConstraints(min_length=8, max_length=2000)]
 _Threshold = Annotated[int, Field(ge=100, le=10_000)]
-_Status = Literal["pending", "generated", "delivered", "partial_failure", "failed"]
 
 
 class _TargetBody(BaseModel):
@@ -133,7 +133,7 @@ class ReportDelivery(ResponseBody):
     """The delivery of one run to one target."""
 
     target: Any
-    state: Literal["waiting", "sending", "delivered", "failed"]
+    state: DeliveryState
     attempts: int
     delivered_at: datetime | None
     error: str | None
@@ -148,11 +148,11 @@ class EvaluationReportRun(ResponseBody):
 
     id: UUID
     report: UUID
-    trigger: Literal["scheduled", "every_n", "manual"]
+    trigger: Trigger
     content: Any
     period_start: datetime
     period_end: datetime
-    delivery_status: _Status
+    delivery_status: ReportRunStatus
     delivery_errors: list[str]
     deliveries: list[ReportDelivery]
     created_at: datetime

@@ -18,15 +18,15 @@ from api.schemas.trust import EnablingWarning
 from conditions import ConditionSet
 from config.definitions import (
     Budget,
+    EvaluationStatus,
     EvaluationType,
-    OutputType,
     PromptConfig,
     SourceConfig,
-    Status,
     StatusReason,
 )
 from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput
 from config.strategies import Strategy
+from evaluators.llm_judge.output import OutputType
 from evaluators.llm_judge.providers import ProviderName
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class Evaluation(ResponseBody):
     name: str
     description: str
     enabled: bool
-    status: Status
+    status: EvaluationStatus
     status_reason: StatusReason | None
     status_reason_detail: str | None
     evaluation_type: EvaluationType

@@ -8,10 +8,9 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.parts import PatchBody, RequestBody, ResponseBody, User
+from api.schemas.parts import ObjectName, PatchBody, RequestBody, ResponseBody, User
 from storage.sql.golden_sets import MAX_ITEMS
 
-_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 _Ids = Annotated[list[UUID], Field(max_length=100)]
 _Keys = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=MAX_ITEMS)]
 _OURS = frozenset({"id", "created_at", "updated_at", "created_by", "team", "question", "versions"})
@@ -22,7 +21,7 @@ class GoldenSetPatch(PatchBody):
 
     READ_ONLY: ClassVar[frozenset[str]] = _OURS
 
-    name: _Name = ""
+    name: ObjectName = ""
     """Name of the golden set."""
     description: Annotated[str, StringConstraints(max_length=10_000)] = ""
     """Description for people."""
@@ -43,7 +42,7 @@ class GoldenSetCreate(GoldenSetPatch):
 
     evaluation: UUID = Field()
     """The evaluation whose question the items answer."""
-    name: _Name = Field()
+    name: ObjectName = Field()
     """Name of the golden set."""
 
 

@@ -6,19 +6,16 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from api.schemas.actions import ResultShown
 from api.schemas.labellers import Between
 from api.schemas.labels import Label, LabelGiven
-from api.schemas.parts import Instant, PatchBody, RequestBody, ResponseBody, User
-from storage.sql.label_queues import MAX_ITEMS, MAX_LABELLERS
+from api.schemas.parts import Instant, ObjectName, PatchBody, RequestBody, ResponseBody, User, VersionNumber
+from storage.sql.label_queues import MAX_ITEMS, MAX_LABELLERS, Mode
 
-Mode = Literal["random", "stratified", "focus"]
 FocusReason = Literal["hand_picked", "versions", "judges", "truncated", "low_confidence", "suspected_injection"]
-_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 _Size = Annotated[int, Field(ge=1, le=MAX_ITEMS)]
-_Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _OURS = frozenset(
     {"id", "created_at", "updated_at", "created_by", "team", "fingerprint", "question", "items", "strata"}
 )
@@ -31,11 +28,11 @@ class LabelQueueCreate(RequestBody):
 
     evaluation: UUID = Field()
     """The evaluation whose results are labelled."""
-    name: _Name | None = None
+    name: ObjectName | None = None
     """Name of the queue; made of its mode and window if left out."""
     mode: Mode = "random"
     """`random` and `stratified` samples enter estimates, the second one weighted. `focus` never does."""
-    version: _Version | None = None
+    version: VersionNumber | None = None
     """The version whose results are labelled; the present one if left out."""
     window_start: Instant | None = None
     """Start of the window of results; included. Only a queue of picked results needs none."""
@@ -53,7 +50,7 @@ class LabelQueueCreate(RequestBody):
     """Whether the judge's verdict is shown once a label is saved. Later corrections enter no estimate."""
     reason: FocusReason | None = None
     """The kind of results that a `focus` queue collects."""
-    other_version: _Version | None = None
+    other_version: VersionNumber | None = None
     """The version that a `focus` queue of reason `versions` compares with."""
     results: Annotated[list[UUID], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     """Ids of the results of a `focus` queue of reason `hand_picked`."""
@@ -64,7 +61,7 @@ class LabelQueuePatch(PatchBody):
 
     READ_ONLY: ClassVar[frozenset[str]] = _OURS
 
-    name: _Name = ""
+    name: ObjectName = ""
     """Name of the queue."""
     size: _Size = 1
     """A larger size appends the next results in the queue's order; a queue never shrinks."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
 from api.schemas.parts import RequestBody, ResponseBody
-from storage.sql.labels import MAX_AT_ONCE, MAX_COMMENT_CHARS
+from storage.sql.labels import MAX_AT_ONCE, MAX_COMMENT_CHARS, LabelSource
 
 Comment = Annotated[str, StringConstraints(max_length=MAX_COMMENT_CHARS)]
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -69,7 +69,7 @@ class Label(ResponseBody):
     verdict: dict[str, Any]
     comment: str
     labeller: str
-    source: Literal["queue", "console", "api", "import", "dataset"]
+    source: LabelSource
     seconds: float | None
     adjudicates: bool
     after_reveal: bool

@@ -8,19 +8,19 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.parts import Instant, RequestBody, ResponseBody, User
+from api.schemas.parts import Instant, RequestBody, ResponseBody, User, VersionNumber
 from api.schemas.trust import Agreement, CanariesShown, ConsistencyShown, Figure
-from quality.comparison import MARGIN
-from storage.sql.measurements import Kind
+from quality.comparison import MARGIN, Outcome
+from storage.sql.measurements import MeasurementKind, MeasurementState
 
-_Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Side = Literal["applicable", "not_applicable", "skipped", "missing"]
 Source = Literal["window", "golden_set", "dataset"]
 
 
 class _Items(RequestBody):
     golden_set: UUID | None = None
     """The golden set whose items are judged."""
-    golden_set_version: _Version | None = None
+    golden_set_version: VersionNumber | None = None
     """Its frozen version."""
     dataset: UUID | None = None
     """The dataset whose items are judged."""
@@ -35,9 +35,9 @@ class _Items(RequestBody):
 class ComparisonCreate(_Items):
     """Two versions that judge the same generations."""
 
-    version_a: _Version = Field()
+    version_a: VersionNumber = Field()
     """The version to compare with."""
-    version_b: _Version = Field()
+    version_b: VersionNumber = Field()
     """The version that may be better."""
     source: Source = "window"
     """Where the generations come from."""
@@ -51,9 +51,10 @@ class MeasurementRunCreate(_Items):
     """A measurement of one version."""
 
     kind: Literal["measure", "consistency", "canaries", "anchors"] = Field()
-    """`measure` compares with a golden set; `consistency` judges the same items several times; `canaries` plants
-    attacks in the items of a golden set that must fail; `anchors` judges the anchors of the evaluation now."""
-    version: _Version | None = None
+    """`measure` compares with a golden set, or with what the items of a dataset expect; `consistency` judges the same
+    items several times; `canaries` plants attacks in the items of a golden set that must fail; `anchors` judges the
+    anchors of the evaluation now."""
+    version: VersionNumber | None = None
     """The version that is measured; the present one if left out."""
     size: Annotated[int, Field(ge=1, le=50)] = 50
     """Items of a consistency run."""
@@ -78,8 +79,8 @@ class MeasurementStanding(ResponseBody):
 
     id: UUID
     evaluation: UUID
-    kind: Kind
-    state: Literal["pending", "running", "completed", "incomplete", "failed", "cancelled"]
+    kind: MeasurementKind
+    state: MeasurementState
     error: str | None
     versions: list[int]
     items: int
@@ -89,6 +90,8 @@ class MeasurementStanding(ResponseBody):
     done: int
     skipped: int
     cost_usd: float
+    dataset: UUID | None
+    """The dataset that it is over."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -117,8 +120,8 @@ class WithLabels(ResponseBody):
 class WithoutVerdict(ResponseBody):
     """Generations on which at least one of two versions gave N/A, a skip, or nothing yet (`missing`)."""
 
-    a: Literal["applicable", "not_applicable", "skipped", "missing"]
-    b: Literal["applicable", "not_applicable", "skipped", "missing"]
+    a: Side
+    b: Side
     n: int
 
 
@@ -132,7 +135,7 @@ class ComparisonOutcome(ResponseBody):
     both_fail: int
     difference: Figure
     p: float | None
-    outcome: Literal["better", "worse", "equivalent", "undecided"] | None
+    outcome: Outcome | None
     n_to_decide: int | None
     not_compared: int
     """Generations on which a version gave N/A, a skip, or nothing yet."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.schemas.tolerance import known_fields
 from storage.sql.api_keys import ApiKey
@@ -38,6 +38,16 @@ def _aware(value: datetime) -> datetime:
 
 Instant = Annotated[datetime, AfterValidator(_aware)]
 """A time with its zone, which every store holds; it is in UTC."""
+
+
+ObjectName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+"""The name of an object, without the spaces around it."""
+
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""The number of a version of an evaluation or of a golden set."""
+
+QueryText = Annotated[str | None, Field(max_length=400)]
+"""A text that a list is narrowed to; None if it is not."""
 
 
 class RequestBody(BaseModel):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from api.http.bodies import MAX_DEPTH
 from api.http.errors import Invalid
 from api.http.strictness import is_strict
 from conditions import ConditionSet
@@ -26,7 +27,6 @@ _MEANS_NOTHING_HERE = frozenset(
 """Fields of PostHog's exports that change nothing here."""
 
 _GENERATION = (None, "generation", "$ai_generation")
-_MAX_DEPTH = 64
 
 
 def known_fields(raw: Mapping[str, Any], known: Collection[str], path: str = "") -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _set(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filter(raw: Mapping[str, Any], attr: str, depth: int) -> Mapping[str, Any]:
-    if depth >= _MAX_DEPTH:
+    if depth >= MAX_DEPTH:
         return raw
     if raw.get("negation"):
         detail = "A negated filter would select other events here; use the operator that says the opposite."

@@ -9,9 +9,10 @@ from uuid import UUID
 from api.schemas.anchors import DriftShown
 from api.schemas.labellers import Between
 from api.schemas.parts import ResponseBody
-
-RefusalReason = Literal["too_few", "judge_no_better_than_chance", "inconsistent", "not_transportable", "other_version"]
-
+from evaluators.injection.canaries import Place
+from quality.agreement import Word
+from quality.intervals import Estimate
+from quality.refusals import Reason
 
 TrustWarning = Literal["criteria_unclear", "canaries_missing", "spoofed"]
 EnablingWarning = Literal["labels_missing", "agreement_low"] | TrustWarning
@@ -24,6 +25,13 @@ class Figure(ResponseBody):
     low: float | None = None
     high: float | None = None
     too_few: int | None = None
+
+    @classmethod
+    def of(cls, found: Estimate | None) -> Figure:
+        """Return an estimate as it is shown; nothing for None."""
+        if found is None:
+            return cls()
+        return cls(value=found.value, low=found.interval.low, high=found.interval.high)
 
 
 class PassFailAgreement(ResponseBody):
@@ -42,7 +50,7 @@ class PassFailAgreement(ResponseBody):
     kappa: Figure
     ac1: Figure
     headline: Literal["kappa", "ac1"] | None
-    word: Literal["poor", "fair", "good", "strong"] | None
+    word: Word | None
 
 
 class ScoreAgreement(ResponseBody):
@@ -65,7 +73,7 @@ class ClassAgreement(ResponseBody):
     kappa: Figure
     ac1: Figure
     headline: Literal["kappa", "ac1"] | None
-    word: Literal["poor", "fair", "good", "strong"] | None
+    word: Word | None
 
 
 class OptionAgreement(ResponseBody):
@@ -151,7 +159,7 @@ class CorrectedRate(ResponseBody):
     value: float | None
     low: float | None
     high: float | None
-    refused: RefusalReason | None
+    refused: Reason | None
     missing: dict[str, int]
     raw: Figure
     human_only: Figure | None
@@ -171,7 +179,7 @@ class CanarySuccess(ResponseBody):
     """An attack that turned a fail into a pass."""
 
     attack: str
-    place: Literal["output", "input", "tool", "system"]
+    place: Place
     item: str
     """The golden item that it was planted in."""
 

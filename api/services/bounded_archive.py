@@ -55,11 +55,13 @@ class ArchiveAway(Unavailable):
 class LimitedClient:
     """Stands in the place of a client where results are read; every query has the limits."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, before: Callable[[], None]) -> None:
         self._client = client
+        self._before = before
 
     def query(self, query: str, *, parameters: dict[str, Any], settings: dict[str, Any]) -> Any:
         """Run a query. The limits win over the settings of the caller."""
+        self._before()
         return self._client.query(query, parameters=parameters, settings={**settings, **LIMITS})
 
 
@@ -80,11 +82,13 @@ class BoundedArchive:
 
     Args:
         now: the clock; aware times.
+        before: called before each query of a page; it may wait.
     """
 
-    def __init__(self, dsn: str, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, dsn: str, *, now: Callable[[], datetime], before: Callable[[], None] = lambda: None) -> None:
         self._dsn = dsn
         self._now = now
+        self._before = before
         self._away_since: datetime | None = None
         self._room = threading.Condition()
         self._running: Counter[str] = Counter()
@@ -130,7 +134,7 @@ class BoundedArchive:
         client: Client | None = None
         try:
             client = self._take()
-            yield LimitedClient(client)  # type: ignore[misc]  # has the one method of it that reading needs
+            yield LimitedClient(client, self._before)  # type: ignore[misc]  # has the one method of it that reading needs
             self._away_since = None
         except (ClickHouseProblem, ClickHouseError) as error:
             log.error("clickhouse_failed", error=type(error).__name__)

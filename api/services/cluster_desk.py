@@ -11,6 +11,7 @@ from typing import Any
 from api.http.errors import NotFound, Unavailable
 from api.services.resources import Services
 from quality.extra import INSTALL
+from storage.sql.api_keys import ApiKey
 from storage.sql.clustering import ClusteringJobs, ClusteringRun, ClusteringRuns, QueuedClustering
 
 _RUNS = 20
@@ -66,16 +67,22 @@ def points_of(run: ClusteringRun) -> list[dict[str, Any]]:
     ]
 
 
-def start(services: Services, team_id: int, job_id: str) -> ClusteringRun:
+def start(services: Services, caller: ApiKey, job_id: str) -> ClusteringRun:
     """Ask for a run over the last seven days. Raises `NotFound`, and `Unavailable` without scikit-learn."""
     if find_spec("sklearn") is None:
         raise Unavailable(f"Clustering needs scikit-learn; run {INSTALL}", code="extra_missing")
-    job = ClusteringJobs(services.database).get(team_id, job_id)
+    job = ClusteringJobs(services.database).get(caller.team_id, job_id)
     if job is None:
         raise NotFound
     now = services.now()
     return ClusteringRuns(services.database).ask(
-        job, method="auto", max_samples=_SAMPLES, window_start=now - _LOOKBACK, window_end=now, now=now
+        job,
+        method="auto",
+        max_samples=_SAMPLES,
+        window_start=now - _LOOKBACK,
+        window_end=now,
+        actor=caller.actor,
+        now=now,
     )
 
 

@@ -10,14 +10,13 @@ from api.http.errors import NotAuthenticated, Throttled
 from api.http.rate_limit import RateLimiter
 from api.services.resources import Services
 from storage.sql.api_keys import ALL_SCOPES, OPERATOR_TEAM, ApiKey, ApiKeys, is_usable
-from storage.sql.console_sessions import IDLE, LINK_LIFE, LONGEST, ConsoleSession, ConsoleSessions
+from storage.sql.console_sessions import LINK_LIFE, LONGEST, ConsoleSession, ConsoleSessions
 from storage.sql.engine import Database
 
 _FAILURES_AT_ONCE = 20
 _LOCAL_KEY = "gavel up"
 MAX_SECRET_CHARS = 200
 COOKIE_LIFE_S = int(LONGEST.total_seconds())
-IDLE_HOURS = int(IDLE.total_seconds() // 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,15 @@ class ConsoleAccess:
         key = self._sessions.take_link(code, now=self._services.now())
         return self._open(key, session_secret, address, "This link was used already, or it has expired.")
 
-    def find(self, session_secret: str | None) -> ConsoleSession | None:
-        """Return the session, or None if there is none that is valid."""
+    def find(self, session_secret: str | None, *, is_seen: bool = True) -> ConsoleSession | None:
+        """Return the session, or None if there is none that is valid.
+
+        Args:
+            is_seen: a person asks, so the session is not idle.
+        """
         if not session_secret or len(session_secret) > MAX_SECRET_CHARS:
             return None
-        return self._sessions.find(session_secret, now=self._services.now())
+        return self._sessions.find(session_secret, now=self._services.now(), is_seen=is_seen)
 
     def leave(self, session_secret: str) -> None:
         """End the session."""
@@ -94,14 +97,6 @@ class ConsoleAccess:
             self._sessions.add(session_secret, key, now=now)
             return key, session_secret
         return key, self._sessions.open(key, now=now)
-
-
-def first_page(key: ApiKey) -> str:
-    """Return the path of the page that suits the scopes of a key best."""
-    if key.team_id == OPERATOR_TEAM:
-        return "/console/operations/health/"
-    only_labels = not key.allows("evaluation:read") and key.allows("label:write")
-    return f"/console/{key.team_id}/labels/" if only_labels else f"/console/{key.team_id}/"
 
 
 def reader(session: ConsoleSession, team: int | None) -> Reader | None:

@@ -18,8 +18,13 @@ from storage.sql.evaluations import EvaluationConflict, EvaluationVersion, Expec
 
 def find(services: Services, caller: ApiKey, evaluation_id: object) -> Evaluation:
     """Return an evaluation of the caller's team. Raises `NotFound`."""
+    return evaluation_of(services, caller.team_id, evaluation_id)
+
+
+def evaluation_of(services: Services, team_id: int, evaluation_id: object) -> Evaluation:
+    """Return an evaluation of a team. Raises `NotFound`."""
     try:
-        return services.evaluations.get(caller.team_id, str(evaluation_id))
+        return services.evaluations.get(team_id, str(evaluation_id))
     except EvaluationNotFound as error:
         raise NotFound from error
 

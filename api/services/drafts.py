@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from api.services.resources import Services
+from conditions.operators import LISTS as LISTS  # noqa: PLC0414  # the console reads it here
+from conditions.operators import VALUELESS as VALUELESS  # noqa: PLC0414  # and this too
 from conditions.operators import Operator
 from config.definition_errors import DefinitionError
-from config.definitions import Evaluation, EvaluationDraft, parse_draft, to_raw
+from config.definitions import Evaluation as Evaluation  # noqa: PLC0414  # and this too
+from config.definitions import EvaluationDraft, parse_draft, to_raw
+from config.files import FileProblem, read_one, write_definition
 from evaluators.hog import EVALUATOR_GLOBALS, HogCompileError, compile_program
 from evaluators.llm_judge.providers import PROVIDERS
 from storage.clickhouse.suggestions import property_names, property_values
@@ -17,7 +21,7 @@ from storage.clickhouse.suggestions import property_names, property_values
 OPERATORS: tuple[str, ...] = get_args(Operator)
 PROVIDER_NAMES: tuple[str, ...] = tuple(PROVIDERS)
 MAX_CHECKED = 50_000
-"""Characters of code that are compiled while somebody types."""
+"""Characters of code, or of YAML, that are checked while somebody types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,40 @@ def check_draft(raw: Mapping[str, Any]) -> tuple[EvaluationDraft | None, list[Dr
             if found:
                 return None, found
         return None, [DraftProblem(error.message, "__".join(map(str, error.path)))]
+
+
+def read_yaml(text: str, stored: Evaluation | None) -> dict[str, Any] | DraftProblem:
+    """Return the definition that a YAML text holds as JSON values, or what is wrong with it and where.
+
+    Args:
+        stored: the evaluation that is edited; None for a new one. The text may name its id and no other. Whether it is
+            enabled or deleted must be as it is stored, because that is asked and confirmed elsewhere.
+    """
+    found = read_one(text)
+    if isinstance(found, FileProblem):
+        return DraftProblem(found.message, "", found.line or None, found.column or None)
+    if found.id not in (None, stored.id if stored else None):
+        return DraftProblem("The id is another evaluation's. Leave it out.", "id")
+    raw = to_raw(found.draft)
+    before = to_raw(stored) if stored else {}
+    for name in ("enabled", "deleted"):
+        if raw[name] != before.get(name, False):
+            is_now = "true" if before.get(name, False) else "false"
+            return DraftProblem(f"It must stay {is_now} here. The buttons below enable and pause.", name)
+    return raw
+
+
+def check_yaml(text: str) -> list[DraftProblem]:
+    """Return the problem of a YAML text with its place; an empty list if it has none, or if it is long."""
+    if len(text) > MAX_CHECKED:
+        return []
+    found = read_one(text)
+    return [DraftProblem(found.message, "", found.line, found.column)] if isinstance(found, FileProblem) else []
+
+
+def as_yaml(evaluation: Evaluation) -> str:
+    """Return a definition as `gavel evaluations export` writes it."""
+    return write_definition(evaluation)
 
 
 def as_raw(evaluation: Evaluation) -> dict[str, Any]:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.schemas import evaluations as bodies
+from api.schemas.parts import User
 from api.services.owners import Owners
 from config.definitions import Evaluation, to_raw
 from storage.recent import Recent
-from storage.sql.evaluation_memory import State, is_small, state_of
+from storage.sql.evaluation_memory import RememberedState, is_small, state_of
 from storage.sql.provider_keys import ProviderKeys
 
 _STORED = ("id", "status", "status_reason", "status_reason_detail", "version", "question", "created_at", "updated_at")
 _MOST = 1_000
 
-_Shown = tuple[State, str | None]
+_Shown = tuple[RememberedState, str | None]
 """A view depends on the evaluation's state, and on the name of its provider key, which may be changed."""
 
 
@@ -49,7 +50,7 @@ def _key_id(evaluation: Evaluation) -> str | None:
     return str(chosen.provider_key_id) if chosen and chosen.provider_key_id else None
 
 
-def _view(evaluation: Evaluation, key_name: str | None, owner: Any) -> bodies.Evaluation:
+def _view(evaluation: Evaluation, key_name: str | None, owner: User | None) -> bodies.Evaluation:
     chosen = evaluation.model_configuration
     model: dict[str, Any] | None = None
     if chosen is not None:

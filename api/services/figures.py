@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from api.http.errors import Invalid
 from api.schemas.trust import Trust
@@ -19,7 +19,7 @@ from api.services.trust.report import trust
 from api.services.verdicts import stored_rule
 from config.definitions import Evaluation
 from quality.intervals import wilson
-from storage.clickhouse.outcomes import JudgeLatency, OutcomeCell, read_cells, read_latencies
+from storage.clickhouse.outcomes import JudgeLatency, OutcomeCell, hour_of, read_cells, read_latencies
 from storage.clickhouse.query import PassRule
 from storage.sql.evaluation_outlines import Outlines
 
@@ -147,14 +147,12 @@ class TeamFigures:
 
     Args:
         by_id: by the id of the evaluation, in the order of their names.
+        as_of: when they were read.
     """
 
-    def __init__(self, by_id: Mapping[str, Figures]) -> None:
+    def __init__(self, by_id: Mapping[str, Figures], as_of: datetime) -> None:
         self.by_id = by_id
-
-    def get(self, evaluation_id: str) -> Figures | None:
-        """Return the figures of an evaluation; None if it has no results."""
-        return self.by_id.get(evaluation_id)
+        self.as_of = as_of
 
     @cached_property
     def totals(self) -> TeamTotals:
@@ -181,17 +179,42 @@ class TeamFigures:
         return sorted(found, key=lambda each: (not each[1].is_distinct, -abs(each[1].change or 0)))
 
 
-NO_FIGURES = TeamFigures({})
+class Stretch(Protocol):
+    """The time that figures are of."""
+
+    @property
+    def name(self) -> str:
+        """Return `7d` or the like for a stretch that ends now; empty if its ends were given."""
+
+    @property
+    def start(self) -> datetime:
+        """Return the aware start."""
+
+    @property
+    def end(self) -> datetime:
+        """Return the aware end, which is excluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A value that was made in one half minute, of one state of the definitions."""
+
+    value: object
+    slot: int
+    state: Hashable
 
 
 class FigureBook:
     """Outlines and figures of teams, kept for half a minute, because several pages and readers ask for the same.
 
-    Readers who ask for the same figures at the same moment wait for one of them to make it.
+    Readers who ask for the same figures at the same moment wait for one of them to make it. The last figures are kept
+    after that too, for the time in which ClickHouse does not answer.
     """
 
     def __init__(self) -> None:
         self._outlines = SharedWork(_MAX_CACHED)
+        # Apart from the others, or many pages of evaluations would push out the last figures of a team.
+        self._figures = SharedWork(_MAX_CACHED)
         self._kept = SharedWork(_MAX_CACHED)
 
     def outlines(self, services: Services, team_id: int) -> TeamOutlines:
@@ -205,29 +228,40 @@ class FigureBook:
         return self._outlines.get(team_id, make, lambda known: known.revision == revision)
 
     def figures(
-        self, services: Services, session: str, outlines: TeamOutlines, team_id: int, start: datetime, end: datetime
+        self, services: Services, session: str, outlines: TeamOutlines, team_id: int, stretch: Stretch
     ) -> TeamFigures:
-        """Return the figures of the evaluations that have results in either stretch. They may be half a minute old."""
+        """Return the figures of the evaluations that have results in `stretch`, or in the same time before it.
+
+        They may be half a minute old. Errors as `BoundedArchive.client`.
+        """
+        now, start, end = services.now(), stretch.start, stretch.end
         span = end - start
 
         def make() -> TeamFigures:
             hours = max(1, round(span.total_seconds() / 3600 / 24))
             with services.pages.client(session) as client:
-                cells = read_cells(client, team_id, start - span, end, hours=hours)
+                cells = read_cells(client, team_id, start - span, end, hours=hours, edge=start)
                 latencies = read_latencies(client, team_id, start, end)
-            return _by_evaluation(outlines, cells, latencies, start, end, timedelta(hours=hours))
+            by_id = _by_evaluation(outlines, cells, latencies, hour_of(start), end, timedelta(hours=hours))
+            return TeamFigures(by_id, now)
 
-        return self.kept(("figures", team_id, outlines.revision, span), end, make)
+        return _fresh(self._figures, (team_id, _identity(stretch)), outlines.revision, now, make)
 
-    def cells(
-        self, services: Services, session: str, evaluation: Evaluation, start: datetime, end: datetime
-    ) -> EvaluationCells:
+    def last_figures(self, team_id: int, stretch: Stretch) -> TeamFigures | None:
+        """Return the figures of a team that were read last for such a stretch; None if none are kept."""
+        made = self._figures.last((team_id, _identity(stretch)))
+        return None if made is None else made.value
+
+    def cells(self, services: Services, session: str, evaluation: Evaluation, stretch: Stretch) -> EvaluationCells:
         """Return the results of an evaluation by the hour. They may be half a minute old; `as_of` says from when."""
-        key = ("cells", evaluation.id, evaluation.version, evaluation.revision, end - start)
-        return self.kept(key, end, lambda: cells_of(services, session, evaluation, start, end))
+
+        def make() -> EvaluationCells:
+            return cells_of(services, session, evaluation, stretch.start, stretch.end)
+
+        return self.kept(("cells", evaluation.id), _state(evaluation), stretch, services.now(), make)
 
     def trusts(
-        self, services: Services, evaluation: Evaluation, versions: Sequence[int], start: datetime, end: datetime
+        self, services: Services, evaluation: Evaluation, versions: Sequence[int], stretch: Stretch
     ) -> Mapping[str, Trust]:
         """Return how far each version can be believed, by its number as text. They may be half a minute old.
 
@@ -238,20 +272,42 @@ class FigureBook:
             found = {}
             for version in versions:
                 try:
-                    found[str(version)] = trust(services, evaluation, version=version, start=start, end=end)
+                    found[str(version)] = trust(
+                        services, evaluation, version=version, start=stretch.start, end=stretch.end
+                    )
                 except Invalid:
                     continue
             return found
 
-        return self.kept(("trusts", evaluation.id, tuple(versions), end - start), end, make)
+        return self.kept(("trusts", evaluation.id), tuple(versions), stretch, services.now(), make)
 
-    def kept(self, key: Hashable, end: datetime, make: Callable[[], _T]) -> _T:
-        """Return what `make` returned for the same key within the same half minute of `end`, or let it make it."""
-        return self._kept.get((key, _slot(end)), make)
+    def kept(self, key: Hashable, state: Hashable, stretch: Stretch, now: datetime, make: Callable[[], _T]) -> _T:
+        """Return what `make` returned for the same key and stretch in the half minute of `now`, or let it make it.
+
+        Args:
+            state: of the definitions that the value follows from; of another state it is recomputed.
+        """
+        return _fresh(self._kept, (key, _identity(stretch)), state, now, make)
+
+    def last(self, key: Hashable, stretch: Stretch) -> Any | None:
+        """Return the value that was made last for a key and such a stretch; None if none is kept."""
+        made = self._kept.last((key, _identity(stretch)))
+        return None if made is None else made.value
 
 
-def _slot(end: datetime) -> int:
-    return int(end.timestamp()) // _CACHED_S
+def _identity(stretch: Stretch) -> Hashable:
+    # A stretch that ends now has other times in each request, and the same meaning.
+    return stretch.name or (stretch.start, stretch.end)
+
+
+def _state(evaluation: Evaluation) -> Hashable:
+    return evaluation.version, evaluation.revision
+
+
+def _fresh(work: SharedWork, key: Hashable, state: Hashable, now: datetime, make: Callable[[], _T]) -> _T:
+    slot = int(now.timestamp()) // _CACHED_S
+    made = work.get(key, lambda: _Made(make(), slot, state), lambda known: known.slot == slot and known.state == state)
+    return cast("_T", made.value)
 
 
 def _by_evaluation(
@@ -261,7 +317,8 @@ def _by_evaluation(
     start: datetime,
     end: datetime,
     step: timedelta,
-) -> TeamFigures:
+) -> Mapping[str, Figures]:
+    """Return the figures by evaluation, in the order of names. `start` is the start of an hour."""
     grouped: dict[str, list[OutcomeCell]] = {}
     for cell in cells:
         grouped.setdefault(cell.evaluation_id, []).append(cell)
@@ -276,7 +333,7 @@ def _by_evaluation(
             steps=_steps(now, rule, start, end, step) if now else (),
             latency=latencies.get(outline.id),
         )
-    return TeamFigures(found)
+    return found
 
 
 def _steps(

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from api.http.errors import Invalid, NotFound
+from api.http.errors import NotFound
 from api.schemas import golden_sets as bodies
 from api.services import golden_sets as service
+from api.services.forms import checked
 from api.services.resources import Services
 from storage.sql.api_keys import ApiKey
 from storage.sql.evaluation_changes import EvaluationNotFound
@@ -49,13 +48,7 @@ def candidates(services: Services, row: GoldenRow) -> list[service.GoldenCandida
 
 def create(services: Services, caller: ApiKey, fields: Mapping[str, Any]) -> GoldenSet:
     """Store a golden set. Raises `Invalid` and `NotFound`."""
-    try:
-        body = bodies.GoldenSetCreate.model_validate(dict(fields))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "__".join(str(part) for part in first["loc"])
-        raise Invalid(f"{where}: {first['msg']}.", attr=where) from error
-    return service.create(services, caller, body)
+    return service.create(services, caller, checked(bodies.GoldenSetCreate, fields))
 
 
 def freeze(services: Services, caller: ApiKey, row: GoldenRow) -> tuple[int, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from api.http.errors import Invalid, NotFound
 from api.schemas import golden_sets as bodies
+from api.services.definitions import evaluation_of
 from api.services.label_consensus import consensus_of
 from api.services.owners import Owner
 from api.services.resources import Services
@@ -16,16 +18,16 @@ from api.services.trust.chances import chances
 from api.services.versions import version_of
 from conditions import RowError
 from config.definitions import Evaluation
-from config.label_verdicts import BadVerdict, read_short_verdict, read_verdict
+from config.label_verdicts import BadVerdict, read_expected
 from config.outputs import OutputConfig
 from processor.events.generation import to_generation
 from quality.consensus import label_of
 from storage.clickhouse.query import PassRule
 from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
 from storage.clickhouse.verdicts import judged_targets
+from storage.golden_items import dataset_item
 from storage.sql.api_keys import ApiKey
-from storage.sql.datasets import Datasets, event_of
-from storage.sql.evaluation_changes import EvaluationNotFound
+from storage.sql.datasets import Datasets
 from storage.sql.golden_sets import (
     MAX_BYTES,
     MAX_ITEMS,
@@ -56,7 +58,7 @@ class GoldenCandidate:
 
 def create(services: Services, caller: ApiKey, body: bodies.GoldenSetCreate) -> GoldenSet:
     """Store a golden set. Raises `NotFound` for an evaluation, and `Invalid` for a dataset, that is not the team's."""
-    evaluation = _evaluation(services, caller.team_id, str(body.evaluation))
+    evaluation = evaluation_of(services, caller.team_id, str(body.evaluation))
     _check_sources(services, caller.team_id, body)
     values = {
         "evaluation_id": evaluation.id,
@@ -84,7 +86,7 @@ def change(services: Services, caller: ApiKey, golden: GoldenSet, body: bodies.G
 
 def candidates(services: Services, golden: GoldenSet) -> list[GoldenCandidate]:
     """Return the items of a golden set as they are now, by key."""
-    evaluation = _evaluation(services, golden.team_id, golden.evaluation_id)
+    evaluation = evaluation_of(services, golden.team_id, golden.evaluation_id)
     found = [*_labelled(services, golden, evaluation), *_expected(services, golden, evaluation.output_config)]
     left_out = set(golden.sources.get("exclude", ()))
     return sorted((each for each in found if each.key not in left_out), key=lambda each: each.key)
@@ -164,23 +166,17 @@ def _probabilities(
 
 def _expected(services: Services, golden: GoldenSet, output: OutputConfig) -> Iterator[GoldenCandidate]:
     for dataset_id in golden.sources.get("datasets", ()):
-        for row in Datasets(services.database).items(golden.team_id, dataset_id):
-            metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
-            try:
-                expected = _read_expected(metadata.get("expected"), output)
-            except BadVerdict:
-                continue
-            yield GoldenCandidate(f"dataset_item:{row['id']}", expected, 0, "dataset", None, event=event_of(row))
+        for each in expected_items(services, golden.team_id, dataset_id, output):
+            yield GoldenCandidate(each.key, each.expected, 0, "dataset", None, event=each.event)
 
 
-def _read_expected(raw: object, output: OutputConfig) -> dict[str, Any]:
-    if isinstance(raw, bool):
-        raw = {"result": raw}
-    elif isinstance(raw, int | float):
-        raw = {"score": raw}
-    elif isinstance(raw, list):
-        raw = {"categories": raw}
-    return read_short_verdict(raw, output) if isinstance(raw, str) else read_verdict(raw, output)
+def expected_items(services: Services, team_id: int, dataset_id: str, output: OutputConfig) -> Iterator[GoldenItem]:
+    """Yield the items of a dataset whose `metadata.expected` is a verdict of this output."""
+    for row in Datasets(services.database).items(team_id, dataset_id):
+        metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
+        with suppress(BadVerdict):
+            expected = read_expected(metadata.get("expected"), output)
+            yield replace(dataset_item(row), expected=expected)
 
 
 def _whole(services: Services, team_id: int, found: Sequence[GoldenCandidate]) -> Iterator[GoldenItem]:
@@ -278,10 +274,3 @@ def _check_sources(services: Services, team_id: int, body: bodies.GoldenSetPatch
         for each in getattr(body, attr):
             if known.get(team_id, str(each)) is None:
                 raise Invalid(f"There is no {each} in this team.", code="does_not_exist", attr=attr)
-
-
-def _evaluation(services: Services, team_id: int, evaluation_id: str) -> Evaluation:
-    try:
-        return services.evaluations.get(team_id, evaluation_id)
-    except EvaluationNotFound as error:
-        raise NotFound from error

@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.http.errors import Conflict, Invalid, NotFound
+from api.schemas.measurements import MeasurementStanding
 from api.services.resources import Services
 from config.definitions import Evaluation
+from storage.clickhouse.results import costs_of_backfills
 from storage.sql.api_keys import ApiKey
 from storage.sql.backfills import Backfill, BackfillOpen, Backfills, WrongState
 
 ACTIONS = ("pause", "resume", "cancel")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementJob:
+    """A measurement or a comparison with the figures that follow from its counters.
+
+    Attributes:
+        rate: judgements a second since it started; None before.
+        left: until it ends at this rate; None if that cannot be known.
+    """
+
+    run: MeasurementStanding
+    rate: float | None
+    left: timedelta | None
+
+
+def measured(run: MeasurementStanding, now: datetime) -> MeasurementJob:
+    """Return a measurement with its rate and time left."""
+    seconds = ((run.finished_at or now) - run.started_at).total_seconds() if run.started_at else 0.0
+    rate = run.done / seconds if run.done and seconds > 0 else None
+    left = (
+        timedelta(seconds=max(0, run.total - run.missing - run.done) / rate)
+        if rate and run.state == "running"
+        else None
+    )
+    return MeasurementJob(run, rate, left)
+
+
+def backfill_costs(services: Services, team_id: int, jobs: Sequence[Job]) -> Mapping[str, float]:
+    """Return the USD of each backfill by its id, without those that have no priced run. Raises `ArchiveAway`."""
+    if not jobs:
+        return {}
+    found = [each.backfill for each in jobs]
+    start, end = min(each.window_start for each in found), max(each.window_end for each in found)
+    with services.archive.client() as client:
+        return costs_of_backfills(client, team_id, sorted({each.evaluation_id for each in found}), start, end)
 
 
 @dataclass(frozen=True, slots=True)

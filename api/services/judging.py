@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -13,12 +12,12 @@ from pydantic import SecretStr
 from api.http.errors import Invalid
 from config.definitions import EvaluationDraft, ModelConfiguration
 from config.judge_request import estimate_of, request_of
-from config.model_resolution import ResolvedModel, TeamKeys, Unresolved, resolve_model
+from config.model_resolution import ResolvedModel, Unresolved, resolve_model
 from config.outbound import ForbiddenAddress
+from config.outbound.callers import caller_of
 from config.outbound.providers import ProviderConnections
 from config.prices import load_prices
-from config.provider_keys import KeyState, OpenKey
-from config.secrets import SecretBox
+from config.provider_keys import KeyState
 from config.settings import Settings
 from evaluators.generation import Generation
 from evaluators.llm_judge import (
@@ -44,6 +43,8 @@ from storage.sql.provider_keys import KeyNotFound, ProviderKeys
 _T = TypeVar("_T")
 _TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, call_s=20.0)
 _PATIENCE = Patience(run_s=30.0, attempts=2, retry_max_s=2.0, queue_s=10.0)
+_AT_ONCE = 16
+"""Connections of one request that tries something out."""
 _INVALID = frozenset({"unauthorized", "forbidden"})
 
 
@@ -54,9 +55,7 @@ class JudgeAccess:
         self._settings = settings
         self._database = database
         self._connections = ProviderConnections(settings.judge)
-        self.keys = ProviderKeys(
-            database, SecretBox(settings.secret_keys), trial_eval_limit=settings.judge.trial_eval_limit
-        )
+        self.keys = ProviderKeys.of(settings, database)
 
     def known_models(self, provider: str) -> list[str]:
         """Return the models of a provider that have a price, its default model first."""
@@ -101,14 +100,10 @@ class JudgeAccess:
         Raises:
             Unresolved: there is none, or only a trial that is used up.
         """
-        config = self.keys.config(team_id, now=now)
-        pinned = () if chosen is None else chosen.key_ids
-        found: dict[str, OpenKey] = {}
-        for key_id in {*pinned, config.active_provider_key_id} - {None}:
-            with suppress(KeyNotFound):
-                found[str(key_id)] = self.keys.open(team_id, str(key_id))
-        resolved = resolve_model(chosen, TeamKeys(found, config.active_provider_key_id), self._settings.judge)
-        if any(model.endpoint.key_type == "trial" for model in resolved.all) and config.trial_evals_remaining == 0:
+        keys = self.keys.team_keys(team_id, () if chosen is None else chosen.key_ids)
+        resolved = resolve_model(chosen, keys, self._settings.judge)
+        on_trial = any(model.endpoint.key_type == "trial" for model in resolved.all)
+        if on_trial and self.keys.config(team_id, now=now).trial_evals_remaining == 0:
             detail = "the team's trial runs are used up; add a provider key"
             raise Unresolved("trial_limit_reached", "trial_limit_reached", detail)
         return resolved
@@ -218,20 +213,30 @@ class JudgeAccess:
 
         return asyncio.run(self._with_judge(run_all, concurrency=len(requests) or 1))
 
+    def judge_in_time(self, requests: Sequence[JudgeRequest], *, begin_for_s: float) -> list[RunOutcome | None]:
+        """Make runs as `judge`, sixteen at a time. A run that cannot begin in time is not made and gives None."""
+
+        async def run_all(judge: Judge) -> list[RunOutcome | None]:
+            clock = asyncio.get_running_loop().time
+            ends, room = clock() + begin_for_s, asyncio.Semaphore(_AT_ONCE)
+
+            async def run(request: JudgeRequest) -> RunOutcome | None:
+                async with room:
+                    return await judge.run(request) if clock() < ends else None
+
+            return list(await asyncio.gather(*map(run, requests)))
+
+        return asyncio.run(self._with_judge(run_all, concurrency=_AT_ONCE))
+
     def check_model(self, endpoint: Endpoint, model: str, *, team_id: int) -> ModelCheck:
         """Judge a trivial answer by a model: one small call, which shows in which form the model answers."""
         return asyncio.run(self._with_judge(lambda judge: check_model(judge, endpoint, model, team_id=team_id)))
 
     def _caller(self, *, max_connections: int) -> OpenAICaller:
-        return OpenAICaller(
-            _TIMEOUTS,
-            max_connections=max_connections,
-            max_reply_bytes=self._settings.judge.max_reply_bytes,
-            connections=self._connections,
-        )
+        return caller_of(self._settings.judge, max_connections=max_connections, at_most=_TIMEOUTS)
 
     async def _with_judge(self, use: Callable[[Judge], Awaitable[_T]], *, concurrency: int = 1) -> _T:
-        caller = self._caller(max_connections=16)
+        caller = self._caller(max_connections=_AT_ONCE)
         judge = one_off_judge(
             caller,
             price=load_prices(self._settings.judge.prices_path).cost,

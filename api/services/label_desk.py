@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
-
-from pydantic import ValidationError
 
 from api.http.errors import Invalid, NotFound
 from api.schemas.actions import ResultShown
 from api.schemas.label_queues import ItemLabel, LabelQueueCreate, LabelQueuePatch, QueueProgress
 from api.services import label_items, label_queues
-from api.services.conversations import Turn, tools_of, turns_of
+from api.services.forms import checked
 from api.services.label_export import as_csv, as_jsonl
 from api.services.resources import Services
+from api.services.turns import Talk, Turn, tools_of
 from api.services.verdicts import passing_means
 from config.label_verdicts import BadVerdict, read_short_verdict, read_verdict, short_verdict
 from config.outputs import OUTPUT_CONFIGS, CategoricalOutput, NumericOutput, OutputConfig
@@ -30,7 +29,6 @@ _LISTED = 100
 _MOST_SCORES = 21
 _OPTION = "option:"
 """Before the keys of options, so that none of them reads as N/A or unsure."""
-_Body = TypeVar("_Body", LabelQueueCreate, LabelQueuePatch, ItemLabel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ class OpenItem:
         given: values of the labeller's own label; empty before there is one.
         verdict: the judge's result, where the labeller may know it.
         labelled: whether the labeller has answered already.
+        items, done, remaining: of the queue: all, those with all the labels that they want, and those that want one.
     """
 
     id: str
@@ -74,11 +73,14 @@ class OpenItem:
     turns: tuple[Turn, ...]
     hidden: int
     tools: tuple[str, ...]
+    more_tools: int
     choices: tuple[LabelChoice, ...]
     several: bool
     typed: bool
     low: float | None
     high: float | None
+    items: int
+    done: int
     remaining: int
     given: tuple[str, ...]
     comment: str
@@ -108,12 +110,12 @@ def progress_of(services: Services, row: QueueRow) -> QueueProgress:
 
 def create_queue(services: Services, caller: ApiKey, fields: Mapping[str, Any]) -> Queue:
     """Draw a sample of results and store it as a queue. Raises `Invalid` and `NotFound` as the API does."""
-    return label_queues.create(services, caller, _checked(LabelQueueCreate, fields))
+    return label_queues.create(services, caller, checked(LabelQueueCreate, fields))
 
 
 def change_queue(services: Services, caller: ApiKey, queue_id: str, fields: Mapping[str, Any]) -> Queue:
     """Extend, rename or delete a queue. Raises `Invalid` and `NotFound`."""
-    return label_queues.change(services, caller, queue_id, _checked(LabelQueuePatch, fields))
+    return label_queues.change(services, caller, queue_id, checked(LabelQueuePatch, fields))
 
 
 def take(services: Services, caller: ApiKey, queue_id: str) -> str | None:
@@ -129,24 +131,29 @@ def open_item(services: Services, caller: ApiKey, queue_id: str, item_id: str, *
     """Return an item that the caller holds or has labelled. Raises `Conflict` for any other."""
     held, item = label_items.in_hand(services, caller, queue_id, item_id)
     output = OUTPUT_CONFIGS[item.output_type].model_validate(item.output_config)
-    turns, hidden = turns_of(item.input, item.output, start=start) if item.archived else ((), 0)
+    turns, hidden = Talk(item.input, item.output).turns(start=start) if item.archived else ((), 0)
+    tools, more_tools = tools_of(item.tools)
     choices, typed = _choices(output)
+    [row] = _rows(services, caller.team_id, [held.queue])
     given, comment = _given(services, caller, held.queue, item.target_event_id, output) if held.labelled else ((), "")
     return OpenItem(
         id=item_id,
         queue=queue_id,
-        name=_names(services, caller.team_id, [held.queue])[held.queue.evaluation_id],
+        name=row.name,
         criteria=item.criteria,
         passing=passing_means(output),
         archived=item.archived,
         turns=turns,
         hidden=hidden,
-        tools=tools_of(item.tools),
+        tools=tools,
+        more_tools=more_tools,
         choices=choices,
         several=isinstance(output, CategoricalOutput) and output.selection_mode == "multiple",
         typed=typed,
         low=output.min if isinstance(output, NumericOutput) else None,
         high=output.max if isinstance(output, NumericOutput) else None,
+        items=row.items,
+        done=row.done,
         remaining=item.remaining,
         given=given,
         comment=comment,
@@ -180,7 +187,7 @@ def save(
         verdict = read_verdict({"categories": options}, output) if options else read_short_verdict(given[0], output)
     except BadVerdict as error:
         raise Invalid(str(error), attr="verdict") from error
-    body = _checked(ItemLabel, {"verdict": verdict, **fields})
+    body = checked(ItemLabel, {"verdict": verdict, **fields})
     return label_items.answer(services, caller, held.queue.id, item_id, body, source="console").revealed
 
 
@@ -193,15 +200,6 @@ def export(services: Services, team_id: int, evaluation_id: str, form: str) -> I
     """Yield the labels of a team, or of one of its evaluations, as lines of a file, oldest first."""
     found = Labels(services.database).each(team_id, LabelQuery(evaluation_id or None))
     return as_csv(found) if form == "csv" else as_jsonl(found)
-
-
-def _checked(kind: type[_Body], fields: Mapping[str, Any]) -> _Body:
-    try:
-        return kind.model_validate(dict(fields))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "__".join(str(part) for part in first["loc"])
-        raise Invalid(f"{where.replace('_', ' ')}: {first['msg']}.", attr=where) from error
 
 
 def _rows(services: Services, team_id: int, queues: Sequence[Queue]) -> list[QueueRow]:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
 from uuid import UUID
 
 from api.http.errors import Conflict, NotFound
 from api.schemas import label_queues as bodies
 from api.schemas.actions import ResultShown
 from api.services import labels as label_service
+from api.services.definitions import evaluation_of
 from api.services.resources import Services
 from api.services.results import shown
 from api.services.versions import version_of
 from conditions import RowError
-from config.definitions import Evaluation, to_raw
+from config.definitions import to_raw
 from evaluators.generation import Generation
 from processor.events.generation import to_generation
 from storage.clickhouse.query import PassRule
 from storage.clickhouse.results import ResultSelection, find_results
-from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
+from storage.clickhouse.rows import GENERATION, RowSelection, find_near, newest_rows
 from storage.sql.api_keys import ApiKey
-from storage.sql.evaluation_changes import EvaluationNotFound
 from storage.sql.label_leases import InHand, LabelLeaseLost, LabelLeases, Leased
 from storage.sql.label_queues import LabelQueues, Queue, QueueItem
-from storage.sql.labels import ClientIdReused, NewLabel, Source
-
-_NEAR = timedelta(days=1)
+from storage.sql.labels import ClientIdReused, LabelSource, NewLabel
 
 
 def next_item(services: Services, caller: ApiKey, queue_id: str) -> bodies.ItemToLabel | None:
@@ -45,7 +41,7 @@ def next_item(services: Services, caller: ApiKey, queue_id: str) -> bodies.ItemT
 
 def answer(
     services: Services, caller: ApiKey, queue_id: str, item_id: str, body: bodies.ItemLabel, *,
-    source: Source = "queue",
+    source: LabelSource = "queue",
 ) -> bodies.ItemLabelled:  # fmt: skip
     """Store the caller's label of a leased item.
 
@@ -55,7 +51,7 @@ def answer(
         Invalid: the verdict does not answer the question.
     """
     queue = _queue(services, caller.team_id, queue_id)
-    evaluation = _evaluation(services, queue)
+    evaluation = evaluation_of(services, queue.team_id, queue.evaluation_id)
     version = version_of(services, evaluation, queue.evaluation_version)
     label = NewLabel(
         evaluation_id=queue.evaluation_id,
@@ -111,7 +107,7 @@ def in_hand(services: Services, caller: ApiKey, queue_id: str, item_id: str) -> 
 
 def _to_label(services: Services, leased: Leased) -> bodies.ItemToLabel:
     queue, item = leased.queue, leased.item
-    evaluation = _evaluation(services, queue)
+    evaluation = evaluation_of(services, queue.team_id, queue.evaluation_id)
     draft = version_of(services, evaluation, queue.evaluation_version).draft
     raw = to_raw(draft)
     generation = _generation(services, queue, item)
@@ -134,24 +130,21 @@ def _to_label(services: Services, leased: Leased) -> bodies.ItemToLabel:
 
 def _generation(services: Services, queue: Queue, item: QueueItem) -> Generation | None:
     """Return the generation of an item; None if the archive has it no more, or never had it."""
-    everywhere = RowSelection(queue.team_id, event=GENERATION, uuid=item.target_event_id)
-    places = [everywhere]
-    if queue.window_start is not None and queue.window_end is not None:
-        # Looked for near its time first: that reads few months of the archive instead of all.
-        places.insert(0, replace(everywhere, after=queue.window_start - _NEAR, before=queue.window_end + _NEAR))
+    selection = RowSelection(queue.team_id, event=GENERATION, uuid=item.target_event_id)
     with services.archive.client() as client:
-        for place in places:
-            row = next(newest_rows(client, place, page=1), None)
-            if row is not None:
-                try:
-                    return to_generation(row)
-                except RowError:
-                    return None
-    return None
+        if queue.window_start is not None and queue.window_end is not None:
+            row = find_near(client, selection, queue.window_start, queue.window_end)
+        else:
+            row = next(newest_rows(client, selection, page=1), None)
+    try:
+        return None if row is None else to_generation(row)
+    except RowError:
+        return None
 
 
 def _result(services: Services, queue: Queue, item: QueueItem) -> ResultShown | None:
-    version = version_of(services, _evaluation(services, queue), queue.evaluation_version)
+    evaluation = evaluation_of(services, queue.team_id, queue.evaluation_id)
+    version = version_of(services, evaluation, queue.evaluation_version)
     with services.archive.client() as client:
         found = find_results(
             client, ResultSelection(queue.team_id, uuid=item.result_id), PassRule.of(version.output), limit=1
@@ -164,13 +157,6 @@ def _queue(services: Services, team_id: int, queue_id: str) -> Queue:
     if queue is None:
         raise NotFound
     return queue
-
-
-def _evaluation(services: Services, queue: Queue) -> Evaluation:
-    try:
-        return services.evaluations.get(queue.team_id, queue.evaluation_id)
-    except EvaluationNotFound as error:
-        raise NotFound from error
 
 
 def _lost() -> Conflict:

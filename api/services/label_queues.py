@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from api.http.errors import Invalid, NotFound
 from api.schemas import label_queues as bodies
 from api.schemas.labellers import Between
+from api.services.definitions import evaluation_of
 from api.services.label_consensus import consensus_of
 from api.services.owners import Owner
 from api.services.resources import Services
@@ -24,7 +25,6 @@ from storage.clickhouse import samples
 from storage.clickhouse.query import PassRule
 from storage.clickhouse.samples import Population
 from storage.sql.api_keys import ApiKey
-from storage.sql.evaluation_changes import EvaluationNotFound
 from storage.sql.label_leases import LabelLeases
 from storage.sql.label_queues import Drawn, LabelQueues, NewQueue, Queue, Stratum
 from storage.sql.labels import Label, Labels
@@ -54,7 +54,7 @@ def create(services: Services, caller: ApiKey, body: bodies.LabelQueueCreate) ->
         NotFound: the evaluation is not the team's.
         Invalid: the fields contradict each other, or the window has no such results.
     """
-    evaluation = _evaluation(services, caller.team_id, str(body.evaluation))
+    evaluation = evaluation_of(services, caller.team_id, str(body.evaluation))
     version = version_of(services, evaluation, body.version)
     now = services.now()
     _check(body, now)
@@ -193,7 +193,7 @@ def _sizes(strata: Sequence[Stratum], n: int, pilots: dict[str, Pilot]) -> dict[
 def _extension(services: Services, queue: Queue, size: int) -> list[Drawn]:
     if queue.window_start is None or queue.window_end is None or queue.reason is not None:
         raise Invalid("Only random and stratified queues are extended; make another focus queue.", attr="size")
-    evaluation = _evaluation(services, queue.team_id, queue.evaluation_id)
+    evaluation = evaluation_of(services, queue.team_id, queue.evaluation_id)
     version = version_of(services, evaluation, queue.evaluation_version)
     population = Population(
         queue.team_id, queue.evaluation_id, queue.fingerprint, queue.window_start, queue.window_end, queue.created_at
@@ -287,10 +287,3 @@ def _shown(queue: Queue, sizes: Mapping[str, int], owner: Owner) -> bodies.Label
         updated_at=queue.updated_at,
         created_by=owner(queue.created_by),
     )
-
-
-def _evaluation(services: Services, team_id: int, evaluation_id: str) -> Evaluation:
-    try:
-        return services.evaluations.get(team_id, evaluation_id)
-    except EvaluationNotFound as error:
-        raise NotFound from error

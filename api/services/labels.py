@@ -16,13 +16,13 @@ from config.outputs import OutputConfig
 from storage.sql.api_keys import ApiKey
 from storage.sql.evaluation_changes import EvaluationNotFound
 from storage.sql.label_leases import revealed_targets
-from storage.sql.labels import ClientIdReused, Label, Labels, NewLabel, Source
+from storage.sql.labels import ClientIdReused, Label, Labels, LabelSource, NewLabel
 
 ADJUDICATE_SCOPE = "evaluation:write"
 
 
 def add(
-    services: Services, caller: ApiKey, given: Sequence[bodies.LabelCreate], *, source: Source = "api"
+    services: Services, caller: ApiKey, given: Sequence[bodies.LabelCreate], *, source: LabelSource = "api"
 ) -> list[Label]:
     """Store labels of any generations, all or none.
 
@@ -92,7 +92,9 @@ def _evaluations(services: Services, team_id: int, given: Sequence[bodies.LabelC
     return found
 
 
-def _new(caller: ApiKey, evaluation: Evaluation, given: bodies.LabelCreate, source: Source, prefix: str) -> NewLabel:
+def _new(
+    caller: ApiKey, evaluation: Evaluation, given: bodies.LabelCreate, source: LabelSource, prefix: str
+) -> NewLabel:
     if given.question not in (None, evaluation.question):
         detail = f"The evaluation asks question {evaluation.question} now; labels of others can no longer be given."
         raise Invalid(detail, code="other_question", attr=f"{prefix}question")

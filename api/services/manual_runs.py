@@ -38,7 +38,7 @@ def start_run(services: Services, caller: ApiKey, evaluation: Evaluation, row: E
     try:
         services.tasks.send(task, msgspec.json.encode(row))
     except TaskNotSent as error:
-        ManualRuns(services.database).remove(caller.team_id, run.workflow_id)
+        ManualRuns(services.database).remove(run, now=services.now())
         raise Unavailable("Kafka did not take the task; try again later.", code="kafka_unavailable") from error
     return run
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from api.http.errors import Invalid, NotFound, Unavailable
+from api.http.errors import Unavailable
 from api.schemas.parts import User
 from api.services.jobs import Job, job_of
 from api.services.resources import Services
 from api.services.spending import BudgetStanding, spending_of, spending_today
 from config.provider_keys import ProviderKey
-from storage.sql.api_keys import ApiKey
 from storage.sql.audit import AuditEntry, read_team_audit
 from storage.sql.backfills import Backfills
-from storage.sql.datasets import DatasetQuery, Datasets
 from storage.sql.engine import StoreSchemaError
 from storage.sql.evaluation_outlines import Outlines
 from storage.sql.heartbeats import Heartbeat, Heartbeats
-from storage.sql.provider_keys import KeyNotFound
 
 _MAX_BUDGETS = 500
 
@@ -31,6 +28,85 @@ def heartbeats(services: Services) -> list[Heartbeat]:
         return Heartbeats(services.database).read(now=services.now())
     except StoreSchemaError as error:
         raise Unavailable(str(error), code="store_unavailable") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLag:
+    """The unread part of one topic: its records, and the age of the oldest in seconds, or None if it is not known."""
+
+    topic: str
+    records: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBreaker:
+    """An open breaker: no calls go to this model with this key.
+
+    Attributes:
+        process: `host:pid` of the judge. next_probe_s: seconds until it tries again; 0 if that is due.
+    """
+
+    process: str
+    key: str
+    model: str
+    cause: str
+    detail: str
+    next_probe_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A role of a process, with the details of its heartbeat that have the form that they should have.
+
+    Attributes:
+        paused: topic and its paused partitions. parked: runs that wait on purpose. parked_s: age of the oldest.
+        breakers: the described ones of `open_breakers`.
+    """
+
+    beat: Heartbeat
+    lag: tuple[TopicLag, ...]
+    paused: tuple[tuple[str, tuple[int, ...]], ...]
+    parked: int
+    parked_s: float
+    breakers: tuple[OpenBreaker, ...]
+    open_breakers: int
+
+
+def processes(services: Services) -> list[Process]:
+    """Return the newest heartbeat of each role of each process with its details. Raises `Unavailable`."""
+    return [process_of(beat) for beat in heartbeats(services)]
+
+
+def process_of(beat: Heartbeat) -> Process:
+    """Return a heartbeat with its details. Details that another release wrote in another form are left out."""
+    told = beat.vitals.details
+    lag, ages, paused, parked = (_mapping(told.get(name)) for name in ("lag", "lag_s", "paused", "parked"))
+    listed = told.get("breakers")
+    breakers = tuple(_breaker(beat, _mapping(each)) for each in listed) if isinstance(listed, list) else ()
+    return Process(
+        beat,
+        tuple(TopicLag(topic, int(_number(records) or 0), _number(ages.get(topic))) for topic, records in lag.items()),
+        tuple(
+            (topic, tuple(each for each in numbers if isinstance(each, int)))
+            for topic, numbers in paused.items()
+            if isinstance(numbers, list)
+        ),
+        int(_number(parked.get("records")) or 0),
+        _number(parked.get("oldest_s")) or 0.0,
+        breakers,
+        max(len(breakers), int(_number(told.get("breakers_open")) or 0)),
+    )
+
+
+def _breaker(beat: Heartbeat, told: Mapping[str, Any]) -> OpenBreaker:
+    key, model, cause, detail = (str(told.get(name) or "") for name in ("key", "model", "cause", "detail"))
+    wait_s = max(0.0, (_number(told.get("next_probe_in_s")) or 0.0) - beat.age_s)
+    return OpenBreaker(beat.instance, key, model, cause, detail, wait_s)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +134,11 @@ def replays(services: Services) -> list[ReplayShown]:
     return sorted(found, key=lambda each: each.beat.seen, reverse=True)
 
 
+def running_replays(services: Services) -> list[ReplayShown]:
+    """Return the replays that run, or that were running when they were last heard of. Errors as `replays`."""
+    return [each for each in replays(services) if each.beat.vitals.state == "running"]
+
+
 def _replay(beat: Heartbeat) -> ReplayShown:
     told = beat.vitals.details.get("replay")
     told = told if isinstance(told, dict) else {}
@@ -75,17 +156,21 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def all_budgets(services: Services) -> list[tuple[int, BudgetStanding]]:
-    """Return the use of every budget with its team, the fullest first, at most 500."""
+def all_budgets(services: Services) -> tuple[list[tuple[int, BudgetStanding]], bool]:
+    """Return the use of budgets with their team, the fullest first, and whether some evaluations' are left out.
+
+    The budgets of teams and of 500 evaluations are read: to read the use of thousands would take a page too long.
+    """
     found = []
     for config in services.judging.keys.configs():
         team = spending_today(services, config.team_id).team
         if team is not None:
             found.append((config.team_id, team))
-    for team_id, outline in Outlines(services.database).with_budget(limit=_MAX_BUDGETS):
+    own = Outlines(services.database).with_budget(limit=_MAX_BUDGETS + 1)
+    for team_id, outline in own[:_MAX_BUDGETS]:
         if outline.budget is not None:
             found.append((team_id, spending_of(services, outline.id, outline.name, outline.budget)))
-    return sorted(found, key=lambda each: -each[1].share)[:_MAX_BUDGETS]
+    return sorted(found, key=lambda each: -each[1].share), len(own) > _MAX_BUDGETS
 
 
 def open_jobs(services: Services) -> list[Job]:
@@ -110,45 +195,3 @@ def provider_keys(services: Services, team_id: int) -> list[tuple[ProviderKey, l
     keys = services.judging.keys
     active = keys.config(team_id, now=services.now()).active_provider_key_id
     return [(key, keys.dependents(team_id, key.id), key.id == active) for key in keys.page(team_id).results]
-
-
-def validate_key(services: Services, caller: ApiKey, key_id: str) -> tuple[str, str]:
-    """Ask the provider whether a key works. Return its name and the state in words. Blocks up to forty seconds.
-
-    Raises:
-        NotFound: the team has no such key.
-        Invalid: it cannot be decrypted, or its address may not be called.
-    """
-    keys = services.judging.keys
-    try:
-        found = keys.open(caller.team_id, key_id)
-    except KeyNotFound as error:
-        raise NotFound from error
-    if found.api_key is None:
-        raise Invalid("None of secret_keys decrypts this key; store it again.")
-    endpoint = services.judging.endpoint(
-        found.key.provider,
-        found.api_key,
-        base_url=found.key.base_url,
-        azure_endpoint=found.key.azure_endpoint,
-        api_version=found.key.api_version,
-    )
-    state, message = services.judging.validate(endpoint)
-    keys.set_state(caller.team_id, key_id, state, error_message=message, now=services.now())
-    return found.key.name, "works" if state == "ok" else f"does not work: {message}"
-
-
-def datasets(services: Services, team_id: int) -> list[Any]:
-    """Return the team's datasets, newest first, at most 200."""
-    rows, _ = Datasets(services.database).page(team_id, DatasetQuery(), limit=200, offset=0)
-    return list(rows)
-
-
-def dataset_items(services: Services, team_id: int, dataset_id: str) -> tuple[Any, list[Any]]:
-    """Return a dataset and its newest 100 items. Raises `NotFound`."""
-    repository = Datasets(services.database)
-    found = repository.get(team_id, dataset_id)
-    if found is None:
-        raise NotFound
-    items, _ = repository.items_page(team_id, dataset_id=dataset_id, limit=100, offset=0)
-    return found, list(items)

@@ -11,7 +11,6 @@ from api.services.resources import Services
 from config.provider_keys import OpenKey, ProviderKey
 from evaluators.llm_judge import Endpoint
 from storage.sql.api_keys import ApiKey
-from storage.sql.audit import record
 from storage.sql.provider_keys import KeyNotFound
 
 ADDRESS = ("azure_endpoint", "api_version", "base_url")
@@ -42,7 +41,6 @@ def delete_key(services: Services, caller: ApiKey, key_id: str, replacement_id: 
         now=services.now(),
         replacement_id=None if replacement is None else replacement.id,
     )
-    note_change(services, caller, key.id, "deleted", {"name": [key.name, None]})
 
 
 def replace_secret(services: Services, caller: ApiKey, key_id: str, secret: str) -> str:
@@ -60,8 +58,9 @@ def replace_secret(services: Services, caller: ApiKey, key_id: str, secret: str)
     address = {name: getattr(opened.key, name) for name in ADDRESS}
     try_key(services, endpoint_of(services, opened.key.provider, api_key, address))
     changes = {"state": "ok", "error_message": None}
-    key = services.judging.keys.update(caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key)
-    note_change(services, caller, key.id, "updated", {"api_key": ["(hidden)", "(hidden)"]})
+    key = services.judging.keys.update(
+        caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key, actor=caller.actor
+    )
     return key.name
 
 
@@ -93,10 +92,21 @@ def try_key(services: Services, endpoint: Endpoint) -> None:
         raise Invalid(f"The key does not work: {message}", code=f"key_{state}", attr="api_key")
 
 
-def note_change(services: Services, caller: ApiKey, key_id: str, action: str, changes: dict[str, Any]) -> None:
-    """Put a change of a key into the audit trail."""
-    with services.database.write() as connection:
-        record(
-            connection, team_id=caller.team_id, object_type="provider_key", object_id=key_id, action=action,
-            actor=caller.actor, at=services.now(), changes=changes,
-        )  # fmt: skip
+def check_stored_key(services: Services, caller: ApiKey, key_id: str) -> ProviderKey:
+    """Ask the provider whether a stored key works, note the answer, and return the key. Blocks up to forty seconds.
+
+    Raises:
+        NotFound: the team has no such key, or it is gone by now.
+        Conflict: it cannot be decrypted.
+        Invalid: its address may not be called.
+    """
+    opened = open_key(services, caller, key_id)
+    before = opened.key
+    address = {name: getattr(before, name) for name in ADDRESS}
+    state, message = services.judging.validate(endpoint_of(services, before.provider, secret_of(opened), address))
+    key = services.judging.keys.set_state(
+        caller.team_id, before.id, state, error_message=message, now=services.now(), actor=caller.actor
+    )
+    if key is None:
+        raise NotFound
+    return key

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
 from api.http.precedence import Precedence
 from api.services.archive import Archive
@@ -15,13 +15,9 @@ from api.services.owners import Owners
 from api.services.slow_work import SlowLimits, SlowWork
 from api.services.task_sender import TaskSender
 from config.settings import Settings
+from storage.clock import utc_now
 from storage.sql.engine import Database
 from storage.sql.evaluations import Evaluations
-
-
-def utc_now() -> datetime:
-    """Return the time, aware."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +34,8 @@ class Services:
         tasks: puts runs on the task topic.
         judging: keys, models, and runs to try out.
         slow: runs long work.
-        now: the clock; aware times.
         precedence: lets requests of the API go before pages.
+        now: the clock; aware times.
     """
 
     settings: Settings
@@ -52,8 +48,8 @@ class Services:
     tasks: TaskSender
     judging: JudgeAccess
     slow: SlowWork
+    precedence: Precedence
     now: Callable[[], datetime] = utc_now
-    precedence: Precedence = field(default_factory=Precedence)
 
     def close(self) -> None:
         """Close all connections except the database, which the caller opened."""
@@ -70,7 +66,8 @@ def open_services(settings: Settings, database: Database, *, bootstrap_servers: 
         bootstrap_servers: the address of the in-process broker, where the settings say `embedded`.
     """
     api = settings.api
-    owners, judging = Owners(database), JudgeAccess(settings, database)
+    owners, judging, precedence = Owners(database), JudgeAccess(settings, database), Precedence()
+    database.before = precedence.give_way
     return Services(
         settings=settings,
         database=database,
@@ -78,7 +75,7 @@ def open_services(settings: Settings, database: Database, *, bootstrap_servers: 
         owners=owners,
         views=EvaluationViews(owners, judging.keys),
         archive=Archive(settings.clickhouse.dsn.get_secret_value()),
-        pages=BoundedArchive(settings.clickhouse.dsn.get_secret_value(), now=utc_now),
+        pages=BoundedArchive(settings.clickhouse.dsn.get_secret_value(), now=utc_now, before=precedence.give_way),
         tasks=TaskSender(settings.kafka, bootstrap_servers=bootstrap_servers),
         judging=judging,
         slow=SlowWork(
@@ -88,4 +85,5 @@ def open_services(settings: Settings, database: Database, *, bootstrap_servers: 
                 per_key=api.slow_requests_per_key,
             )
         ),
+        precedence=precedence,
     )

@@ -20,18 +20,23 @@ FORMATS = {
 }
 
 
-def export(services: Services, outlines: TeamOutlines, wanted: Wanted, form: str) -> Iterator[bytes]:
+def export(services: Services, outlines: TeamOutlines, wanted: Wanted, form: str, *, readable: bool) -> Iterator[bytes]:
     """Return the pieces of a file of the newest results, at most a million. The first piece is read at once.
+
+    Args:
+        readable: whether the reader may read events; otherwise the file has no column of distinct ids.
 
     Raises:
         Throttled: two exports run already.
         Unavailable: ClickHouse does not answer.
     """
-    pieces = _pieces(services, outlines, wanted, form)
+    pieces = _pieces(services, outlines, wanted, form, readable=readable)
     return chain([next(pieces, b"")], pieces)
 
 
-def _pieces(services: Services, outlines: TeamOutlines, wanted: Wanted, form: str) -> Iterator[bytes]:
+def _pieces(
+    services: Services, outlines: TeamOutlines, wanted: Wanted, form: str, *, readable: bool
+) -> Iterator[bytes]:
     selection = ResultSelection(
         wanted.team_id,
         evaluation_id=wanted.evaluation_id or None,
@@ -41,9 +46,18 @@ def _pieces(services: Services, outlines: TeamOutlines, wanted: Wanted, form: st
         model=wanted.model or None,
         prompt_version=wanted.prompt_version or None,
         text=wanted.text or None,
+        property_name=wanted.property_name or None,
+        property_value=wanted.property_value or None,
+        confidence=wanted.confidence,
     )
     verdict = cast("Verdict | None", wanted.verdict or None)
     with services.pages.exporting() as client:
         yield from export_results(
-            client, selection, PassRules(outlines.rules), form=form, verdict=verdict, limit=MAX_ROWS
+            client,
+            selection,
+            PassRules(outlines.rules),
+            form=form,
+            verdict=verdict,
+            limit=MAX_ROWS,
+            without=() if readable else ("distinct_id",),
         )

@@ -45,6 +45,11 @@ class SharedWork:
                     self._making.pop(key, None)
         return made
 
+    def last(self, key: Hashable) -> Any | None:
+        """Return the result that is kept for `key`, fresh or not; None if there is none."""
+        with self._lock:
+            return self._kept.get(key)
+
     def _has(self, key: Hashable, is_fresh: Callable[[_T], bool] | None) -> bool:
         return key in self._kept and (is_fresh is None or is_fresh(self._kept[key]))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaException, Producer
 
 from config.settings import Kafka
+from config.settings.kafka import producing
+from processor.events.confirmed import Confirmed
 from processor.events.task import Task
 
 _CONFIRMED_WITHIN_S = 5.0
@@ -40,21 +40,12 @@ class TaskSender:
         Raises:
             TaskNotSent: it was not confirmed within seconds.
         """
-        outcome: list[KafkaError | None] = []
-        producer = self._open()
+        sent = Confirmed(self._open())
         try:
-            producer.produce(
-                self._kafka.topics.tasks,
-                key=task.key(),
-                value=event,
-                headers=list(task.headers()),
-                on_delivery=_remember(outcome),
-            )
+            sent.produce(self._kafka.topics.tasks, key=task.key(), value=event, headers=list(task.headers()))
+            sent.wait(self._within_s + 1)
         except (KafkaException, BufferError) as error:
             raise TaskNotSent(str(error)) from error
-        producer.flush(self._within_s + 1)
-        if not outcome or outcome[0] is not None:
-            raise TaskNotSent(str(outcome[0]) if outcome else "no answer from the brokers")
 
     def close(self) -> None:
         """Wait a few seconds at the most for the tasks in flight."""
@@ -64,15 +55,6 @@ class TaskSender:
     def _open(self) -> Producer:
         with self._lock:
             if self._producer is None:
-                options: dict[str, Any] = self._kafka.client_config(bootstrap_servers=self._bootstrap, client_id="api")
-                options["enable.idempotence"] = True
-                options["message.timeout.ms"] = int(self._within_s * 1000)
-                self._producer = Producer(options)
+                client = self._kafka.client_config(bootstrap_servers=self._bootstrap, client_id="api")
+                self._producer = Producer(producing(client, self._within_s))
             return self._producer
-
-
-def _remember(outcome: list[KafkaError | None]) -> Callable[[KafkaError | None, Message], None]:
-    def on_delivery(error: KafkaError | None, _message: Message) -> None:
-        outcome.append(error)
-
-    return on_delivery

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import overload
 
+from api.http.errors import Invalid
 from api.services.verdicts import stored_rule
 from storage.clickhouse.query import PassRule
 from storage.sql.evaluation_outlines import Outline
@@ -52,6 +53,33 @@ class TeamOutlines(Sequence[Outline]):
     @cached_property
     def _lower_names(self) -> Sequence[str]:
         return [each.name.lower() for each in self._outlines]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        for each in self._outlines:
+            found.setdefault(each.name.strip(), []).append(each.id)
+        return found
+
+    def written(self, evaluation_id: str) -> str:
+        """Return how a text names an evaluation: by its name if no other has it, by its id otherwise."""
+        name = self.by_id[evaluation_id].name.strip() if evaluation_id in self.by_id else ""
+        return name if len(self._by_name.get(name, ())) == 1 else evaluation_id
+
+    def named(self, text: str) -> str:
+        """Return the id of the evaluation that an id or an exact name is of.
+
+        Raises:
+            Invalid: there is none, or several have the name.
+        """
+        if text in self.by_id:
+            return text
+        found = self._by_name.get(text.strip(), ())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Invalid(f"{len(found)} evaluations have this name; give the id of one.", attr="evaluation")
+        raise Invalid("No evaluation of this team has this id or name.", attr="evaluation")
 
     @cached_property
     def enabled(self) -> int:

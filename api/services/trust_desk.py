@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from api.http.errors import Invalid
 from api.schemas import measurements as bodies
 from api.schemas.trust import Cascade, Trust
+from api.services.event_access import need_events
+from api.services.forms import checked
 from api.services.resources import Services
-from api.services.trust import cascades, measurements, outcomes, pairs, report
+from api.services.trust import cascades, measurements, outcomes, pairs, report, starts
 from api.services.trust.shown import (
     compared_items,
     comparison_row,
@@ -28,13 +27,12 @@ from quality.drift import ALARM, SUSPECT
 from storage.sql.anchors import AnchorRun, Anchors
 from storage.sql.api_keys import ApiKey
 from storage.sql.golden_sets import GoldenSets
-from storage.sql.measurements import Kind, MeasurementRuns
+from storage.sql.measurements import MeasurementKind, MeasurementRuns
 
 _LISTED, _LISTED_OF_TEAM = 20, 50
 _SETS = 200
-_COMPARISON: tuple[Kind, ...] = ("comparison",)
-_RUNS: tuple[Kind, ...] = ("measure", "consistency")
-_Body = TypeVar("_Body", bodies.ComparisonCreate, bodies.MeasurementRunCreate)
+_LISTED_RUNS: tuple[MeasurementKind, ...] = ("measure", "consistency")
+"""The list of an evaluation's measurements leaves out those that a schedule starts every day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,11 @@ class GoldenChoice:
 
 
 def trust_of(
-    services: Services, evaluation: Evaluation, *, version: int | None, start: datetime, end: datetime, by: str
-) -> Trust:
+    services: Services, caller: ApiKey, evaluation: Evaluation, *, version: int | None, start: datetime, end: datetime,
+    by: str,
+) -> Trust:  # fmt: skip
     """Return how far a version can be believed over a window. Errors as the API's."""
+    need_events(caller, by, but=report.FREE_SLICES)
     return report.trust(services, evaluation, version=version, start=start, end=end, sliced_by=by or None)
 
 
@@ -61,7 +61,7 @@ def has_labels(services: Services, evaluation: Evaluation) -> bool:
 def runs_of(services: Services, evaluation: Evaluation) -> list[bodies.MeasurementStanding]:
     """Return the newest measurements of an evaluation."""
     store = MeasurementRuns(services.database)
-    found, _ = store.page(evaluation.team_id, evaluation.id, _RUNS, limit=_LISTED, offset=0)
+    found, _ = store.page(evaluation.team_id, evaluation.id, _LISTED_RUNS, limit=_LISTED, offset=0)
     return [standing_shown(services, run) for run in found]
 
 
@@ -71,10 +71,15 @@ def measurements_of_team(services: Services, team_id: int) -> list[bodies.Measur
     return [standing_shown(services, run) for run in found]
 
 
+def open_measurements(services: Services, team_id: int) -> list[bodies.MeasurementStanding]:
+    """Return those of `measurements_of_team` that are not finished."""
+    return [each for each in measurements_of_team(services, team_id) if each.state in ("pending", "running")]
+
+
 def comparisons_of(services: Services, evaluation: Evaluation) -> list[bodies.ComparisonShown]:
     """Return the newest comparisons of an evaluation."""
     store = MeasurementRuns(services.database)
-    found, _ = store.page(evaluation.team_id, evaluation.id, _COMPARISON, limit=_LISTED, offset=0)
+    found, _ = store.page(evaluation.team_id, evaluation.id, starts.COMPARISONS, limit=_LISTED, offset=0)
     return [comparison_row(services, run) for run in found]
 
 
@@ -102,47 +107,38 @@ def start_run(
     services: Services, caller: ApiKey, evaluation: Evaluation, fields: Mapping[str, Any]
 ) -> bodies.MeasurementStanding | bodies.Cost:
     """Start a measurement of one version, or return its cost if `fields` has `dry_run`. Raises `Invalid`."""
-    body = _checked(bodies.MeasurementRunCreate, fields)
-    version = version_of(services, evaluation, body.version)
-    plan = measurements.plan_run(services, evaluation, version, body)
-    if body.dry_run:
-        return measurements.cost_of(services, evaluation, plan)
-    return standing_shown(services, measurements.start(services, caller, evaluation, plan))
+    made = starts.start_run(services, caller, evaluation, checked(bodies.MeasurementRunCreate, _filled(fields)))
+    return made if isinstance(made, bodies.Cost) else standing_shown(services, made)
 
 
 def start_comparison(
     services: Services, caller: ApiKey, evaluation: Evaluation, fields: Mapping[str, Any]
 ) -> bodies.ComparisonShown | bodies.Cost:
     """Start a comparison of two versions, or return its cost if `fields` has `dry_run`. Raises `Invalid`."""
-    body = _checked(bodies.ComparisonCreate, fields)
-    a = version_of(services, evaluation, body.version_a, attr="version_a")
-    b = version_of(services, evaluation, body.version_b, attr="version_b")
-    plan = measurements.plan_comparison(services, evaluation, a, b, body)
-    if body.dry_run:
-        return measurements.cost_of(services, evaluation, plan)
-    return comparison_row(services, measurements.start(services, caller, evaluation, plan))
+    made = starts.start_comparison(services, caller, evaluation, checked(bodies.ComparisonCreate, _filled(fields)))
+    return made if isinstance(made, bodies.Cost) else comparison_row(services, made)
 
 
 def run_of(services: Services, evaluation: Evaluation, run_id: str) -> bodies.Measurement:
     """Return a measurement with its figures so far. Raises `NotFound`."""
-    return measurement_shown(services, evaluation, measurements.run_of(services, evaluation, run_id, _RUNS))
+    return measurement_shown(services, evaluation, measurements.run_of(services, evaluation, run_id, starts.RUNS))
 
 
 def comparison_of(services: Services, evaluation: Evaluation, run_id: str) -> bodies.Comparison:
     """Return a comparison with its outcome so far. Raises `NotFound`."""
-    return comparison_shown(services, evaluation, measurements.run_of(services, evaluation, run_id, _COMPARISON))
+    return comparison_shown(services, evaluation, measurements.run_of(services, evaluation, run_id, starts.COMPARISONS))
 
 
 def flips_of(services: Services, evaluation: Evaluation, run_id: str) -> list[bodies.Flip]:
     """Return the generations on which two versions disagree. Raises `NotFound`."""
-    run = measurements.run_of(services, evaluation, run_id, _COMPARISON)
+    run = measurements.run_of(services, evaluation, run_id, starts.COMPARISONS)
     items, rule = compared_items(services, evaluation, run)
     return outcomes.flips_of(services, evaluation.team_id, items, rule)
 
 
 def cancel(services: Services, caller: ApiKey, evaluation: Evaluation, run_id: str) -> str:
     """Cancel a measurement or a comparison and return its state. Raises `NotFound` and `Conflict`."""
-    run = measurements.run_of(services, evaluation, run_id, (*_COMPARISON, *_RUNS))
+    run = measurements.run_of(services, evaluation, run_id, (*starts.COMPARISONS, *starts.RUNS))
     return measurements.cancel(services, caller, run).state
 
 
@@ -171,13 +167,9 @@ def cascade_of(services: Services, evaluation: Evaluation, *, version: int, star
     return cascades.cascade(services, evaluation, version=version, window=(start, end), target=CASCADE_TARGET)
 
 
-def _checked(kind: type[_Body], fields: Mapping[str, Any]) -> _Body:
-    try:
-        return kind.model_validate({name: value for name, value in fields.items() if value not in ("", None)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "__".join(str(part) for part in first["loc"])
-        raise Invalid(f"{where.replace('_', ' ')}: {first['msg']}.", attr=where) from error
+def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a form that somebody filled in."""
+    return {name: value for name, value in fields.items() if value not in ("", None)}
 
 
 def moved_of(services: Services, evaluation: Evaluation) -> dict[str, list[datetime]]:

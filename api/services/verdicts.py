@@ -21,8 +21,11 @@ from storage.clickhouse.results import ResultSelection, find_results
 from storage.clickhouse.rows import GENERATION, find_row
 
 
-def why(client: Client, evaluation: Evaluation, event: str) -> Why:
+def why(client: Client, evaluation: Evaluation, event: str, *, readable: bool) -> Why:
     """Explain for one event: each set, each filter, its rollout number, and the results.
+
+    Args:
+        readable: as of `explained`.
 
     Raises:
         NotFound: the archive has no such generation of the team.
@@ -32,11 +35,17 @@ def why(client: Client, evaluation: Evaluation, event: str) -> Why:
     if row is None:
         raise NotFound("There is no $ai_generation event with this uuid in the archive.")
     selection = ResultSelection(evaluation.team_id, evaluation_id=evaluation.id, target_event_id=event)
-    return explained(evaluation, row, [shown(each) for each in find_results(client, selection, pass_rule(evaluation))])
+    results = [shown(each) for each in find_results(client, selection, pass_rule(evaluation))]
+    return explained(evaluation, row, results, readable=readable)
 
 
-def explained(evaluation: Evaluation, row: EventRow, results: list[ResultShown]) -> Why:
-    """Return the explanation for one event that was read, with its results. Raises `Invalid`."""
+def explained(evaluation: Evaluation, row: EventRow, results: list[ResultShown], *, readable: bool) -> Why:
+    """Return the explanation for one event that was read, with its results. Raises `Invalid`.
+
+    Args:
+        readable: whether the caller may read events (`event_access`). Otherwise he learns which filters hold, and
+            neither the event's values nor the texts of errors, which can quote them.
+    """
     try:
         explanation = explain(target(evaluation), row, compile_expression=compile_expression)
     except RowError as error:
@@ -47,13 +56,14 @@ def explained(evaluation: Evaluation, row: EventRow, results: list[ResultShown])
         outcome=explanation.outcome,
         condition_id=explanation.condition_id,
         rollout=explanation.rollout,
+        values_shown=readable,
         sets=[
             {
                 "id": each.id,
                 "rollout_percentage": each.rollout_percentage,
                 "sampled_in": each.sampled_in,
                 "filters": each.filters,
-                "members": [_member(member) for member in each.members],
+                "members": [_member(member, readable=readable) for member in each.members],
             }
             for each in explanation.sets
         ],
@@ -95,16 +105,16 @@ def passing_means(output: OutputConfig) -> str:
     return "there is no passing rule, so nothing passes or fails"
 
 
-def _member(trace: FilterTrace | GroupTrace) -> dict[str, Any]:
+def _member(trace: FilterTrace | GroupTrace, *, readable: bool) -> dict[str, Any]:
     if isinstance(trace, GroupTrace):
         return {
             "type": trace.type,
-            "members": [_member(member) for member in trace.members],
+            "members": [_member(member, readable=readable) for member in trace.members],
             "outcome": trace.outcome,
         }
     return {
         "filter": trace.filter.model_dump(mode="json"),
-        "value": trace.value,
+        "value": trace.value if readable else None,
         "outcome": trace.outcome,
-        "error": trace.error,
+        "error": trace.error if readable else None,
     }

@@ -1,4 +1,4 @@
-"""A version of an evaluation, the present one or an older one, as measurements need it."""
+"""A version of an evaluation, the present one or an older one, with the definition that it judges with."""
 
 from __future__ import annotations
 

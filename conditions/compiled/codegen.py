@@ -54,7 +54,7 @@ import msgspec
 
 from conditions.compiled.indexes import RelativeDateIndex
 from conditions.compiled.plan import FieldPlan
-from conditions.compiled.projection import ObjectReader, Reader, RowReader, WideReader
+from conditions.compiled.projection import ObjectReader, PropertyReader, RowReader, WideReader
 from conditions.dates import day_and_time
 from conditions.row import EventRow
 
@@ -98,7 +98,7 @@ _STOP = """\
 
 
 def make_look_up(
-    readers: Sequence[Reader],
+    readers: Sequence[PropertyReader],
     everything: int,
     loose: int,
     relative_dates: Sequence[tuple[FieldPlan, RelativeDateIndex]],
@@ -127,7 +127,7 @@ def make_look_up(
     return look_up
 
 
-def _read(n: int, reader: Reader, world: dict[str, Any]) -> str:
+def _read(n: int, reader: PropertyReader, world: dict[str, Any]) -> str:
     if isinstance(reader, RowReader):
         return ""
     world[f"read{n}"] = reader.read
@@ -164,7 +164,7 @@ def _branches(n: str, field: FieldPlan, world: dict[str, Any]) -> str:
 
 def _dates(
     relative_dates: Sequence[tuple[FieldPlan, RelativeDateIndex]],
-    readers: Sequence[Reader],
+    readers: Sequence[PropertyReader],
     views: dict[str, str],
     world: dict[str, Any],
 ) -> str:

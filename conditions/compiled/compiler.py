@@ -34,7 +34,7 @@ from conditions.compiled.projection import make_reader
 from conditions.compiled.sampling import SharedSampling
 from conditions.interpreter import object_field, run_expression
 from conditions.model import CompileExpression, Filter, FilterGroup, Target, compile_filter
-from conditions.operators import ALIASES, NEGATIVES, VERSION_RANGES, alternatives
+from conditions.operators import ALIASES, NEGATIVES, VALUELESS, VERSION_RANGES, alternatives
 
 
 def compile_matcher(
@@ -146,7 +146,7 @@ class _Compiler:
         else:
             draft = self._field_of(node, place)
             operator = ALIASES.get(node.operator, node.operator)
-            key = (operator, "" if operator in ("is_set", "is_not_set") else repr(node.value))
+            key = (operator, "" if operator in VALUELESS else repr(node.value))
             atom = draft.atoms.get(key)
             if atom is None:
                 atom = draft.atoms[key] = _Atom(operator, node.value)

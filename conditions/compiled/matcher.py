@@ -23,7 +23,7 @@ from conditions.compiled.indexes import RelativeDateIndex
 from conditions.compiled.masks import Families, Lookup, places
 from conditions.compiled.plan import FieldPlan
 from conditions.compiled.predicates import Seen
-from conditions.compiled.projection import ObjectReader, Reader
+from conditions.compiled.projection import ObjectReader, PropertyReader
 from conditions.compiled.sampling import SharedSampling
 from conditions.dates import day_and_time, instant_of
 from conditions.errors import RowError
@@ -97,7 +97,7 @@ class Reading:
 
     __slots__ = ("_fields", "_row", "_seen", "_views", "now", "results", "uuid")
 
-    def __init__(self, row: EventRow, readers: Sequence[Reader], views: Sequence[Any]) -> None:
+    def __init__(self, row: EventRow, readers: Sequence[PropertyReader], views: Sequence[Any]) -> None:
         self.results: dict[Check, bool] = {}
         self.uuid = row.uuid
         self.now = instant_of(row.timestamp)
@@ -149,7 +149,7 @@ class MatchPlan:
     winners: tuple[tuple[int, str], ...]
     percentages: tuple[float, ...]
     checks: tuple[tuple[Check, ...], ...]
-    readers: tuple[tuple[Reader, int], ...]
+    readers: tuple[tuple[PropertyReader, int], ...]
     look_up: LookUp
     sampling: SharedSampling
     relative_dates: tuple[tuple[FieldPlan, RelativeDateIndex], ...]

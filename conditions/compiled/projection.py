@@ -149,10 +149,10 @@ class WideReader:
         return view.get(field.key)
 
 
-Reader = RowReader | ObjectReader | WideReader
+PropertyReader = RowReader | ObjectReader | WideReader
 
 
-def make_reader(name: str, fields: Sequence[FieldPlan], carried: Mapping[str, str] | None = None) -> Reader:
+def make_reader(name: str, fields: Sequence[FieldPlan], carried: Mapping[str, str] | None = None) -> PropertyReader:
     """Return the reader for fields of one part of the row; `name` is the row's field, or `row` for itself.
 
     `carried`: see `ObjectReader`; the other readers carry nothing.

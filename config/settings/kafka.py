@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -93,6 +94,10 @@ class Topics(SettingsSection):
                     "give each topic a name of its own"
                 )
         return self
+
+
+PRODUCING: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.kbytes": 256 * 1024}
+"""How producers gather messages, unless `kafka.extra` says otherwise."""
 
 
 class Kafka(SettingsSection):
@@ -212,3 +217,18 @@ class Kafka(SettingsSection):
             elif value is not None:
                 options[name] = value
         return options
+
+
+def producing(client: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Return the options of an idempotent producer, which all replicas in sync acknowledge within `timeout_s`.
+
+    Args:
+        client: the options of the connection; they may change how messages are gathered, and nothing else.
+    """
+    return {
+        **PRODUCING,
+        **client,
+        "enable.idempotence": True,
+        "acks": "all",
+        "message.timeout.ms": int(timeout_s * 1000),
+    }

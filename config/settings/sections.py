@@ -73,12 +73,15 @@ class Http(SettingsSection):
     """Port to listen on; 0 lets the system choose."""
 
 
+LogFormat = Literal["auto", "json", "console"]
+
+
 class Log(SettingsSection):
     """The log, on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged. Payloads are never logged at `info` or above."""
-    format: Literal["auto", "json", "console"] = "auto"
+    format: LogFormat = "auto"
     """`auto`: `console` on a terminal, otherwise `json`."""
 
 
@@ -119,7 +122,7 @@ class Judge(SettingsSection):
     max_in_flight_bytes: Count = 134_217_728
     """Reading pauses at this number of bytes in flight."""
     hog_limit_s: Seconds = 10.0
-    """Seconds that Hog code may take in the judge; a longer run is skipped as `hog_error`."""
+    """Seconds that Hog code may take in the judge, or when it is tried out; a longer run is skipped as `hog_error`."""
     connect_timeout_s: Seconds = 5.0
     """Seconds to connect to a provider."""
     read_timeout_s: Seconds = 60.0

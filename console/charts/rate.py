@@ -125,6 +125,7 @@ def sparkline(rates: Sequence[float | None], label: str) -> Markup:
         for run in runs
         if run
     ]
-    return Markup('<svg class="spark" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        width, height, label, Markup("").join(parts)
+    course = f"From {known[0]:.0%} to {known[-1]:.0%}, between {min(known):.0%} and {max(known):.0%}."
+    return Markup('<svg class="spark" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
+        width, height, label, course, Markup("").join(parts)
     )

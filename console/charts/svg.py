@@ -61,8 +61,8 @@ def rectangle(x: float, y: float, width: float, height: float, kind: str, title:
 
 def drawing(title: str, description: str, parts: Sequence[Markup], *, height: float = HEIGHT) -> Markup:
     """Return a chart with its title and description, which screen readers read in its place."""
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>').format(
-        WIDTH, number(height), f"{title}. {description}", description, Markup("").join(parts)
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
+        WIDTH, number(height), title, description, Markup("").join(parts)
     )
 
 

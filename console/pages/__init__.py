@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.pages import (
+    datasets,
     editor,
     evaluation,
     evaluations,
@@ -23,6 +24,7 @@ PAGES: tuple[Page, ...] = (
     *operations.PAGES,
     *overview.PAGES,
     *team_lists.PAGES,
+    *datasets.PAGES,
     *editor.PAGES,
     *evaluations.PAGES,
     *results.PAGES,

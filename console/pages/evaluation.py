@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,50 +11,66 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from api.http.errors import ApiError
-from api.services.definitions import find
+from api.services.definitions import find, history_of
 from api.services.figures import FiguresTally, tally
 from api.services.newest_results import Wanted
-from api.services.one_evaluation import GROUPS, EvaluationCells, funnel_of, groups_of
+from api.services.one_evaluation import GROUPS, Outage, funnel_of, groups_of, outages_of
 from api.services.spending import spending_of
 from api.services.trust_desk import has_labels, moved_of
 from api.services.verdicts import passing_means
-from console.buckets import Buckets, buckets_of
-from console.charts.bars import Series, Stack, stacked_bars, value_bars
-from console.charts.rate import Piece, Point, rate_chart
-from console.failures import explained
+from console.buckets import buckets_of
+from console.charts.rate import rate_chart
+from console.evaluation_charts import (
+    ChartWithData,
+    JudgeChange,
+    changes_of,
+    charts_of,
+    judges_of,
+    pieces_of,
+    tallies_of,
+)
+from console.failures import explained, without_figures
 from console.newest import newest_table
+from console.pages.panels import Panel, panels_of
 from console.pages.registry import Page
 from console.render import fragment, page
 from console.visit import Period, Visit
 
-_SERIES = (
-    Series("passed", "c-pass"),
-    Series("failed", "c-fail"),
-    Series("scored", "c-score"),
-    Series("not applicable", "c-na"),
-    Series("skipped", "c-skip"),
-)
-_COST = (Series("USD", "c-accent"),)
 _NEWEST = 10
-_MOST_VALUES = 20
+_CHANGES = 20
+"""Newest changes and outages of a period that are listed."""
 _CORRECTED = 3
 """Newest versions of a period whose corrected rates are shown."""
 
 
 def show(visit: Visit) -> Response:
-    """Show the page. Without ClickHouse it shows the definition and says what is missing."""
+    """Show the page. Without ClickHouse it shows the definition and the last figures, and says what is missing."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
     period = visit.period("7d")
     outline = visit.outlines.by_id.get(evaluation.id)
-    values: dict[str, Any] = {}
+    newest = Markup()
     problem = ""
     try:
-        values = _figures(visit, evaluation, period)
+        drawn: DrawnFigures | None = _kept(visit, evaluation, period)
     except ApiError as error:
-        problem = explained(error, visit.zone)
+        drawn = visit.book.last(_key(visit, evaluation), period)
+        problem = without_figures(error, visit.zone, drawn.as_of if drawn else None)
+    if not problem:
+        try:
+            newest = _newest(visit, evaluation, period)
+        except ApiError as error:
+            problem = explained(error, visit.zone)
+    charts = drawn.charts if drawn else {}
+    of, state = {"evaluation": evaluation.id}, visit.state(visit.asked)
+    panels = [Panel("funnel", "the way of the newest events", _FUNNEL, of, state)]
+    if charts:
+        panels.append(Panel("groups", "groups", _GROUPS, of, {"by": visit.query("by") or "model", **state}))
+    if "rate" in charts and not problem and has_labels(visit.services, evaluation):
+        panels.append(Panel("corrected", "corrected rates", _CORRECTED_RATES, of, state))
     return page(
         visit,
         "evaluation.html",
+        panels=panels_of(visit, *panels),
         evaluation=evaluation,
         outline=outline,
         period=period,
@@ -65,125 +80,69 @@ def show(visit: Visit) -> Response:
         else spending_of(visit.services, evaluation.id, evaluation.name, outline.budget),
         groups=GROUPS,
         by=visit.query("by"),
-        labelled=bool(values) and has_labels(visit.services, evaluation),
         problem=problem,
-        **(_EMPTY | values),
+        drawn=drawn,
+        most=_CHANGES,
+        newest=newest,
     )
 
 
-_EMPTY: dict[str, Any] = {
-    "total": None, "charts": None, "newest": Markup(), "latency": None, "table": (), "as_of": None,
-}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class DrawnFigures:
+    """The part of the page that follows from the hourly figures.
+
+    Attributes:
+        charts: by name; none if there are no results.
+        changes, outages: of the period, by time.
+        latency: of the judge's calls; None if it made none.
+        as_of: when the figures were read.
+    """
+
+    total: FiguresTally
+    charts: Mapping[str, ChartWithData]
+    changes: Sequence[JudgeChange]
+    outages: Sequence[Outage]
+    latency: Any
+    as_of: datetime
 
 
-def _figures(visit: Visit, evaluation: Any, period: Period) -> dict[str, Any]:
+def _key(visit: Visit, evaluation: Any) -> Hashable:
+    return "drawn", evaluation.id, visit.zone.name
+
+
+def _kept(visit: Visit, evaluation: Any, period: Period) -> DrawnFigures:
     # The charts cost more than the rest of the page, so readers of one zone share them.
-    key = ("drawn", evaluation.id, evaluation.version, evaluation.revision, period.end - period.start, visit.zone.name)
-    drawn = visit.book.kept(key, period.end, lambda: _drawn(visit, evaluation, period))
+    state = (evaluation.version, evaluation.revision)
+    return visit.book.kept(_key(visit, evaluation), state, period, visit.now, lambda: _drawn(visit, evaluation, period))
+
+
+def _newest(visit: Visit, evaluation: Any, period: Period) -> Markup:
     wanted = Wanted(team_id=visit.team, start=period.start, end=period.end, evaluation_id=evaluation.id)
-    newest = newest_table(
-        visit, wanted, period, "The newest results of this evaluation", limit=_NEWEST, with_evaluation=False
-    ).html
-    return {**drawn, "newest": newest}
+    caption = "The newest results of this evaluation"
+    return newest_table(visit, wanted, period, caption, limit=_NEWEST, with_evaluation=False).html
 
 
-def _drawn(visit: Visit, evaluation: Any, period: Period) -> dict[str, Any]:
-    """Return what the page shows of the hourly figures."""
-    found = visit.book.cells(visit.services, visit.reader.session, evaluation, period.start, period.end)
+def _drawn(visit: Visit, evaluation: Any, period: Period) -> DrawnFigures:
+    found = visit.book.cells(visit.services, visit.reader.session, evaluation, period)
     total = tally(found.cells, found.rule)
     buckets = buckets_of(period, visit.zone)
-    tallies = _by_bucket(found, buckets)
-    return {
-        "total": total,
-        "charts": _charts(found, total, tallies, buckets, moved_of(visit.services, evaluation)) if total.runs else None,
-        "latency": found.latency,
-        "as_of": found.as_of,
-        "table": [(buckets.label(place), each) for place, each in enumerate(tallies) if each.runs],
-    }
-
-
-def _by_bucket(found: EvaluationCells, buckets: Buckets) -> list[FiguresTally]:
-    tallies = [FiguresTally() for _ in range(len(buckets))]
-    for cell in found.cells:
-        place = buckets.place(cell.start)
-        if place is not None:
-            tallies[place].add(cell, found.rule)
-    return tallies
-
-
-def _charts(
-    found: EvaluationCells, total: FiguresTally, tallies: Sequence[FiguresTally], buckets: Buckets,
-    moved: Mapping[str, Sequence[datetime]],
-) -> dict[str, object]:  # fmt: skip
-    start, end, ticks = buckets.edges[0], buckets.edges[-1], buckets.ticks()
-    pieces = _pieces(found, buckets, moved)
-    versions = ", ".join(piece.label for piece in pieces)
-    stacks = [
-        Stack(
-            buckets.edges[place],
-            buckets.edges[place + 1],
-            buckets.label(place),
-            (each.passed, each.failed, each.scored, each.not_applicable, each.skips),
-        )
-        for place, each in enumerate(tallies)
-    ]
-    costs = [
-        Stack(buckets.edges[place], buckets.edges[place + 1], buckets.label(place), (round(each.cost_usd, 4),))
-        for place, each in enumerate(tallies)
-    ]
-    reasons: Counter[str] = total.skipped
-    return {
-        "rate": rate_chart(
-            "Pass rate",
-            pieces,
-            start,
-            end,
-            ticks,
-            description=f"The line has its 95 % interval, by version: {versions}.",
-        )
-        if pieces
-        else None,
-        "volume": stacked_bars("Results", _SERIES, stacks, start, end, ticks, description="Outcomes over time."),
-        "cost": stacked_bars("Cost in USD", _COST, costs, start, end, ticks, description="Over time.", height=130)
-        if total.cost_usd
-        else None,
-        "skips": value_bars(
-            "Results without a verdict",
-            [
-                *([("not applicable", total.not_applicable, "c-na")] if total.not_applicable else []),
-                *((reason.replace("_", " "), count, "c-skip") for reason, count in reasons.most_common()),
-            ],
-            description="Not applicable, and skips by reason.",
-        )
-        if total.not_applicable or reasons
-        else None,
-        "scores": value_bars(
-            "Scores",
-            [(f"{score:g}", count, "c-score") for score, count in sorted(total.scores.items())[:_MOST_VALUES]],
-            description="How often each score was given.",
-        )
-        if total.scores
-        else None,
-        "categories": value_bars(
-            "Categories",
-            [(name, count, "c-score") for name, count in total.categories.most_common(_MOST_VALUES)],
-            description="How often each category was chosen.",
-        )
-        if total.categories
-        else None,
-    }
+    judges = judges_of(found, buckets, moved_of(visit.services, evaluation))
+    charts = charts_of(judges, total, tallies_of(found, buckets), buckets) if total.runs else {}
+    history = history_of(visit.services, visit.reader.key, evaluation.id)
+    outages = outages_of(history, period.start, period.end)
+    return DrawnFigures(total, charts, changes_of(judges), outages, found.latency, found.as_of)
 
 
 def show_corrected(visit: Visit) -> Response:
     """Show the chart of the pass rate once more, with the rate that labels make of it for each version."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
     period = visit.period("7d")
-    found = visit.book.cells(visit.services, visit.reader.session, evaluation, period.start, period.end)
+    found = visit.book.cells(visit.services, visit.reader.session, evaluation, period)
     buckets = buckets_of(period, visit.zone)
-    trusts = visit.book.trusts(visit.bounded, evaluation, found.versions[-_CORRECTED:], period.start, period.end)
+    trusts = visit.book.trusts(visit.services, evaluation, found.versions[-_CORRECTED:], period)
     pieces = [
         replace(piece, corrected=_band(trusts.get(piece.label.removeprefix("v"))))
-        for piece in _pieces(found, buckets, moved_of(visit.services, evaluation))
+        for piece in pieces_of(judges_of(found, buckets, moved_of(visit.services, evaluation)), buckets)
     ]
     start, end = buckets.edges[0], buckets.edges[-1]
     words = "The line has its 95 % interval, by version; the dashed level is the rate without the judge's errors."
@@ -198,47 +157,12 @@ def _band(trust: Any) -> tuple[float, float, float] | None:
     return corrected.value, corrected.low, corrected.high
 
 
-def _pieces(found: EvaluationCells, buckets: Buckets, moved: Mapping[str, Sequence[datetime]]) -> list[Piece]:
-    """Return one piece per fingerprint, in the order of their first results.
-
-    A judge that moved is another one, so its piece ends there too.
-
-    Args:
-        moved: fingerprint → when its judge moved.
-    """
-    kinds: dict[tuple[str, int], list[FiguresTally]] = {}
-    versions: dict[str, int] = {}
-    for cell in found.cells:
-        place = buckets.place(cell.start)
-        if place is None:
-            continue
-        times = sum(moment <= cell.start for moment in moved.get(cell.fingerprint, ()))
-        key = (cell.fingerprint, times)
-        if key not in kinds:
-            kinds[key] = [FiguresTally() for _ in range(len(buckets))]
-        kinds[key][place].add(cell, found.rule)
-        versions[cell.fingerprint] = max(versions.get(cell.fingerprint, 0), cell.version)
-    pieces = []
-    for (fingerprint, times), tallies in kinds.items():
-        points = tuple(
-            Point(buckets.middle(place), each.pass_rate, *each.interval)
-            for place, each in enumerate(tallies)
-            if each.pass_rate is not None and each.interval is not None
-        )
-        if points:
-            label = f"v{versions[fingerprint]}"
-            pieces.append(
-                Piece(f"{label} moved" if times == 1 else f"{label} moved {times}" if times else label, points)
-            )
-    return sorted(pieces, key=lambda piece: piece.points[0].at)
-
-
 def show_groups(visit: Visit) -> Response:
     """Show the pass rate by a property of the generations."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
     period, by = visit.period("7d"), visit.query("by") or "model"
-    rows = groups_of(visit.services, visit.reader.session, evaluation, period.start, period.end, by)
-    return fragment(visit, "groups.html", rows=rows, by=by, passing=passing_means(evaluation.output_config))
+    found = groups_of(visit.services, visit.reader, evaluation, period.start, period.end, by)
+    return fragment(visit, "groups.html", groups=found, by=by, passing=passing_means(evaluation.output_config))
 
 
 def show_funnel(visit: Visit) -> Response:
@@ -249,9 +173,12 @@ def show_funnel(visit: Visit) -> Response:
     return fragment(visit, "funnel.html", funnel=found, evaluation=evaluation)
 
 
+_CORRECTED_RATES = Page("{team}/evaluations/{evaluation}/corrected/", show_corrected, "evaluation:read")
+_GROUPS = Page("{team}/evaluations/{evaluation}/groups/", show_groups, "evaluation:read")
+_FUNNEL = Page("{team}/evaluations/{evaluation}/funnel/", show_funnel, "evaluation:read")
 PAGES = (
     Page("{team}/evaluations/{evaluation}/", show, "evaluation:read"),
-    Page("{team}/evaluations/{evaluation}/corrected/", show_corrected, "evaluation:read"),
-    Page("{team}/evaluations/{evaluation}/groups/", show_groups, "evaluation:read"),
-    Page("{team}/evaluations/{evaluation}/funnel/", show_funnel, "evaluation:read"),
+    _CORRECTED_RATES,
+    _GROUPS,
+    _FUNNEL,
 )

@@ -11,13 +11,13 @@ from starlette.responses import RedirectResponse, Response
 from api.http.concurrency import Expected
 from api.http.errors import ApiError, Invalid
 from api.services.definitions import change, patch
-from api.services.figures import NO_FIGURES, Figures
+from api.services.figures import Figures, TeamFigures
 from console.charts.rate import sparkline
-from console.failures import explained
+from console.failures import without_figures
 from console.pages.registry import Page, post
 from console.preferences import own_address
 from console.render import page
-from console.visit import Visit
+from console.visit import Visit, read_number
 
 _ROWS = 50
 _AT_ONCE = 200
@@ -26,21 +26,23 @@ TYPES = ("hog", "llm_judge")
 
 
 def show(visit: Visit) -> Response:
-    """Show the table; figures are left out if ClickHouse is away."""
+    """Show the table. Without ClickHouse it has the last figures, or none."""
     period = visit.period("7d")
-    outlines, figures = visit.outlines, NO_FIGURES
+    outlines = visit.outlines
     problem = ""
     try:
-        figures = visit.figures(period)
+        found: TeamFigures | None = visit.figures(period)
     except ApiError as error:
-        problem = explained(error, visit.zone)
+        found = visit.last_figures(period)
+        problem = without_figures(error, visit.zone, found.as_of if found else None)
+    figures = found.by_id if found else {}
     text, status, kind = visit.query("q"), visit.choice("status", STATUSES), visit.choice("type", TYPES)
     wanted = outlines.matching(text, status, kind)
     sort = visit.choice("sort", ("name", *_ORDERS), "name")
     if sort in _ORDERS:
         key, descending = _ORDERS[sort]
         wanted = sorted(wanted, key=lambda each: key(each, figures.get(each.id)), reverse=descending)
-    start = _start(visit.query("cursor"))
+    start = read_number(visit.query("cursor")) or 0
     listed = wanted[start : start + _ROWS]
     versions = [(each.id, each.version) for each in listed]
     return page(
@@ -48,7 +50,7 @@ def show(visit: Visit) -> Response:
         "evaluations.html",
         period=period,
         rows=[(each, figures.get(each.id)) for each in listed],
-        trust=visit.words.of(visit.bounded, visit.team, versions, visit.now),
+        trust=visit.words.of(visit.services, visit.team, versions, visit.now),
         matching=len(wanted),
         total=len(outlines),
         start=start,
@@ -90,10 +92,6 @@ def switch(visit: Visit) -> Response:
     mark = "&" if "?" in back else "?"
     said = {"done": words} | ({"refused": f"{len(problems)} refused: {problems[0]}"} if problems else {})
     return RedirectResponse(f"{back}{mark}{urlencode(said)}", 303)
-
-
-def _start(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
 def _rate(figures: Figures | None) -> float:

@@ -8,11 +8,11 @@ from starlette.responses import RedirectResponse, Response
 
 from api.http.errors import NotFound
 from api.services import golden_desk
-from api.services.conversations import output_text
 from api.services.datasets import dataset_names
+from api.services.turns import output_text
 from console.pages.registry import Page, post
 from console.render import page
-from console.visit import Visit
+from console.visit import Visit, read_number
 
 _ITEMS = 50
 
@@ -24,7 +24,7 @@ def show_all(visit: Visit) -> Response:
         visit,
         "golden_sets.html",
         rows=golden_desk.rows(visit.services, visit.team),
-        outlines=visit.outlines[:200] if may_write else [],
+        outlines=visit.outlines if may_write else [],
         datasets=dataset_names(visit.services, visit.team) if may_write and visit.may("dataset:read") else [],
         done=visit.query("done"),
     )
@@ -34,7 +34,7 @@ def create(visit: Visit) -> Response:
     """Make a golden set."""
     visit.need("label:read")
     fields: dict[str, Any] = {
-        "evaluation": visit.field("evaluation"),
+        "evaluation": visit.outlines.named(visit.field("evaluation")),
         "name": visit.field("name"),
         "description": visit.field("description"),
         "labels": visit.field("labels") == "on",
@@ -76,12 +76,12 @@ def change(visit: Visit) -> Response:
 def show_version(visit: Visit) -> Response:
     """Show the items of a frozen version, and how it differs from another one."""
     row = golden_desk.row_of(visit.services, visit.team, visit.path["golden"])
-    number = _number(visit.path["version"])
+    number = read_number(visit.path["version"])
     if number is None:
         raise NotFound
-    first = _number(visit.query("from_item")) or 0
+    first = read_number(visit.query("from_item")) or 0
     found = golden_desk.items(visit.services, row, number, limit=_ITEMS + 1, offset=first)
-    other = _number(visit.query("other"))
+    other = read_number(visit.query("other"))
     return page(
         visit,
         "golden_version.html",
@@ -96,15 +96,11 @@ def show_version(visit: Visit) -> Response:
     )
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
 _READ, _WRITE = "label:read", "label:write"
 PAGES = (
     Page("{team}/golden-sets/", show_all, _READ),
     post("{team}/golden-sets/", create, _WRITE),
     Page("{team}/golden-sets/{golden}/", show, _READ),
-    post("{team}/golden-sets/{golden}/", change, _WRITE),
+    post("{team}/golden-sets/{golden}/", change, _WRITE, slow=()),
     Page("{team}/golden-sets/{golden}/{version}/", show_version, _READ),
 )

@@ -11,13 +11,13 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from api.http.errors import Invalid
 from api.services import label_desk
 from console import commands
+from console.code import json_code
 from console.failures import is_fragment
 from console.pages.registry import Page, post
 from console.render import fragment, page
-from console.visit import Visit
+from console.visit import Visit, is_id, read_number
 
 _WINDOWS = {"1": 1, "7": 7, "30": 30}
-_SHARES = ("0", "0.2", "0.5", "1")
 MODES = ("random", "stratified")
 
 
@@ -29,7 +29,7 @@ def show_queues(visit: Visit) -> Response:
         "labels.html",
         rows=label_desk.queue_rows(visit.services, visit.team),
         whole=whole,
-        outlines=visit.outlines[:200] if whole and visit.may("label:write") else [],
+        outlines=visit.outlines if whole and visit.may("label:write") else [],
         chosen=visit.query("evaluation"),
         modes=MODES,
         done=visit.query("done"),
@@ -41,7 +41,7 @@ def create(visit: Visit) -> Response:
     visit.need("label:read")
     days = _WINDOWS.get(visit.field("days"), 7)
     fields: dict[str, Any] = {
-        "evaluation": visit.field("evaluation"),
+        "evaluation": visit.outlines.named(visit.field("evaluation")),
         "mode": visit.field("mode"),
         "size": visit.field("size"),
         "labellers_per_item": visit.field("labellers"),
@@ -84,10 +84,10 @@ def change_queue(visit: Visit) -> Response:
     if visit.field("action") == "delete":
         label_desk.change_queue(visit.services, visit.reader.key, queue, {"deleted": True})
         return RedirectResponse(visit.link("labels/", done="The queue is gone; its labels stay."), 303)
-    size = visit.field("size")
-    if not (size.isascii() and size.isdigit() and len(size) < 9):
+    size = read_number(visit.field("size"))
+    if size is None:
         raise Invalid("The size takes a number.", attr="size")
-    changed = label_desk.change_queue(visit.services, visit.reader.key, queue, {"size": int(size)})
+    changed = label_desk.change_queue(visit.services, visit.reader.key, queue, {"size": size})
     return RedirectResponse(visit.link(f"labels/{queue}/", done=f"The queue has {changed.size} items now."), 303)
 
 
@@ -102,9 +102,10 @@ def take_next(visit: Visit) -> Response:
     queue = visit.path["queue"]
     item = label_desk.take(visit.services, visit.reader.key, queue)
     if not is_fragment(visit):
-        place = f"labels/{queue}/next/?left=none" if item is None else f"labels/{queue}/items/{item}/"
+        if item is None:
+            return RedirectResponse(visit.link(f"labels/{queue}/next/", left="none"), 303)
         back = visit.field("back")
-        return RedirectResponse(visit.link(place) + (f"?back={back}" if item and _is_id(back) else ""), 303)
+        return RedirectResponse(visit.link(f"labels/{queue}/items/{item}/", back=back if is_id(back) else None), 303)
     if item is None:
         return fragment(visit, "label_none.html", queue=queue)
     return _part(visit, item, back="")
@@ -113,9 +114,9 @@ def take_next(visit: Visit) -> Response:
 def show_item(visit: Visit) -> Response:
     """Show an item that the reader holds, or has labelled and may correct."""
     back = visit.query("back")
-    start = int(visit.query("turn")) if visit.query("turn").isascii() and visit.query("turn").isdigit() else 0
-    item = label_desk.open_item(visit.bounded, visit.reader.key, visit.path["queue"], visit.path["item"], start=start)
-    return page(visit, "label_item.html", **_values(item, back if _is_id(back) else ""), start=start)
+    start = read_number(visit.query("turn")) or 0
+    item = label_desk.open_item(visit.services, visit.reader.key, visit.path["queue"], visit.path["item"], start=start)
+    return page(visit, "label_item.html", **_values(item, back if is_id(back) else ""), start=start)
 
 
 def answer(visit: Visit) -> Response:
@@ -130,7 +131,7 @@ def answer(visit: Visit) -> Response:
     seconds = visit.field("seconds")
     if seconds.isascii() and seconds.isdigit() and int(seconds[:9]) <= 86_400:
         fields["seconds"] = float(seconds[:9])
-    verdict = label_desk.save(visit.bounded, key, queue, item, visit.form.get("verdict", []), fields)
+    verdict = label_desk.save(visit.services, key, queue, item, visit.form.get("verdict", []), fields)
     if is_fragment(visit):
         return fragment(visit, "label_saved.html", verdict=verdict)
     if verdict is not None:
@@ -155,27 +156,23 @@ def export(visit: Visit) -> Response:
 
 
 def _part(visit: Visit, item_id: str, *, back: str) -> Response:
-    item = label_desk.open_item(visit.bounded, visit.reader.key, visit.path["queue"], item_id)
+    item = label_desk.open_item(visit.services, visit.reader.key, visit.path["queue"], item_id)
     return fragment(visit, "label_part.html", **_values(item, back), start=0)
 
 
 def _values(item: label_desk.OpenItem, back: str) -> dict[str, Any]:
-    return {"item": item, "back": back, "client_id": token_hex(12)}
-
-
-def _is_id(text: str) -> bool:
-    return len(text) == 36 and all(character in "0123456789abcdef-" for character in text)
+    return {"item": item, "back": back, "client_id": token_hex(12), "json_code": json_code}
 
 
 _ANY = ("label:read", "label:write")
 _READ, _WRITE = "label:read", "label:write"
 PAGES = (
     Page("{team}/labels/", show_queues, _ANY),
-    post("{team}/labels/", create, _WRITE),
+    post("{team}/labels/", create, _WRITE, slow=()),
     Page("{team}/labels/export/", export, _READ),
-    post("{team}/results/{uuid}/label/", pick, _WRITE),
+    post("{team}/results/{uuid}/label/", pick, _WRITE, slow=()),
     Page("{team}/labels/{queue}/", show_queue, _READ),
-    post("{team}/labels/{queue}/", change_queue, _WRITE),
+    post("{team}/labels/{queue}/", change_queue, _WRITE, slow=()),
     Page("{team}/labels/{queue}/next/", show_next, _WRITE),
     post("{team}/labels/{queue}/next/", take_next, _WRITE),
     Page("{team}/labels/{queue}/items/{item}/", show_item, _WRITE),

@@ -72,7 +72,7 @@ def show_clusters(visit: Visit) -> Response:
 
 def start_clusters(visit: Visit) -> Response:
     """Ask for a run of a clustering job."""
-    cluster_desk.start(visit.services, visit.team, visit.field("job"))
+    cluster_desk.start(visit.services, visit.reader.key, visit.field("job"))
     return RedirectResponse(visit.link("clusters/", done="The run waits for an instance of the reports role."), 303)
 
 

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.http.auth import client_address
-from api.http.errors import ApiError, NotAuthenticated, PermissionDenied
-from api.services.console_access import COOKIE_LIFE_S, MAX_SECRET_CHARS, ConsoleAccess, first_page
+from api.http.errors import ApiError, NotAuthenticated, PermissionDenied, Throttled
+from api.services.console_access import COOKIE_LIFE_S, MAX_SECRET_CHARS, ConsoleAccess
 from api.services.resources import Services
+from console.navigation import first_page
 from console.preferences import back_to, own_address, remember
 from console.render import bare
 from console.security import PLAIN_COOKIE, SECURE_COOKIE, is_encrypted, may_sign_in
@@ -48,11 +49,16 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class OpenPage:
-    """A page that needs no session."""
+    """A page that needs no session.
+
+    Attributes:
+        of_session: whether its form stands on pages of a session, and so carries the token of that session.
+    """
 
     path: str
     show: Callable[[Guest], Response]
     method: str = "GET"
+    of_session: bool = False
 
 
 def start(guest: Guest) -> Response:
@@ -60,7 +66,12 @@ def start(guest: Guest) -> Response:
     session = guest.access.find(guest.session_secret)
     if session is None:
         return RedirectResponse("/console/sign-in/", 303)
-    return RedirectResponse(first_page(session.keys[0]), 303)
+    return RedirectResponse(first_page(session.keys[0].team_id, session.keys[0].allows), 303)
+
+
+def start_operations(_guest: Guest) -> Response:
+    """Lead to the first page of operators."""
+    return RedirectResponse("/console/operations/health/", 303)
 
 
 def show_sign_in(guest: Guest) -> Response:
@@ -80,8 +91,8 @@ def sign_in(guest: Guest) -> Response:
             secret, guest.session_secret, address=client_address(guest.request.scope)
         )
     except ApiError as error:
-        return _form(guest, next_address=wanted, problem=error.detail, status=error.status)
-    return _entered(guest, wanted, first_page(key), session_secret)
+        return _form(guest, next_address=wanted, error=error)
+    return _entered(guest, wanted, first_page(key.team_id, key.allows), session_secret)
 
 
 def show_link(guest: Guest) -> Response:
@@ -99,8 +110,8 @@ def use_link(guest: Guest) -> Response:
             code, guest.session_secret, address=client_address(guest.request.scope)
         )
     except ApiError as error:
-        return _form(guest, next_address="/console/", problem=error.detail, status=error.status)
-    return _entered(guest, "/console/", first_page(key), session_secret)
+        return _form(guest, next_address="/console/", error=error)
+    return _entered(guest, "/console/", first_page(key.team_id, key.allows), session_secret)
 
 
 def sign_out(guest: Guest) -> Response:
@@ -120,23 +131,29 @@ def keep_preferences(guest: Guest) -> Response:
     return response
 
 
-def _form(guest: Guest, *, next_address: str, problem: str | None = None, status: int = 200) -> Response:
+def _form(guest: Guest, *, next_address: str, error: ApiError | None = None) -> Response:
     public_url = guest.services.settings.api.public_url
-    return bare(
+    response = bare(
         "sign_in.html",
         zone=guest.zone,
         theme=guest.theme,
-        status=status,
+        status=200 if error is None else error.status,
         next_address=next_address,
-        problem=problem,
+        problem=None if error is None else error.detail,
         allowed=may_sign_in(guest.request, public_url),
+        public_url=public_url,
         signed_in=guest.access.find(guest.session_secret) is not None,
     )
+    if isinstance(error, Throttled):
+        response.headers.update(error.headers)
+    return response
 
 
 def _check_place(guest: Guest) -> None:
     if not may_sign_in(guest.request, guest.services.settings.api.public_url):
-        raise PermissionDenied("Over plain HTTP only this machine itself may sign in. Use HTTPS.")
+        raise PermissionDenied(
+            "Over plain HTTP only this machine itself may sign in. Use HTTPS; a proxy must send X-Forwarded-Proto."
+        )
 
 
 def _entered(guest: Guest, wanted: str, start_page: str, session_secret: str) -> Response:
@@ -157,10 +174,11 @@ def _entered(guest: Guest, wanted: str, start_page: str, session_secret: str) ->
 
 SIGN_IN = (
     OpenPage("", start),
+    OpenPage("operations/", start_operations),
     OpenPage("sign-in/", show_sign_in),
     OpenPage("sign-in/", sign_in, "POST"),
     OpenPage("link/", show_link),
     OpenPage("link/", use_link, "POST"),
-    OpenPage("sign-out/", sign_out, "POST"),
-    OpenPage("preferences/", keep_preferences, "POST"),
+    OpenPage("sign-out/", sign_out, "POST", of_session=True),
+    OpenPage("preferences/", keep_preferences, "POST", of_session=True),
 )

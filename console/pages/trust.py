@@ -15,9 +15,10 @@ from api.services.verdicts import passing_means
 from console import commands
 from console.charts.drift import Level, drift_chart
 from console.flips import as_csv, as_jsonl
+from console.pages.panels import Panel, panels_of
 from console.pages.registry import Page, post
 from console.render import fragment, page
-from console.visit import Visit
+from console.visit import Visit, read_number
 
 _FLIPS = 50
 
@@ -30,17 +31,22 @@ def show(visit: Visit) -> Response:
 def _shown(visit: Visit, *, dry: object, asked: dict[str, Any]) -> Response:
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
     versions = versions_of(visit.services, visit.reader.key, evaluation.id)
+    version, by = read_number(visit.query("version")) or evaluation.version, visit.query("slice")
+    strategy = trust_desk.strategy_of(visit.services, evaluation, version)
+    of, state = {"evaluation": evaluation.id}, {"version": str(version), **visit.state(visit.asked)}
+    panels = [Panel("figures", "figures of trust", _FIGURES, of, {"slice": by, **state})]
+    if strategy is not None and strategy.kind != "single":
+        panels.append(Panel("steps", "steps", _STEPS, of, state))
     return page(
         visit,
         "trust.html",
+        panels=panels_of(visit, *panels),
         evaluation=evaluation,
         versions=[each.version for each in versions],
-        version=_number(visit.query("version")) or evaluation.version,
+        version=version,
         period=visit.period("30d"),
-        by=visit.query("slice"),
-        strategy=trust_desk.strategy_of(
-            visit.services, evaluation, _number(visit.query("version")) or evaluation.version
-        ),
+        by=by,
+        strategy=strategy,
         runs=trust_desk.runs_of(visit.services, evaluation),
         comparisons=trust_desk.comparisons_of(visit.services, evaluation),
         golden=trust_desk.golden_choices(visit.services, evaluation),
@@ -55,9 +61,10 @@ def show_figures(visit: Visit) -> Response:
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
     period = visit.period("30d")
     found = trust_desk.trust_of(
-        visit.bounded,
+        visit.services,
+        visit.reader.key,
         evaluation,
-        version=_number(visit.query("version")),
+        version=read_number(visit.query("version")),
         start=period.start,
         end=period.end,
         by=visit.query("slice"),
@@ -89,11 +96,11 @@ def show_steps(visit: Visit) -> Response:
     """Show how the models of a version judge together, and what each threshold of a cascade would do."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
     period = visit.period("30d")
-    version = _number(visit.query("version")) or evaluation.version
+    version = read_number(visit.query("version")) or evaluation.version
     strategy = trust_desk.strategy_of(visit.services, evaluation, version)
     cascade = None
     if strategy is not None and strategy.kind == "cascade":
-        cascade = trust_desk.cascade_of(visit.bounded, evaluation, version=version, start=period.start, end=period.end)
+        cascade = trust_desk.cascade_of(visit.services, evaluation, version=version, start=period.start, end=period.end)
     return fragment(visit, "trust_steps.html", evaluation=evaluation, strategy=strategy, cascade=cascade)
 
 
@@ -104,8 +111,8 @@ def start(visit: Visit) -> Response:
     names = ("version_a", "version_b", "size") if kind == "comparison" else ("kind", "version", "size", "repeats")
     given = {name: visit.field(name) for name in (*names, "golden")}
     golden, _, number = given["golden"].partition(":")
-    source = {"golden_set": golden, "golden_set_version": _number(number)} if golden else {}
-    fields: dict[str, Any] = {name: _number(given[name]) if name != "kind" else kind for name in names} | source
+    source = {"golden_set": golden, "golden_set_version": read_number(number)} if golden else {}
+    fields: dict[str, Any] = {name: read_number(given[name]) if name != "kind" else kind for name in names} | source
     if kind == "comparison" and golden:
         fields["source"] = "golden_set"
     fields["dry_run"] = visit.field("action") != "start"
@@ -128,16 +135,16 @@ def cancel(visit: Visit) -> Response:
 def show_run(visit: Visit) -> Response:
     """Show one measurement."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
-    run = trust_desk.run_of(visit.bounded, evaluation, visit.path["run"])
+    run = trust_desk.run_of(visit.services, evaluation, visit.path["run"])
     return page(visit, "measurement.html", evaluation=evaluation, run=run)
 
 
 def show_comparison(visit: Visit) -> Response:
     """Show one comparison with the conversations on which the versions disagree."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
-    run = trust_desk.comparison_of(visit.bounded, evaluation, visit.path["run"])
-    flips = trust_desk.flips_of(visit.bounded, evaluation, visit.path["run"])
-    first = min(_number(visit.query("from_flip")) or 0, len(flips))
+    run = trust_desk.comparison_of(visit.services, evaluation, visit.path["run"])
+    flips = trust_desk.flips_of(visit.services, evaluation, visit.path["run"])
+    first = min(read_number(visit.query("from_flip")) or 0, len(flips))
     return page(
         visit,
         "comparison.html",
@@ -158,7 +165,7 @@ def show_comparison(visit: Visit) -> Response:
 def export_flips(visit: Visit) -> Response:
     """Send the conversations on which the versions disagree as a file."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
-    flips = trust_desk.flips_of(visit.bounded, evaluation, visit.path["run"])
+    flips = trust_desk.flips_of(visit.services, evaluation, visit.path["run"])
     form = visit.choice("format", ("csv", "jsonl"), "csv")
     lines, kind = (
         (as_csv(flips), "text/csv; charset=utf-8") if form == "csv" else (as_jsonl(flips), "application/x-ndjson")
@@ -167,17 +174,15 @@ def export_flips(visit: Visit) -> Response:
     return StreamingResponse(lines, media_type=kind, headers=headers)
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
-
-
 _READ, _WRITE = "evaluation:read", "evaluation:write"
 _BASE = "{team}/evaluations/{evaluation}/"
+_FIGURES = Page(_BASE + "trust/figures/", show_figures, _READ)
+_STEPS = Page(_BASE + "trust/steps/", show_steps, _READ)
 PAGES = (
     Page(_BASE + "trust/", show, _READ),
-    post(_BASE + "trust/", start, _WRITE),
-    Page(_BASE + "trust/figures/", show_figures, _READ),
-    Page(_BASE + "trust/steps/", show_steps, _READ),
+    post(_BASE + "trust/", start, _WRITE, slow=()),
+    _FIGURES,
+    _STEPS,
     Page(_BASE + "trust/{run}/", show_run, _READ),
     post(_BASE + "trust/{run}/cancel/", cancel, _WRITE),
     Page(_BASE + "comparisons/{run}/", show_comparison, _READ),

@@ -10,7 +10,10 @@ function draw(canvas, clusters) {
   const pen = canvas.getContext("2d");
   const ink = getComputedStyle(document.body).color;
   const dark = /^rgb\((\d+)/.exec(ink)?.[1] > 128;
-  const { width, height } = canvas;
+  // As many points as the screen has there, so that dots and numbers have one size on a desk and on a telephone.
+  const density = devicePixelRatio || 1;
+  const width = canvas.width = Math.round(canvas.clientWidth * density);
+  const height = canvas.height = Math.round(width * 8 / 15);
   const place = (x, y) => [width / 2 + (x / 1000) * (width / 2 - 20), height / 2 - (y / 1000) * (height / 2 - 20)];
   pen.clearRect(0, 0, width, height);
   for (const each of [...clusters].reverse()) {
@@ -18,13 +21,13 @@ function draw(canvas, clusters) {
     pen.globalAlpha = 0.65;
     for (let at = 0; at < each.at.length; at += 2) {
       pen.beginPath();
-      pen.arc(...place(each.at[at], each.at[at + 1]), 5, 0, 2 * Math.PI);
+      pen.arc(...place(each.at[at], each.at[at + 1]), 3.5 * density, 0, 2 * Math.PI);
       pen.fill();
     }
   }
   pen.globalAlpha = 1;
   pen.fillStyle = ink;
-  pen.font = "600 20px system-ui, sans-serif";
+  pen.font = `600 ${14 * density}px system-ui, sans-serif`;
   pen.textAlign = "center";
   for (const each of clusters) {
     if (each.cluster < 0 || !each.at.length) continue;
@@ -40,7 +43,7 @@ if (figure) {
     const clusters = await answer.json();
     figure.hidden = false;
     const again = () => draw(figure.querySelector("canvas"), clusters);
-    again();
+    new ResizeObserver(again).observe(figure);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   }
 }

@@ -40,9 +40,9 @@ function problem(text, again) {
 // A panel that shows something already keeps it beside what went wrong.
 function put(panel, nodes) {
   if (!("keep" in panel.dataset)) { panel.replaceChildren(nodes); return; }
-  panel.querySelector("[data-failed]")?.remove();
+  panel.querySelector("[data-standing]")?.remove();
   const box = document.createElement("div");
-  box.dataset.failed = "";
+  box.dataset.standing = "";
   box.append(nodes);
   panel.append(box);
 }
@@ -74,9 +74,12 @@ function prepare(root) {
   for (const link of root.querySelectorAll("a[data-more]")) {
     link.addEventListener("click", async (event) => {
       event.preventDefault();
-      const found = await fragment(link.href);
-      if (found.nodes) { const place = link.closest("[data-more-place]") || link; place.replaceWith(found.nodes); prepare(document); }
-      else location.assign(link.href);
+      const found = await fragment(link.href).catch(() => ({}));
+      if (!found.nodes || found.status >= 400) { location.assign(link.href); return; }
+      const part = found.nodes.firstElementChild;
+      link.closest("[data-more-place]").replaceWith(found.nodes);
+      prepare(part);
+      part.focus();
     }, { once: true });
   }
   for (const form of root.querySelectorAll("form[data-panel-form]")) {
@@ -84,7 +87,9 @@ function prepare(root) {
       const panel = form.closest("section[data-src]");
       if (!panel) return;
       event.preventDefault();
-      panel.dataset.src = `${form.dataset.panelForm}?${new URLSearchParams(new FormData(form))}`;
+      const address = new URL(form.dataset.panelForm, location.href);
+      for (const [name, value] of new FormData(form)) address.searchParams.set(name, value);
+      panel.dataset.src = address.pathname + address.search;
       fill(panel);
     });
   }
@@ -96,10 +101,58 @@ function prepare(root) {
   }
 }
 
+const REFRESH_MS = 10000;
+
+function clock() {
+  const now = new Date();
+  const style = { timeStyle: "medium", timeZone: document.documentElement.dataset.readerZone || "UTC" };
+  try { return new Intl.DateTimeFormat("en-GB", style).format(now); } catch { return now.toISOString(); }
+}
+
+function signIn() {
+  const link = document.createElement("a");
+  link.href = `/console/sign-in/?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in";
+  return link;
+}
+
 // Parts that are marked as live are asked for again every ten seconds while the page is seen and not paused.
+// Nobody has asked for these answers, so they do not keep the session open.
 function refresh(live) {
   let tag = null;
   let paused = false;
+  let since = clock();
+  const notice = document.createElement("p");
+  notice.className = "stale";
+  notice.dataset.notice = "";
+  notice.hidden = true;
+  live.before(notice);
+
+  function say(text, ...more) {
+    const told = notice.hidden ? "" : notice.dataset.notice;
+    notice.replaceChildren(text, ...more);
+    notice.hidden = false;
+    notice.dataset.notice = text;
+    if (told !== text) announce(text);
+  }
+
+  function late(why) { say(`Not refreshed since ${since}, because ${why}.`); }
+
+  // The reader may not see the part any more.
+  function end(text, ...more) {
+    clearInterval(timer);
+    live.replaceChildren();
+    say(text, ...more);
+  }
+
+  function take(found) {
+    if (found.status === 401) { end("Your session is over. ", signIn()); return; }
+    if (found.status === 403 || found.status === 404) { end("Your key does not open this page any more. ", signIn()); return; }
+    if (found.status !== 304 && !(found.nodes && found.status === 200)) { late(`the answer was ${found.status}`); return; }
+    since = clock();
+    if (!notice.hidden) { notice.hidden = true; announce("Refreshed again."); }
+    if (found.nodes && !live.contains(document.activeElement)) { live.replaceChildren(found.nodes); tag = found.tag; prepare(live); }
+  }
   const button = document.querySelector("[data-pause]");
   if (button) {
     button.hidden = false;
@@ -109,13 +162,15 @@ function refresh(live) {
       button.setAttribute("aria-pressed", String(paused));
     });
   }
-  setInterval(async () => {
-    if (paused || document.hidden || live.contains(document.activeElement)) return;
+  const timer = setInterval(async () => {
+    if (paused || document.hidden) return;
+    const headers = { "X-Gavel-Live": "1", ...(tag ? { "If-None-Match": tag } : {}) };
+    let found;
     try {
-      const found = await fragment(live.dataset.live, tag ? { headers: { "If-None-Match": tag } } : {});
-      if (found.nodes && found.status === 200) { live.replaceChildren(found.nodes); tag = found.tag; prepare(live); }
-    } catch { /* the next turn asks again */ }
-  }, 10000);
+      found = await fragment(live.dataset.live, { headers, signal: AbortSignal.timeout(REFRESH_MS) });
+    } catch { late("the server did not answer"); return; }
+    take(found);
+  }, REFRESH_MS);
 }
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";

@@ -1,4 +1,4 @@
-// The code field: line numbers, a coloured layer behind it, compile errors in place, and a draft that survives a reload.
+// The editor: line numbers, a coloured layer behind the code, compile errors in place, and a draft that survives a reload.
 
 const form = document.querySelector("form[data-editor]");
 const area = document.getElementById("code");
@@ -9,7 +9,11 @@ const list = document.querySelector("[data-problems]");
 const kind = document.querySelector("[data-type]");
 const token = form.querySelector("input[name=token]").value;
 const KEYWORDS = new Set("let return if else while for in fun fn and or not true false null like ilike between try catch finally throw".split(" "));
-const TOKEN = /(\/\/[^\n]*|--[^\n]*|\/\*[\s\S]*?\*\/)|('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(\b\d+(?:\.\d+)?\b)|([A-Za-z_]\w*)/g;
+const TOKENS = {
+  hog: /(\/\/[^\n]*|--[^\n]*|\/\*[\s\S]*?\*\/)|('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(\b\d+(?:\.\d+)?\b)|([A-Za-z_]\w*)/g,
+  yaml: /((?<=^|\s)#[^\n]*)|('[^'\n]*'|"(?:[^"\\\n]|\\.)*")|(\b\d+(?:\.\d+)?\b)|([A-Za-z_]\w*(?=:\s))/gm,
+};
+const FINE = { hog: "The code compiles.", yaml: "It is a whole definition." };
 const LARGEST = 50000;
 let problems = [];
 
@@ -24,8 +28,8 @@ function coloured(text) {
   const found = [];
   let last = 0;
   // Criteria are prose, in which "if" and "and" are plain words.
-  for (const match of kind.value === "hog" ? text.matchAll(TOKEN) : []) {
-    const name = match[1] ? "c" : match[2] ? "s" : match[3] ? "n" : KEYWORDS.has(match[4]) ? "k" : "";
+  for (const match of kind.value in TOKENS ? text.matchAll(TOKENS[kind.value]) : []) {
+    const name = match[1] ? "c" : match[2] ? "s" : match[3] ? "n" : kind.value === "yaml" || KEYWORDS.has(match[4]) ? "k" : "";
     if (!name) continue;
     found.push([match.index, match.index + match[0].length, name]);
   }
@@ -70,7 +74,7 @@ function draw() {
   const text = area.value;
   const live = text.length <= LARGEST;
   box.classList.toggle("live", live);
-  box.classList.toggle("numbered", kind.value === "hog");
+  box.classList.toggle("numbered", kind.value in TOKENS);
   paint.replaceChildren(...(live ? coloured(text) : []));
   lines.textContent = Array.from({ length: text.split("\n").length }, (_, place) => place + 1).join("\n");
   area.rows = Math.max(14, Math.min(40, text.split("\n").length + 1));
@@ -80,7 +84,7 @@ function tell() {
   list.replaceChildren();
   area.toggleAttribute("aria-invalid", problems.length > 0);
   if (!problems.length) {
-    if (kind.value === "hog" && area.value.trim()) list.append(piece("The code compiles.", "muted small"));
+    if (kind.value in FINE && area.value.trim()) list.append(piece(FINE[kind.value], "muted small"));
     return;
   }
   for (const each of problems) {
@@ -98,8 +102,8 @@ function tell() {
 
 async function check() {
   problems = [];
-  if (kind.value === "hog") {
-    const body = new URLSearchParams({ token, code: area.value });
+  if (kind.value in TOKENS) {
+    const body = new URLSearchParams({ token, code: area.value, as: kind.value });
     try {
       const answer = await fetch(form.dataset.check, { method: "POST", body, credentials: "same-origin" });
       if (answer.ok) problems = (await answer.json()).problems;
@@ -114,15 +118,78 @@ function later() {
   draw();
   clearTimeout(timer);
   timer = setTimeout(check, 300);
-  keep();
 }
 
+// A draft is the whole form as it would be sent, with the version that it was made from. It goes when it is saved.
 const place = `gavel-draft-${location.pathname}`;
+const SENT = "gavel-draft-sent";
+const NEVER_KEPT = ["token", "action"];
+const notice = form.querySelector("[data-draft]");
+
+function entries() {
+  return [...new FormData(form)].filter(([name]) => !NEVER_KEPT.includes(name));
+}
+
 function keep() {
-  try { sessionStorage.setItem(place, area.value); } catch { /* a full store keeps no draft */ }
+  try { sessionStorage.setItem(place, JSON.stringify(entries())); } catch { /* a full store keeps no draft */ }
+}
+
+function forget(which) {
+  try { sessionStorage.removeItem(which); } catch { /* nothing was kept */ }
+}
+
+function kept() {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(place));
+    return Array.isArray(found) ? new Map(found) : null;
+  } catch { return null; }
+}
+
+function forgetWhatWasSaved() {
+  let sent = null;
+  try { sent = sessionStorage.getItem(SENT); } catch { /* no store */ }
+  if (sent && "saved" in form.dataset) forget(sent);
+  forget(SENT);
+}
+
+function restore() {
+  const draft = kept();
+  if (!draft || JSON.stringify([...draft]) === JSON.stringify(entries())) return;
+  const fields = [...form.elements].filter((each) => each.name && !NEVER_KEPT.includes(each.name));
+  const isBox = (each) => each.type === "checkbox";
+  const here = new Set(fields.map((each) => each.name));
+  const fits = draft.get("tag") === form.elements.tag.value && [...draft.keys()].every((name) => here.has(name))
+    && fields.every((each) => isBox(each) || draft.has(each.name));
+  if (!fits) {
+    notice.hidden = false;
+    notice.querySelector("[data-restore]").addEventListener("click", () => send(draft));
+    notice.querySelector("[data-discard]").addEventListener("click", () => { forget(place); notice.hidden = true; });
+    return;
+  }
+  for (const each of fields) {
+    if (isBox(each)) each.checked = draft.has(each.name);
+    else each.value = draft.get(each.name);
+  }
+}
+
+// The server makes the rows of a draft that this page has not, as it does after "Check".
+function send(draft) {
+  const sent = document.createElement("form");
+  sent.method = "post";
+  for (const [name, value] of [...draft, ["token", token], ["action", "check"]]) {
+    const field = document.createElement("textarea");
+    field.name = name;
+    field.value = value;
+    sent.append(field);
+  }
+  sent.hidden = true;
+  document.body.append(sent);
+  sent.submit();
 }
 
 area.addEventListener("input", later);
+form.addEventListener("input", keep);
+form.addEventListener("change", keep);
 area.addEventListener("scroll", () => {
   lines.scrollTop = paint.scrollTop = area.scrollTop;
   paint.scrollLeft = area.scrollLeft;
@@ -136,6 +203,7 @@ area.addEventListener("keydown", (event) => {
   const moved = event.key === "]" ? block.replace(/^/gm, "  ") : block.replace(/^ {1,2}/gm, "");
   area.setRangeText(moved, start, end, "select");
   later();
+  keep();
 });
 kind.addEventListener("change", () => { draw(); check(); });
 document.addEventListener("click", (event) => {
@@ -146,7 +214,8 @@ document.addEventListener("click", (event) => {
   area.focus();
   area.setSelectionRange(at, at);
 });
-form.addEventListener("submit", () => { try { sessionStorage.removeItem(place); } catch { /* nothing was kept */ } });
+document.querySelector("a[data-forget]")?.addEventListener("click", () => forget(place));
+form.addEventListener("submit", () => { try { sessionStorage.setItem(SENT, place); } catch { /* no draft either */ } });
 
 for (const field of form.querySelectorAll("[data-value]")) {
   field.addEventListener("focus", async () => {
@@ -162,10 +231,9 @@ for (const field of form.querySelectorAll("[data-value]")) {
   });
 }
 
-try {
-  const kept = sessionStorage.getItem(place);
-  if (kept !== null && kept !== area.value && !document.getElementById("problems") && !document.querySelector("[role=status].done")) area.value = kept;
-} catch { /* no draft */ }
+forgetWhatWasSaved();
+if ("stored" in form.dataset) restore();
+else keep();
 check();
 const result = document.querySelector("[data-result]");
 if (result) result.focus();

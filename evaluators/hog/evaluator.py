@@ -217,6 +217,13 @@ class HogEvaluator:
         except HogRuntimeError as error:
             return skip_of(error)
 
+    def judge(self, generation: Generation, limit_s: float) -> Verdict | Skip:
+        """Judge a generation for the last time: a skip `hog_error` if the code takes longer than `limit_s`."""
+        try:
+            return self.evaluate(generation, time_limit_s=limit_s)
+        except HogTimeExceeded:
+            return Skip("hog_error", f"the code took longer than {limit_s:g} s")
+
 
 def verdict_of(value: Value, prints: list[str], *, allows_na: bool) -> Verdict:
     """Return the verdict that a program's value stands for. HogWrongResult if it stands for none."""

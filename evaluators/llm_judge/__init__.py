@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from evaluators.llm_judge.model_check import ModelCheck, check_model
     from evaluators.llm_judge.outcome import Judged, JudgeRequest, NotRun, Parked, RunOutcome
     from evaluators.llm_judge.output import OutputContract
-    from evaluators.llm_judge.prompt import transcribe
     from evaluators.llm_judge.providers import PROVIDERS, Endpoint, EndpointError, make_endpoint
     from evaluators.llm_judge.surroundings import Chance, Patience, RunStores
+    from evaluators.llm_judge.transcript import transcribe
 
 _PLACES = {
     "judge": ("Judge",),
     "model_check": ("ModelCheck", "check_model"),
     "outcome": ("Judged", "JudgeRequest", "NotRun", "Parked", "RunOutcome"),
     "output": ("OutputContract",),
-    "prompt": ("transcribe",),
     "providers": ("PROVIDERS", "Endpoint", "EndpointError", "make_endpoint"),
     "surroundings": ("Chance", "Patience", "RunStores"),
+    "transcript": ("transcribe",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from evaluators.llm_judge.leaked_call import leaked_arguments
 from evaluators.llm_judge.output import SCHEMA_NAME, AnswerError, OutputContract, printable
-from evaluators.llm_judge.prompt import Transcript
 from evaluators.llm_judge.quotation import is_quoted
 from evaluators.llm_judge.thinking import answer_starts, has_open_thinking, is_end_markup, is_markup, visible
 from evaluators.llm_judge.tool_names import ARGUMENTS, is_our_call
+from evaluators.llm_judge.transcript import Transcript
 from evaluators.messages.blocks import is_thinking
 from evaluators.messages.calls import is_result
 from evaluators.verdict import Skip, Verdict

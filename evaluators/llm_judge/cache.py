@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-from evaluators.llm_judge.prompt import Transcript
+from evaluators.llm_judge.transcript import Transcript
 from evaluators.verdict import Verdict
 
 T = TypeVar("T")
@@ -90,9 +90,9 @@ class InFlight(Generic[T]):
     """Calls in flight, each known by a key."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, asyncio.Future[T]] = {}
+        self._calls: dict[Hashable, asyncio.Future[T]] = {}
 
-    async def share(self, key: str, make: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+    async def share(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Return what `make` gives and whether another caller made it.
 
         If the caller that makes it is cancelled, one of those that wait makes it instead.

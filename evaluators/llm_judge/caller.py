@@ -48,9 +48,9 @@ class Completion:
 class Timeouts:
     """Seconds: to connect, without a byte, and for one call in all."""
 
-    connect_s: float = 5.0
-    read_s: float = 60.0
-    call_s: float = 90.0
+    connect_s: float
+    read_s: float
+    call_s: float
 
 
 class Caller(Protocol):

@@ -31,6 +31,7 @@ class RunUse:
     Attributes:
         answers: calls that a model answered.
         pending: a call is in flight, so that its use is not known.
+        truncated_to: the limit of characters to which the newest call's text was cut; None if it was whole.
         estimated: the provider reported no usage for one of the calls.
     """
 
@@ -39,7 +40,7 @@ class RunUse:
     latency_s: float = 0.0
     answers: int = 0
     pending: bool = False
-    truncated: bool = False
+    truncated_to: int | None = None
     estimated: bool = False
 
     @property

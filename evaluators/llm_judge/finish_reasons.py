@@ -1,7 +1,7 @@
 """Why an answer ended, in the words of every provider: by its end, at a limit, by a refusal, or by a failure.
 
 Names that providers are known to send decide first, and each stands with its evidence. A name that nobody has seen is
-told by the stems in it, so that `policy_violation_v2` is a refusal and `max_steps_reached` a limit. A name without any
+recognised by its stems, so that `policy_violation_v2` is a refusal and `max_steps_reached` a limit. A name without any
 of them is an ordinary end.
 """
 

@@ -202,7 +202,7 @@ class Judge:
         """Wait for a slot and make one call in it."""
         request, patience = run.request, self._patience
         prompt = run.talk.prompt(self._chance.nonce())
-        run.spent.truncated = run.spent.truncated or prompt.truncated
+        run.spent.truncated_to = run.talk.max_chars if prompt.truncated else None
         tokens = tokens_of(prompt.system) + tokens_of(prompt.user)
         try:
             async with self.gates.slot(
@@ -339,7 +339,7 @@ class Judge:
         if failure.kind not in TRANSIENT or run.failures >= patience.attempts:
             raise _Stop(parked)
         bound = min(patience.retry_max_s, patience.retry_initial_s * 2.0 ** (run.failures - 1))
-        # The jitter comes on top of what the provider asks for: else all that it turned away return together.
+        # The jitter comes on top of what the provider asks for; otherwise all refused runs return together.
         wait = (failure.retry_after_s or 0.0) + self._chance.random() * bound
         if loop.time() + wait >= (run.deadline or loop.time()):
             raise _Stop(parked)
@@ -380,7 +380,8 @@ class Judge:
             latency_s=round(spent.latency_s, 6),
             key_type=endpoint.key_type,
             key_id=endpoint.key_id,
-            truncated=spent.truncated,
+            truncated=spent.truncated_to is not None,
+            truncated_to=spent.truncated_to,
             tokens_estimated=spent.estimated,
         )
 

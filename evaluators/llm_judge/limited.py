@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx2
 
-DEFAULT_MAX_REPLY_BYTES = 4 * 1024 * 1024
 ACCEPTED_ENCODINGS = "gzip, deflate"
 """The encodings that the hook can unpack step by step, as a value of `Accept-Encoding`."""
 _PIECE = 64 * 1024

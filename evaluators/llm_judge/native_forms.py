@@ -13,7 +13,7 @@ Reply = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """An API of a provider, how its replies are told, and the base URL that speaks chat completions instead."""
+    """An API of a provider, how its replies are recognised, and the base URL that speaks chat completions instead."""
 
     api: str
     holds: Callable[[Reply], bool]

@@ -17,8 +17,8 @@ from evaluators.llm_judge.failures import Fault, ProviderFailure
 from evaluators.llm_judge.ladder import Form, Ladder
 from evaluators.llm_judge.outcome import JudgeRequest
 from evaluators.llm_judge.output import OutputContract
-from evaluators.llm_judge.prompt import transcribe
 from evaluators.llm_judge.providers import Endpoint
+from evaluators.llm_judge.transcript import transcribe
 
 CRITERIA = "The output answers the input."
 _DEADLINE_S = 30.0

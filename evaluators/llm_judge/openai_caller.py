@@ -18,7 +18,6 @@ from evaluators.llm_judge.classification import classify_status
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.limited import (
     ACCEPTED_ENCODINGS,
-    DEFAULT_MAX_REPLY_BYTES,
     ReplyTooLarge,
     ReplyUnreadable,
     limit_replies,
@@ -47,10 +46,10 @@ class OpenAICaller:
     """Calls through the `openai` package. Belongs to one event loop.
 
     Args:
-        transport: of HTTP; tests pass their own.
-        now: epoch seconds, to read dates in `Retry-After`.
-        max_connections: at a time, to all endpoints.
         max_reply_bytes: of a reply's body, unpacked.
+        max_connections: at a time, to all endpoints.
+        now: epoch seconds, to read dates in `Retry-After`.
+        transport: of HTTP; tests pass their own.
         connections: None connects to every endpoint as it is given.
     """
 
@@ -58,9 +57,9 @@ class OpenAICaller:
         self,
         timeouts: Timeouts,
         *,
-        now: Callable[[], float] = time.time,
+        max_reply_bytes: int,
         max_connections: int = 1000,
-        max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
+        now: Callable[[], float] = time.time,
         transport: httpx2.AsyncBaseTransport | None = None,
         connections: Connections | None = None,
     ) -> None:

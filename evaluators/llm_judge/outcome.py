@@ -10,8 +10,9 @@ import msgspec
 
 from evaluators.llm_judge.budget import BudgetScope
 from evaluators.llm_judge.output import OutputContract
-from evaluators.llm_judge.prompt import DEFAULT_MAX_CHARS, Transcript
+from evaluators.llm_judge.prompt import DEFAULT_MAX_CHARS
 from evaluators.llm_judge.providers import Endpoint
+from evaluators.llm_judge.transcript import Transcript
 from evaluators.verdict import JudgeUsage, Skip, Verdict
 
 REFUSED = "refused"
@@ -59,11 +60,14 @@ class PlannedStep:
     code: Callable[[], Verdict | Skip] | None = None
 
 
+StrategyKind = Literal["single", "jury", "cascade"]
+
+
 @dataclass(frozen=True, slots=True)
 class JudgePlan:
     """How the steps of a strategy reach one verdict; see `config.strategies.Strategy`."""
 
-    kind: Literal["single", "jury", "cascade"]
+    kind: StrategyKind
     steps: tuple[PlannedStep, ...]
     escalate_below: float
     escalate_on_split: bool

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evaluators.llm_judge.prompt import Transcript
+from evaluators.llm_judge.transcript import Transcript
 
 _ESCAPES = ("\\n", "\\r", "\\t", "\\b", "\\f")
 _HEX = frozenset("0123456789abcdefABCDEF")

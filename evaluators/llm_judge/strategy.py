@@ -239,6 +239,7 @@ def _usage(plan: JudgePlan, answers: dict[_Call, SampleAnswer], decided: SampleA
         latency_s=round(sum(each.latency_s for each in used), 6),
         cached=all(each.cached for each in used),
         truncated=any(each.truncated for each in used),
+        truncated_to=min((each.truncated_to for each in used if each.truncated_to is not None), default=None),
         tokens_estimated=any(each.tokens_estimated for each in used),
         steps=steps,
     )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from evaluators.messages.attachments import Attachment, attachment_of_url
 from evaluators.messages.conversation import read_conversation
 from evaluators.messages.json_text import to_json
 from evaluators.messages.normal import ChatHistory, ChatMessage, ChatPart
-from evaluators.messages.scrub import scrubbed, without_data_urls
+from evaluators.messages.scrub import scrubbed, split_data_urls, without_data_urls
 from evaluators.messages.tools import read_tools, render_tools
 
 __all__ = [
+    "Attachment",
     "ChatHistory",
     "ChatMessage",
     "ChatPart",
+    "attachment_of_url",
     "read_conversation",
     "read_tools",
     "render_input",
@@ -25,6 +28,7 @@ __all__ = [
     "render_output",
     "render_tools",
     "scrubbed",
+    "split_data_urls",
     "to_json",
     "without_data_urls",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evaluators.messages.attachments import attachment_of
 from evaluators.messages.calls import call_of, is_call, is_result, result_of
 from evaluators.messages.fields import first, in_our_spelling, is_number, stem, tag
 from evaluators.messages.json_text import to_json
@@ -62,8 +63,15 @@ def read_blocks(content: Any, depth: int) -> list[ChatPart]:
 
 
 def joined(content: Any, depth: int) -> str:
-    """Return the content of a tool result or a document as one text."""
+    """Return the content of a document as one text."""
     return " ".join(filter(None, map(str, read_blocks(content, depth))))
+
+
+def result_part(content: Any, role: str, depth: int) -> ChatPart:
+    """Return the content of a tool's result as one text, with the media in it; its name is the role of its message."""
+    parts = read_blocks(content, depth)
+    held = tuple(each for part in parts for each in part.attachments)
+    return ChatPart("result", " ".join(filter(None, map(str, parts))), role, attachments=held)
 
 
 def is_block(item: Any) -> bool:
@@ -163,14 +171,14 @@ def read_call(call: Any, depth: int, *, named_by_type: bool = False) -> list[Cha
     if found.result is None:
         return [made]
     if made.name == "image_generation":
-        return [made, ChatPart("media", "", "image")]
-    return [made, ChatPart("result", joined(found.result, depth + 1), result_role(made.call_id))]
+        return [made, ChatPart("media", "", "image", attachments=(attachment_of("image", {"data": found.result}),))]
+    return [made, result_part(found.result, result_role(made.call_id), depth + 1)]
 
 
 def read_result(result: Mapping[str, Any], depth: int) -> ChatPart:
     """Return a tool's result, with the role of its message (`tool[<id>]`) as the part's name."""
     role, content = result_of(in_our_spelling(result))
-    return ChatPart("result", joined(content, depth + 1), role)
+    return result_part(content, role, depth + 1)
 
 
 # -- reasoning, media, sources --------------------------------------------------------------------------
@@ -214,7 +222,7 @@ def _media(item: Mapping[str, Any], kind: str, depth: int) -> ChatPart | None:
             if isinstance(mime, str) and mime.startswith(known):
                 name = known
     words = _media_words(holder, nested, depth)
-    return ChatPart("media", words, name)
+    return ChatPart("media", words, name, attachments=(attachment_of(name, holder),))
 
 
 def _media_words(holder: Mapping[str, Any], nested: list[Mapping[str, Any]], depth: int) -> str:

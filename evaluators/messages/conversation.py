@@ -19,6 +19,7 @@ from evaluators.messages.blocks import (
     read_blocks,
     read_call,
     read_result,
+    result_part,
     sources,
 )
 from evaluators.messages.calls import is_call, is_calls, is_result
@@ -96,7 +97,8 @@ class _Reader:
                 if own:
                     self.found.messages.append(ChatMessage(role, tuple(own)))
                 own, results = [], True
-                self.found.messages.append(ChatMessage(part.name, (ChatPart("text", part.text),)))
+                said = ChatPart("text", part.text, attachments=part.attachments)
+                self.found.messages.append(ChatMessage(part.name, (said,)))
             else:
                 own.append(part)
         if own or not results:
@@ -298,8 +300,7 @@ class _Reader:
             more = message.get("additional_kwargs")  # LlamaIndex
             held = {**more, **message} if isinstance(more, Mapping) else message
             call_id = first(held, ("tool_call_id", "toolCallId", "name", "id"))
-            text = " ".join(filter(None, map(str, read_blocks(content, depth + 1))))
-            self.add(role, [ChatPart("result", text, result_role(call_id))])
+            self.add(role, [result_part(content, result_role(call_id), depth + 1)])
             return
         parts = [*thoughts(message, depth), *content_parts(content, role, depth)]
         parts += beside(message, depth, {part.call_id for part in parts if part.kind == "call" and part.call_id})

@@ -96,7 +96,7 @@ def beside(message: Mapping[str, Any], depth: int, known: set[str]) -> list[Chat
     ):
         held = message.get(key)
         for one in held if isinstance(held, list) else ():
-            typed = {"type": kind, **one} if isinstance(one, Mapping) else {"type": kind}
+            typed = {"type": kind, **(one if isinstance(one, Mapping) else {"data": one})}
             parts += read_block(typed, depth + 1)
     calls = _calls(message, depth, known)
     parts += sources(message.get("annotations"), message.get("citations"), message.get("sources"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from evaluators.messages.attachments import Attachment
 from evaluators.messages.json_text import to_json
 
 PartKind = Literal["text", "thinking", "refusal", "call", "result", "media", "sources"]
@@ -19,6 +20,7 @@ class ChatPart(NamedTuple):
         call_id: of a call or a result; empty if none was logged.
         arguments: of a call, as logged: a string, an object, or None.
         by_provider: of a call, whether the provider runs the tool itself, as it does with searches and MCP servers.
+        attachments: of media, itself; of a result, the media in it.
     """
 
     kind: PartKind
@@ -27,19 +29,23 @@ class ChatPart(NamedTuple):
     call_id: str = ""
     arguments: Any = None
     by_provider: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
     def __str__(self) -> str:
+        return self.text if self.kind in ("text", "result") else "".join(self.framed())
+
+    def framed(self) -> tuple[str, str, str]:
+        """Return the text before the words, the words (of a call, its arguments), and the text behind them."""
         if self.kind in ("text", "result"):
-            return self.text
+            return "", self.text, ""
         if self.kind == "call":
             arguments = self.arguments
             given = arguments if isinstance(arguments, str) else "" if arguments is None else to_json(arguments)
-            called = f"{self.name}({given})"
-            return f"[tool_call {self.call_id}: {called}]" if self.call_id else f"[tool_call: {called}]"
+            return f"[tool_call{f' {self.call_id}' if self.call_id else ''}: {self.name}(", given, ")]"
         if self.kind == "sources":
-            return f"[sources: {self.text}]"
+            return "[sources: ", self.text, "]"
         mark = f"[{self.name if self.kind == 'media' else self.kind}]"
-        return f"{mark} {self.text}" if self.text else mark
+        return f"{mark} " if self.text else mark, self.text, ""
 
 
 class ChatMessage(NamedTuple):
@@ -51,6 +57,20 @@ class ChatMessage(NamedTuple):
     def __str__(self) -> str:
         text = " ".join(filter(None, map(str, self.parts)))
         return f"{self.role}: {text}" if self.role else text
+
+    def place_of(self, at: int) -> tuple[int, int]:
+        """Return the index of the part behind `at` characters of the text, and the characters of its words before it.
+
+        Behind the last part, that is the number of parts and 0.
+        """
+        at -= len(self.role) + 2 if self.role else 0
+        for index, part in enumerate(self.parts):
+            before, words, behind = part.framed()
+            length = len(before) + len(words) + len(behind)
+            if length and at <= length:
+                return index, min(max(0, at - len(before)), len(words))
+            at -= length + 1 if length else 0
+        return len(self.parts), 0
 
 
 def result_role(call_id: Any) -> str:

@@ -7,6 +7,7 @@ UTF-8 bytes, because positions in characters would have to be counted anew for e
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,7 @@ MANY_NUMBERS = 64
 _MANY_BYTES = 256
 """Numbers of 0 to 255 in a row from which on they are a file's bytes."""
 
+_MOST_URLS = 2000
 _DATA_URL = re2.compile(rb"(?i)data:(?:[a-z]+/[a-z0-9.+*-]+)?(?: ?; ?[a-z0-9=_.+-]+)*,[a-z0-9+/=_%.~!*\\-]*")
 _RUN = re2.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|%2[BFbf]){60,}(?:=|%3[Dd]){0,2}")
 _NUMBERS = re2.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?){7,}")
@@ -33,6 +35,8 @@ indentation, quoted as in a mail, or joined by blanks."""
 _QUOTED_BREAK = re2.compile(rb"\\?[\"'][ \t]{0,2}[+,.\\]?\s*\\?[\"']")
 """The same where each line is a text in quotation marks, in a list or in code."""
 _Span = tuple[int, int]
+_Edit = tuple[int, int, bytes]
+"""The first byte of a replaced piece, the byte behind it, and its replacement."""
 _MOST_BREAK = 24
 _SHORT_LINES = (
     rb"(?:[ \t]{0,12}(?:[>|#*]+[ \t]{0,4})*[A-Za-z0-9+/_-]{16,59}[ \t]{0,2}(?:\r?\n|(?:\\r)?\\n)){4,}"
@@ -59,33 +63,103 @@ _BEGINNINGS = (
 
 def scrubbed(text: str) -> str:
     """Return `text` with data URLs, Base64, hexadecimal dumps and vectors as marks such as `[image]`. Linear time."""
-    text = without_data_urls(text)
-    if len(text) < LONG_RUN:
-        return text
-    data = text.encode("utf-8", "surrogatepass")
-    made = _without_encoded(data)
-    made = _replaced(made, _WRITTEN_OUT, _lines_mark, _dump_mark, _pairs_mark, _percent_mark)
-    if b"\\x" in made:
-        made = _replaced(made, _ESCAPED_BYTES, _data_mark)
-    if made.count(b",") >= MANY_NUMBERS - 1:
-        made = _replaced(made, _NUMBERS, _numbers_mark)
-        made = _replaced(made, _KEYED_BYTES, _keyed_mark)
-    return text if made is data else made.decode("utf-8", "surrogatepass")
+    return _scrub(text)[0]
+
+
+def scrubbed_with_origin(text: str) -> tuple[str, Callable[[int], int]]:
+    """Return `scrubbed(text)`, and a function from the characters before a place in it to those before it in `text`.
+
+    A place within a mark is where its data begins.
+    """
+    made, passes = _scrub(text)
+
+    def origin(at: int) -> int:
+        byte = len(made[:at].encode("utf-8", "surrogatepass"))
+        for edits in reversed(passes):
+            byte = _before(edits, byte)
+        return len(text.encode("utf-8", "surrogatepass")[:byte].decode("utf-8", "surrogatepass")) if passes else at
+
+    return made, origin
 
 
 def without_data_urls(text: str) -> str:
     """Return `text` with `[image]`, `[audio]`, `[video]` or `[file]` in the place of data URLs."""
+    return _without_data_urls(text)[0]
+
+
+def _scrub(text: str) -> tuple[str, list[list[_Edit]]]:
+    """Return the scrubbed text, and the edits of each pass over its bytes that changed something."""
+    text, edits = _without_data_urls(text)
+    passes = [edits] if edits else []
+    if len(text) < LONG_RUN:
+        return text, passes
+    data = before = text.encode("utf-8", "surrogatepass")
+
+    def take(edits: list[_Edit]) -> None:
+        nonlocal data
+        if edits:
+            passes.append(edits)
+            data = _edited(data, edits)
+
+    take(_encoded(data))
+    take(_edits(data, _WRITTEN_OUT, _lines_mark, _dump_mark, _pairs_mark, _percent_mark))
+    if b"\\x" in data:
+        take(_edits(data, _ESCAPED_BYTES, _data_mark))
+    if data.count(b",") >= MANY_NUMBERS - 1:
+        take(_edits(data, _NUMBERS, _numbers_mark))
+        take(_edits(data, _KEYED_BYTES, _keyed_mark))
+    return (text if data is before else data.decode("utf-8", "surrogatepass")), passes
+
+
+def _without_data_urls(text: str) -> tuple[str, list[_Edit]]:
     if "data:" not in text and "data:" not in text.lower():
-        return text
+        return text, []
     data = text.encode("utf-8", "surrogatepass")
-    made = _replaced(data, _DATA_URL, _url_mark)
-    return text if made is data else made.decode("utf-8", "surrogatepass")
+    edits = _edits(data, _DATA_URL, _url_mark)
+    return (_edited(data, edits).decode("utf-8", "surrogatepass") if edits else text), edits
 
 
-def _without_encoded(data: bytes) -> bytes:
-    """Return `data` with marks for encoded data, which may be wrapped into lines; the same object if it has none."""
+def split_data_urls(text: str) -> list[str]:
+    """Return `text` in pieces: every second one is a data URL of 256 characters or more.
+
+    Linear time. Only the first 2000 URLs are looked at.
+    """
+    if len(text) < LONG_RUN or "data:" not in text:
+        return [text]
+    data = text.encode("utf-8", "surrogatepass")
+    pieces, at = [], 0
+    for found in islice(_DATA_URL.finditer(data), _MOST_URLS):
+        start, end = found.span()
+        if end - start >= LONG_RUN:
+            pieces += [data[at:start], data[start:end]]
+            at = end
+    return [each.decode("utf-8", "surrogatepass") for each in (*pieces, data[at:])] if pieces else [text]
+
+
+def _edited(data: bytes, edits: list[_Edit]) -> bytes:
     pieces: list[bytes] = []
-    at = start = end = begun = 0
+    at = 0
+    for start, end, new in edits:
+        pieces += [data[at:start], new]
+        at = end
+    return b"".join([*pieces, data[at:]])
+
+
+def _before(edits: list[_Edit], at: int) -> int:
+    """Return the place before `edits` that `at` behind them comes from."""
+    for start, end, new in edits:
+        if at <= start:
+            return at
+        if at < start + len(new):
+            return start
+        at += end - start - len(new)
+    return at
+
+
+def _encoded(data: bytes) -> list[_Edit]:
+    """Return marks for encoded data, which may be wrapped into lines."""
+    edits: list[_Edit] = []
+    start = end = begun = 0
     spans = [found.span() for found in _RUN.finditer(data)]
     for index, (first, last) in enumerate(spans):
         if not end or not _goes_on(data, spans[index - 1], (first, last), spans[begun]):
@@ -95,9 +169,8 @@ def _without_encoded(data: bytes) -> bytes:
             continue  # the next line of the same data
         mark = _encoded_mark(data[start:end]) if end - start >= LONG_RUN else None
         if mark is not None:
-            pieces += [data[at:start], mark]
-            at = end + (_last_line(data, end) if start != first else 0)
-    return b"".join([*pieces, data[at:]]) if pieces else data
+            edits.append((start, end + (_last_line(data, end) if start != first else 0), mark))
+    return edits
 
 
 def _goes_on(data: bytes, line: _Span, following: _Span, first: _Span) -> bool:
@@ -124,20 +197,17 @@ def _ends_data(line: bytes) -> bool:
     return len(line) % 4 == 0 and (mixed or line.endswith(b"="))
 
 
-def _replaced(data: bytes, pattern: Any, *marks: Callable[[bytes], bytes | None]) -> bytes:
-    """Return `data` with the marks of all hits; the same object if no hit has one.
+def _edits(data: bytes, pattern: Any, *marks: Callable[[bytes], bytes | None]) -> list[_Edit]:
+    """Return the marks of all hits that have one.
 
     With several `marks`, the pattern has as many groups, one of which is the hit.
     """
-    pieces: list[bytes] = []
-    at = 0
+    edits: list[_Edit] = []
     for found in pattern.finditer(data):
         new = marks[(found.lastindex or 1) - 1](found[0])
         if new is not None:
-            start, end = found.span()
-            pieces += [data[at:start], new]
-            at = end
-    return b"".join([*pieces, data[at:]]) if pieces else data
+            edits.append((*found.span(), new))
+    return edits
 
 
 def _url_mark(hit: bytes) -> bytes | None:

@@ -56,6 +56,16 @@ class Entry:
     body: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Counts:
+    """The calls since the last reset. `statuses` are those of calls that have ended."""
+
+    received: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+
+
 class StandIn:
     """The state of one server. `handle` answers one request."""
 
@@ -68,8 +78,7 @@ class StandIn:
         self.settings = self._defaults
         self.script = Script()
         self._log: deque[Entry] = deque(maxlen=LOGGED_REQUESTS)
-        self._statuses: Counter[int] = Counter()
-        self._received = self._in_flight = self._most_in_flight = 0
+        self._counts = _Counts()
 
     async def handle(self, request: Request, reply: Reply) -> None:
         """Answer one request; the entry point for the server."""
@@ -112,10 +121,10 @@ class StandIn:
 
     def _stats(self) -> dict[str, Any]:
         return {
-            "received": self._received,
-            "in_flight": self._in_flight,
-            "most_in_flight": self._most_in_flight,
-            "statuses": {str(status): count for status, count in sorted(self._statuses.items())},
+            "received": self._counts.received,
+            "in_flight": self._counts.in_flight,
+            "most_in_flight": self._counts.most_in_flight,
+            "statuses": {str(status): count for status, count in sorted(self._counts.statuses.items())},
             "rules": self.script.counters(),
         }
 
@@ -143,18 +152,20 @@ class StandIn:
             text=request.body.decode(errors="replace"),
         )
         rule, action = self.script.decide(call)
+        counts = self._counts  # a reset makes new ones, in which this call does not end
         entry = self._enter(call, rule, action, body)
         try:
             await self._treat(request, reply, body, prompt, action)
         finally:
-            self._in_flight -= 1
-            self._statuses[reply.status] += 1
+            counts.in_flight -= 1
+            counts.statuses[reply.status] += 1
             entry.status, entry.done_at = reply.status, time.time()
 
     def _enter(self, call: Call, rule: int | None, action: dict[str, Any], body: dict[str, Any]) -> Entry:
-        self._in_flight += 1
-        self._most_in_flight = max(self._most_in_flight, self._in_flight)
-        number, self._received = self._received, self._received + 1
+        counts = self._counts
+        counts.in_flight += 1
+        counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
+        number, counts.received = counts.received, counts.received + 1
         seen = (call.path, call.model, call.api_key, call.mode, call.stream)
         entry = Entry(number, time.time(), *seen, rule=rule, action=action["do"], body=body)
         self._log.append(entry)
@@ -165,7 +176,7 @@ class StandIn:
     async def _treat(
         self, request: Request, reply: Reply, body: dict[str, Any], prompt: Prompt, action: dict[str, Any]
     ) -> None:
-        if self.settings.max_concurrent is not None and self._in_flight > self.settings.max_concurrent:
+        if self.settings.max_concurrent is not None and self._counts.in_flight > self.settings.max_concurrent:
             action = {"do": "rate_limited", "retry_after": "1"}
         kind = action["do"]
         if kind == "hang":

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from ingest.otlp import conventions
 from ingest.otlp.conventions import KindRule, Source
-from ingest.otlp.readers import Reader, reader_of, trigger, triggers
+from ingest.otlp.readers import ValueReader, reader_of, trigger, triggers
 from ingest.otlp.span import Attributes
 
-Steps = tuple[tuple[Reader, Source], ...]
+Steps = tuple[tuple[ValueReader, Source], ...]
 Table = tuple[tuple[str, Steps], ...]
 """Property → how to read it from each source that can have a value, the first first."""
 
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
 class _Candidate(NamedTuple):
     needed: str
-    reader: Reader
+    reader: ValueReader
     source: Source
 
 

@@ -23,11 +23,11 @@ class ReadValue(NamedTuple):
     used: tuple[str, ...] = ()
 
 
-Reader = Callable[[Span, Source], ReadValue | None]
+ValueReader = Callable[[Span, Source], ReadValue | None]
 """Returns what a source says of a span, or None if it says nothing."""
 
 
-def reader_of(source: Source) -> Reader:
+def reader_of(source: Source) -> ValueReader:
     """Return the function that reads a source."""
     return _READERS[source.how]
 
@@ -355,7 +355,7 @@ def _vercel_calls(calls: Iterable[Any]) -> Iterable[dict[str, Any]]:
             yield {"id": call.get("toolCallId"), "type": "function", "function": function}
 
 
-_READERS: dict[How, Reader] = {
+_READERS: dict[How, ValueReader] = {
     "value": _value,
     "field": _field,
     "first": _first,

@@ -15,13 +15,14 @@ from ingest.body import Receive
 from ingest.door import RESERVED_TOGETHER, Door, Refused, Request, over_rate
 from ingest.fair_share import FairShare
 from ingest.large_work import LARGE_BYTES, LARGE_PACKED_BYTES, aside, aside_if
-from ingest.limits import MAX_EVENT_BYTES, MAX_EVENTS
+from ingest.limits import MAX_EVENTS
 from ingest.otlp import envelope, json_form
 from ingest.otlp.answers import JSON, PROTOBUF, success
 from ingest.otlp.mapping import is_ai, kind_of, plan_of_span, to_event
 from ingest.otlp.span import UnreadableSpan
 from ingest.rows import Event
 from ingest.unpacking import unpack
+from processor.events.row import MAX_EVENT_BYTES
 from storage.sql.project_tokens import ProjectToken
 
 _LARGE_SPAN_BYTES = 256 * 1024

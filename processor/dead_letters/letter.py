@@ -12,17 +12,22 @@ from hashlib import sha256
 from importlib.metadata import version
 from typing import Literal
 
-from processor.events.message import Message
+from processor.events.message import Message, headers_of
 from processor.events.output import Headers, Output
+from processor.events.row import ROOM_BYTES
 from processor.notices import Notices
 
 Reason = Literal["decode", "too_large", "evaluator_bug", "expired", "sink_rejected"]
 HEADER_PREFIX = "gavel.error."
+ATTEMPTS = HEADER_PREFIX + "attempts"
 
 _VERSION = version("gavel").encode()
 _notices = Notices("gavel.dead_letters")
-_ATTEMPTS = HEADER_PREFIX + "attempts"
 _FIRST_FAILURE = HEADER_PREFIX + "first_failure"
+_MAX_DIGITS = 20
+"""Numbers in headers are cut here, because a header that somebody else wrote may have any length."""
+_HEADER_BYTES = 10
+"""The lengths of a header's name and value take no more bytes."""
 
 
 class TooManyDeadLetters(RuntimeError):
@@ -45,8 +50,9 @@ def dead_letter(
 ) -> Output:
     """Return `message` as a dead letter for `topic`.
 
-    Key, value and headers are kept byte for byte; `gavel.error.*` headers are added. A value that would not
-    fit into `max_bytes` is left out: its SHA-256 and its topic, partition and offset tell where it is.
+    Key, value and headers are kept byte for byte; `gavel.error.*` headers are added. If the whole would not fit into
+    `max_bytes`, the value is left out: its SHA-256 and its topic, partition and offset tell where it is. Headers
+    and the key are left out too if they do not fit even without it, and headers tell their size.
 
     Args:
         detail: the problem in words, without any part of the payload.
@@ -64,9 +70,10 @@ def dead_letter(
         detail=detail,
         remedy="see `gavel dlq list`",
     )
-    original = list(message.headers() or ())
+    original = list(headers_of(message) or ())
     kept = [(name, value) for name, value in original if not name.startswith(HEADER_PREFIX)]
     earlier = {name: value for name, value in original if name.startswith(HEADER_PREFIX)}
+    key, kept, value, left_out = _fitting(message.key(), kept, message.value(), max_bytes - ROOM_BYTES)
     timestamp = str(message.timestamp()[1]).encode()
     headers: Headers = [
         *kept,
@@ -77,17 +84,39 @@ def dead_letter(
         (HEADER_PREFIX + "partition", str(message.partition()).encode()),
         (HEADER_PREFIX + "offset", str(message.offset()).encode()),
         (HEADER_PREFIX + "timestamp", timestamp),
-        (_ATTEMPTS, str(read_attempts(earlier) + 1).encode()),
+        (ATTEMPTS, str(read_attempts(earlier) + 1).encode()),
         (HEADER_PREFIX + "version", _VERSION),
-        (_FIRST_FAILURE, earlier.get(_FIRST_FAILURE) or timestamp),
+        (_FIRST_FAILURE, (earlier.get(_FIRST_FAILURE) or timestamp)[:_MAX_DIGITS]),
         *extra,
+        *left_out,
     ]
-    value = message.value()
-    if value is not None and len(value) > max_bytes - 64 * 1024:
-        headers.append((HEADER_PREFIX + "sha256", sha256(value).hexdigest().encode()))
-        headers.append((HEADER_PREFIX + "size_bytes", str(len(value)).encode()))
+    return Output("dead_letter", topic, key, value, headers)
+
+
+def _fitting(
+    key: bytes | None, headers: Headers, value: bytes | None, limit_bytes: int
+) -> tuple[bytes | None, Headers, bytes | None, Headers]:
+    """Return the key, the headers and the value of a record as far as they fit, and headers that tell of the rest."""
+    left_out: Headers = []
+    key_bytes = len(key or b"")
+    headers_bytes = sum(len(name.encode()) + len(text or b"") + _HEADER_BYTES for name, text in headers)
+    if value is not None and key_bytes + headers_bytes + len(value) > limit_bytes:
+        left_out += _described("", value)
         value = None
-    return Output("dead_letter", topic, message.key(), value, headers)
+    if headers and key_bytes + headers_bytes > limit_bytes:
+        left_out.append((HEADER_PREFIX + "headers_size_bytes", str(headers_bytes).encode()))
+        headers = []
+    if key is not None and key_bytes > limit_bytes:
+        left_out += _described("key_", key)
+        key = None
+    return key, headers, value, left_out
+
+
+def _described(part: str, content: bytes) -> Headers:
+    return [
+        (f"{HEADER_PREFIX}{part}sha256", sha256(content).hexdigest().encode()),
+        (f"{HEADER_PREFIX}{part}size_bytes", str(len(content)).encode()),
+    ]
 
 
 def raised_at(error: BaseException) -> str:
@@ -103,8 +132,8 @@ def raised_at(error: BaseException) -> str:
 
 def read_attempts(headers: Mapping[str, str | bytes | None]) -> int:
     """Return how often a record has failed before; 0 if its headers do not say."""
-    raw = headers.get(_ATTEMPTS)
-    return int(raw) if raw is not None and raw.isdigit() else 0
+    raw = headers.get(ATTEMPTS)
+    return int(raw[:_MAX_DIGITS]) if raw is not None and raw.isascii() and raw.isdigit() else 0
 
 
 class RatioGuard:

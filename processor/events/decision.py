@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import orjson
-
+from processor.events.beside import beside_event
 from processor.events.generation import clickhouse_time
 from processor.events.identity import url_uuid
-from processor.events.output import Headers, Output
+from processor.events.output import Output
 from processor.events.task import Task
 
 DECISION_EVENT: Final = "$ai_evaluation_decision"
@@ -37,15 +36,6 @@ def decision_output(task: Task, decision: str, reason: str, detail: str, topic: 
         "$ai_evaluation_version": task.version,
         "$ai_evaluation_trigger": task.trigger,
     }
-    moment = clickhouse_time(task.started_at)
-    row = {
-        "uuid": url_uuid(f"gavel://decision/{task.run_key}/{decision}/{reason}"),
-        "event": DECISION_EVENT,
-        "properties": orjson.dumps(properties).decode(),
-        "team_id": task.team_id,
-        "distinct_id": "",
-        "timestamp": moment,
-        "created_at": moment,
-    }
-    headers: Headers = [("event", DECISION_EVENT.encode()), ("team_id", str(task.team_id).encode())]
-    return Output("decision", topic, task.key(), orjson.dumps(row), headers)
+    uuid = url_uuid(f"gavel://decision/{task.run_key}/{decision}/{reason}")
+    made = beside_event(DECISION_EVENT, uuid, task.team_id, clickhouse_time(task.started_at), properties)
+    return made.output("decision", topic, task.key())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-import orjson
-
+from processor.events.beside import beside_event
 from processor.events.identity import url_uuid
 from processor.events.output import Output
 from processor.events.task import event_key
+from storage.clickhouse.times import time_text
 from storage.drift import Drift
 from storage.sql.anchors import AnchorBaseline
 
@@ -36,18 +36,6 @@ def drift_output(team_id: int, baseline: AnchorBaseline, drift: Drift, at: datet
         "$ai_drift_moved_since": None if drift.moved_since is None else drift.moved_since.isoformat(),
         "$ai_drift_shift_id": None if drift.shift is None else drift.shift.id,
     }
-    moment = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
-    row = {
-        "uuid": url_uuid(name),
-        "event": DRIFT_EVENT,
-        "properties": orjson.dumps(properties).decode(),
-        "team_id": team_id,
-        "distinct_id": baseline.evaluation_id,
-        "timestamp": moment,
-        "created_at": moment,
-    }
-    headers: list[tuple[str, str | bytes | None]] = [
-        ("event", DRIFT_EVENT.encode()),
-        ("team_id", str(team_id).encode()),
-    ]
-    return Output("drift", topic, event_key(team_id, baseline.evaluation_id), orjson.dumps(row), headers)
+    evaluation = baseline.evaluation_id
+    made = beside_event(DRIFT_EVENT, url_uuid(name), team_id, time_text(at), properties, distinct_id=evaluation)
+    return made.output("drift", topic, event_key(team_id, evaluation))

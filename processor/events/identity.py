@@ -10,10 +10,9 @@ from hashlib import sha1
 from typing import Literal
 from uuid import NAMESPACE_URL
 
-Runtime = Literal["llm_judge", "hog", "sentiment"]
 Trigger = Literal["live", "manual", "backfill", "replay", "measurement"]
 
-_PREFIX: dict[str, str] = {"llm_judge": "llma-llm-eval", "hog": "llma-hog-eval", "sentiment": "llma-sentiment-eval"}
+_PREFIX: dict[str, str] = {"llm_judge": "llma-llm-eval", "hog": "llma-hog-eval"}
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 """Hexadecimal digit → the digit of a UUID's variant: the bits `10` and the two lowest bits of the digit."""
 _SEED = sha1(NAMESPACE_URL.bytes + b"posthog://ai-evaluation/", usedforsecurity=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
+from processor.events.beside import beside_event
 from processor.events.identity import url_uuid
 from processor.events.output import Output
 from processor.events.task import event_key
+from storage.clickhouse.times import time_text
 from storage.sql.labels import Label
 
 LABEL_EVENT = "$ai_evaluation_label"
@@ -31,21 +30,9 @@ def label_output(label: Label, topic: str) -> Output:
     }
     if label.seconds is not None:
         properties["$ai_label_seconds"] = label.seconds
-    moment = _clickhouse_time(label.created_at)
-    row = {
-        "uuid": url_uuid(f"gavel://label/{label.id}"),
-        "event": LABEL_EVENT,
-        "properties": orjson.dumps(properties).decode(),
-        "team_id": label.team_id,
-        "distinct_id": "",
-        "timestamp": moment,
-        "created_at": moment,
-    }
-    headers: list[tuple[str, str | bytes | None]] = [
-        ("event", LABEL_EVENT.encode()),
-        ("team_id", str(label.team_id).encode()),
-    ]
-    return Output("label", topic, event_key(label.team_id, label.target_event_id), orjson.dumps(row), headers)
+    uuid = url_uuid(f"gavel://label/{label.id}")
+    made = beside_event(LABEL_EVENT, uuid, label.team_id, time_text(label.created_at), properties)
+    return made.output("label", topic, event_key(label.team_id, label.target_event_id))
 
 
 def _verdict(label: Label) -> dict[str, Any]:
@@ -57,7 +44,3 @@ def _verdict(label: Label) -> dict[str, Any]:
         if name in verdict:
             found[f"$ai_label_{name}"] = verdict[name]
     return found
-
-
-def _clickhouse_time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from processor.events.output import Headers
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
+
+
+LAST_MS: Final = 7_258_118_400_000 - 1
+"""The last millisecond of 2199, where the times of stores and of ClickHouse's partitions end."""
+UNREADABLE: Final[tuple[str, bytes]] = ("gavel.headers", b"not readable: the name of a header is not UTF-8")
+"""The header in the place of those that cannot be read."""
 
 
 class Message(Protocol):
@@ -48,3 +55,35 @@ class PolledMessage(Message, Protocol):
 
     def error(self) -> KafkaError | None:
         """Return the error that stands in the place of a record; None for a record."""
+
+
+def record_time_ms(message: Message) -> int:
+    """Return the time that the record's producer gave it, which may be any number, between 1970 and 2199."""
+    return min(max(0, message.timestamp()[1]), LAST_MS)
+
+
+read_headers = methodcaller("headers")
+"""Return what `Message.headers` returns; SystemError if it left an exception behind, as for a name that is not UTF-8.
+
+A plain call would not do: in hot code the interpreter calls functions of C without that check, and the null pointer
+in the headers ends the process.
+"""
+
+
+def headers_of(message: Message) -> Headers | None:
+    """Return the headers of a record that a stranger may have written; `UNREADABLE` alone if they cannot be read."""
+    try:
+        headers: Headers | None = read_headers(message)
+        return headers
+    except SystemError:
+        return replace_headers(message)
+
+
+def replace_headers(message: Message) -> Headers:
+    """Put `UNREADABLE` in the place of headers after `Message.headers` has raised a SystemError, and return it.
+
+    confluent-kafka raises it if a name is not UTF-8. Its next answer would be headers with a null pointer for the name,
+    which end the process when they are used.
+    """
+    cast("Any", message).set_headers([UNREADABLE])
+    return [UNREADABLE]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, final
 
 import msgspec
 
@@ -20,6 +20,7 @@ that returns to its own topic, an event that came over HTTP, the label of a pers
 a run was not made."""
 
 
+@final
 class Output(msgspec.Struct, frozen=True, gc=False):  # a third of what a named tuple costs, and one for every result
     """A message to be produced. `partition` is -1 where the key decides."""
 

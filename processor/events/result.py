@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from evaluators.generation import Generation
-from evaluators.verdict import JudgeUsage, Skip, StepUsage, Verdict
+from evaluators.verdict import VERDICT_NAMES, JudgeUsage, Skip, StepUsage, Verdict, verdict_name
 from processor.events.generation import GENERATION_EVENT, clickhouse_time, copied
 from processor.events.identity import Trigger, result_uuid
 from processor.events.output import Headers, Output
@@ -298,6 +298,8 @@ def _add_usage(properties: dict[str, Any], usage: JudgeUsage) -> None:
     properties["$ai_evaluation_cached"] = usage.cached
     if usage.truncated:
         properties["$ai_evaluation_truncated"] = True
+        if usage.truncated_to is not None:
+            properties["$ai_evaluation_truncated_to"] = usage.truncated_to
     if usage.tokens_estimated:
         properties["$ai_evaluation_tokens_estimated"] = True
 
@@ -332,7 +334,7 @@ def _encode(value: dict[str, Any] | str) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-VERDICTS = ("pass", "fail", "scored", "not_applicable")
+VERDICTS = tuple(name for name in VERDICT_NAMES if name != "skipped")
 """Labels of runs that gave a verdict; those of all others are the reasons of skips."""
 
 
@@ -342,9 +344,7 @@ def outcome_label(outcome: Verdict | Skip) -> str:
         return outcome.reason
     if not outcome.applicable:
         return "not_applicable"
-    if outcome.result is None:
-        return "scored"
-    return "pass" if outcome.result else "fail"
+    return verdict_name(outcome.result)
 
 
 def verdict_label(outcome: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from conditions import EventRow, RowError, decode_row
 from processor.events.generation import GENERATION_EVENT
-from processor.events.message import Message
+from processor.events.message import Message, headers_of
 from processor.events.output import Headers
 
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
@@ -68,7 +68,7 @@ def read_event(
     value = message.value()
     if value is None:
         return "tombstone"
-    headers = message.headers()
+    headers = headers_of(message)
     if headers or kinds.marks[0] not in value:  # a generation without headers is the usual record
         passed = _passed(headers, value, history=history, marks=kinds.marks)
         if passed is not None:

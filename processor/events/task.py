@@ -6,6 +6,7 @@ text headers, so that nothing is decoded and encoded on the way and a task is as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -108,7 +109,14 @@ def is_match(task: Task) -> bool:
     return task.evaluation_id.startswith(_MATCH)
 
 
+def has_task(headers: Headers) -> bool:
+    """Return whether any of `headers` is a field of a task."""
+    return any(name.startswith(_HEADER_PREFIX) for name, _ in headers)
+
+
 _INTEGERS = frozenset({"team_id", "attempt", "parked_since_ms", "not_before_ms", "revision", "version", "repeat"})
+_INTEGER = re.compile("-?[0-9]+")
+_MAX_CHARS = 20
 _REQUIRED = ("team_id", "evaluation_id", "event_uuid", "run_key", "started_at")
 _FIELDS = tuple(Task.__dataclass_fields__)
 
@@ -129,10 +137,9 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
             continue
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
         if field in _INTEGERS:
-            try:
-                fields[field] = int(text)
-            except ValueError as error:
-                raise TaskError(f"header {name}: {text[:40]!r} is not a whole number") from error
+            if len(text) > _MAX_CHARS or _INTEGER.fullmatch(text) is None or not -(2**63) <= int(text) < 2**63:
+                raise TaskError(f"header {name}: {text[:40]!r} is not a whole number of 64 bits")
+            fields[field] = int(text)
         else:
             fields[field] = text
     missing = [name for name in _REQUIRED if not fields.get(name)]

@@ -58,6 +58,7 @@ class TaskDefinitions:
         self._executor = executor
         self._refreshing = asyncio.Lock()
         self._refreshes = 0
+        self._answered: bool | None = None  # whether the store answered the last refresh; None until that is known
         self._unreachable = 0
         self._deleted: dict[tuple[int, str], int] = {}
         self._log = structlog.get_logger("gavel.judge")
@@ -111,10 +112,12 @@ class TaskDefinitions:
     async def _refreshed(self) -> Snapshot:
         begun = self._refreshes
         async with self._refreshing:
-            if self._refreshes > begun:
-                return self.current  # another task had it refreshed after this one had asked
-            self._refreshes += 1
-            if not await self._call(self._source.poll):
+            # A refresh that began after this task had asked counts for it, even if it failed, unless it was cancelled.
+            if self._refreshes == begun or self._answered is None:
+                self._refreshes += 1
+                self._answered = None
+                self._answered = await self._call(self._source.poll)
+            if not self._answered:
                 raise UnknownDefinition("store_unavailable")
             return self.current
 

@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import Executor
 
 from evaluators.generation import Generation
-from evaluators.hog import HogEvaluator, HogTimeExceeded
+from evaluators.hog import HogEvaluator
 from evaluators.verdict import Skip, Verdict
 from processor.hog_failures import HogFailures
 from storage.snapshot import CompiledEvaluation
@@ -35,10 +35,4 @@ class HogRuns:
 
     async def try_out(self, hog: HogEvaluator, generation: Generation) -> Verdict | Skip:
         """Return what `run` returns, and leave the evaluation as it is even if its code keeps failing."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(
-                self._executor, lambda: hog.evaluate(generation, time_limit_s=self._limit_s)
-            )
-        except HogTimeExceeded:
-            return Skip("hog_error", f"the code took longer than {self._limit_s:g} s")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, hog.judge, generation, self._limit_s)

@@ -8,15 +8,13 @@ from concurrent.futures import Executor
 
 import structlog
 
-from config.definitions import Budget, Evaluation
-from config.model_resolution import ResolvedModel, StoredKeys, TeamKeys, keys_by_team, resolve_model
+from config.definitions import Evaluation
+from config.model_resolution import NO_KEYS, ResolvedModel, StoredKeys, TeamKeys, keys_by_team, resolve_model
 from config.provider_keys import EvaluationConfig, OpenKey
 from config.settings.sections import Judge as JudgeSettings
 from evaluators.llm_judge.budget import BudgetScope
-from storage.sql.budgets import evaluation_scope, team_scope
+from storage.sql.budgets import scopes_of
 from storage.sql.engine import StoreError
-
-_NO_KEYS = TeamKeys()
 
 
 class KeyDirectory:
@@ -59,19 +57,13 @@ class KeyDirectory:
 
     def resolve(self, definition: Evaluation, *, ignore_state: bool = False) -> ResolvedModel:
         """Return the key and model of an evaluation. Raises `Unresolved`."""
-        keys = self._teams.get(definition.team_id, _NO_KEYS)
+        keys = self._teams.get(definition.team_id, NO_KEYS)
         return resolve_model(definition.model_configuration, keys, self._settings, ignore_state=ignore_state)
 
     def key(self, team_id: int, key_id: str) -> OpenKey | None:
         """Return one key of a team."""
-        return self._teams.get(team_id, _NO_KEYS).keys.get(key_id)
+        return self._teams.get(team_id, NO_KEYS).keys.get(key_id)
 
     def scopes(self, definition: Evaluation) -> tuple[BudgetScope, ...]:
         """Return the budgets that a run of `definition` draws on."""
-        found = []
-        if definition.budget is not None:
-            found.append(evaluation_scope(definition.id, definition.budget))
-        config = self._configs.get(definition.team_id)
-        if config is not None and config.budget is not None:
-            found.append(team_scope(definition.team_id, Budget.model_validate(dict(config.budget))))
-        return tuple(found)
+        return scopes_of(definition, self._configs.get(definition.team_id))

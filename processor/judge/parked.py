@@ -4,7 +4,7 @@ Each partition of the parked topic holds one delay, so its records are due in th
 looks at the first record only and pauses the partition until that one is due, so ten thousand parked runs cost one
 timer. A run whose provider fails again moves on to a longer delay.
 
-Partitions that no delay needs are *lanes*: there runs stand in line whose evaluation has more of them than its turn
+Partitions that no delay needs are *lanes*: there runs wait whose evaluation has more of them than its turn
 allows (`processor.judge.turns`), without a time before which they may not run.
 """
 
@@ -19,7 +19,7 @@ from zlib import crc32
 
 from evaluators.llm_judge.failures import REASONS
 from evaluators.llm_judge.outcome import REFUSED
-from processor.events.message import Message
+from processor.events.message import Message, headers_of
 from processor.events.output import Output, TopicAndPartition
 from processor.events.task import Task, TaskError, read_task
 from processor.stream.worker import Control
@@ -35,7 +35,7 @@ _BEHIND_MS = 5_000
 _REFUSALS = frozenset({REFUSED, *REASONS})
 _LOOK_SOON_S = 2.0
 OVERFLOW = "overflow"
-"""Cause of a run that stands in line because its evaluation has more than its turn."""
+"""Cause of a run that waits in a lane because its evaluation has more than its turn."""
 
 
 class Delays:
@@ -140,11 +140,11 @@ class Parking:
 
     @property
     def has_lanes(self) -> bool:
-        """Whether runs can stand in line."""
+        """Whether runs can wait in a lane."""
         return bool(self._delays.lanes)
 
     def is_lane(self, source: TopicAndPartition) -> bool:
-        """Whether runs of `source` stand in line, rather than wait for a time."""
+        """Whether runs of `source` wait in a lane, rather than for a time."""
         return source[0] == self.topic and source[1] in self._delays.lanes
 
     def stand_in_line(self, task: Task, message: Message) -> Output:
@@ -196,6 +196,6 @@ class Parking:
 def task_of(message: Message) -> Task | None:
     """Return the task of a record; None for one that is not a task, which becomes a dead letter where it is run."""
     try:
-        return read_task(message.headers())
+        return read_task(headers_of(message))
     except TaskError:
         return None

@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from config.outbound.providers import ProviderConnections
+from config.outbound.callers import caller_of
 from config.prices import load_prices
-from config.secrets import SecretBox
 from config.settings import Settings
 from config.settings.sections import Judge as JudgeSettings
 from evaluators.llm_judge.cache import MemoryCache
-from evaluators.llm_judge.caller import Caller, Timeouts
+from evaluators.llm_judge.caller import Caller
 from evaluators.llm_judge.gates import GateLimits, Gates
 from evaluators.llm_judge.judge import Judge
 from evaluators.llm_judge.ladder import Ladder, Rung
 from evaluators.llm_judge.openai_caller import OpenAICaller
 from evaluators.llm_judge.outcome import Price
 from evaluators.llm_judge.surroundings import Chance, Patience, RunStores
-from processor.events.message import Message
+from processor.events.message import Message, headers_of
 from processor.events.output import Output
 from processor.events.task import Task, TaskError, is_match, read_task
 from processor.hog_failures import HogFailures
@@ -46,6 +45,7 @@ from processor.judge.store import JudgeStore, StoreBudgets, StoreTrial
 from processor.judge.turns import Turns
 from processor.judge.worker import Handle, JudgeWorker
 from processor.metrics import Metrics
+from processor.role_topics import topics_read
 from processor.stream.limits import StageLimits
 from processor.stream.stage import Stage
 from processor.tracing.queue import TraceQueue
@@ -91,14 +91,7 @@ class Sources:
 def build_caller(settings: Settings, sources: Sources) -> OpenAICaller:
     """Return what makes the calls."""
     judge = settings.judge
-    timeouts = Timeouts(connect_s=judge.connect_timeout_s, read_s=judge.read_timeout_s, call_s=judge.call_deadline_s)
-    return OpenAICaller(
-        timeouts,
-        now=sources.time,
-        max_connections=judge.concurrency + 8,
-        max_reply_bytes=judge.max_reply_bytes,
-        connections=ProviderConnections(judge),
-    )
+    return caller_of(judge, max_connections=judge.concurrency + 8, now=sources.time)
 
 
 def build_judge(
@@ -188,7 +181,7 @@ def build_engine(
     """
     caller, sources, executor, hog_executor = outside.caller, outside.sources, outside.executor, outside.hog_executor
     limits, topics = settings.judge, settings.kafka.topics
-    keys = ProviderKeys(database, SecretBox(settings.secret_keys), trial_eval_limit=limits.trial_eval_limit)
+    keys = ProviderKeys.of(settings, database)
     store = JudgeStore(database, keys, sources.now)
     directory = KeyDirectory(store.load, limits, executor)
     price = load_prices(limits.prices_path).cost
@@ -262,7 +255,7 @@ def with_matching(handle: Handle, match: Callable[[Message], list[Output]], exec
 
     async def either(message: Message) -> list[Output]:
         try:
-            late = is_match(read_task(message.headers()))
+            late = is_match(read_task(headers_of(message)))
         except TaskError:
             late = False  # `handle` makes a dead letter of it
         if not late:
@@ -325,7 +318,7 @@ def build_judge_stage(context: RoleContext, match: Callable[[Message], list[Outp
         in_flight *= _READ_AHEAD
     return Stage(
         ROLE,
-        [topics.tasks, topics.parked],
+        topics_read(context.settings, ROLE),
         context.clients.consumer(ROLE),
         context.committer(ROLE),
         worker,

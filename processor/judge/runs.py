@@ -29,7 +29,7 @@ from evaluators.verdict import Skip
 from processor.dead_letters.letter import raised_at
 from processor.events.generation import to_generation
 from processor.events.identity import result_uuid
-from processor.events.message import Message
+from processor.events.message import Message, headers_of
 from processor.events.output import Output
 from processor.events.task import Task, TaskError, read_task
 from processor.judge.answers import read_answers
@@ -130,7 +130,7 @@ class JudgeRuns:
             return self._outputs.dead(message, "evaluator_bug", detail)
 
     def _read(self, message: Message) -> _Event:
-        task = read_task(message.headers())
+        task = read_task(headers_of(message))
         if message.topic() == self._outputs.topics.tasks and task.parked_since_ms:
             # Redriven from the dead letters: it has all its time again.
             task = replace(task, attempt=0, parked_since_ms=0, not_before_ms=0, parked_cause="")

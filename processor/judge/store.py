@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from config.definitions import StatusReason
+from config.definitions import EvaluationStatus, StatusReason
 from config.model_resolution import StoredKeys
 from config.provider_keys import KeyState
 from evaluators.llm_judge.budget import Amount, BudgetReservation, BudgetScope
@@ -53,7 +53,7 @@ class JudgeStore:
         """See `StatusStore.recover`."""
         self._set(team_id, evaluation_id, "active", only_from=("error",))
 
-    def _set(self, team_id: int, evaluation_id: str, status: Any, **fields: Any) -> None:
+    def _set(self, team_id: int, evaluation_id: str, status: EvaluationStatus, **fields: Any) -> None:
         try:
             self._evaluations.set_status(team_id, evaluation_id, status, actor=_ACTOR, now=self._now(), **fields)
         except EvaluationNotFound:

@@ -1,4 +1,4 @@
-"""Turns in the backlog: how many runs of one evaluation are in hand at a time, and where the others stand in line.
+"""Turns in the backlog: how many runs of one evaluation are in flight at a time, and where the others wait.
 
 Without this, one evaluation that floods the task topic blocks every task behind it, because results are committed in
 offset order. So a run whose evaluation already has as many runs in hand as it has slots is written to a lane of the
@@ -79,7 +79,7 @@ class Turns:
     # -- reading --------------------------------------------------------------------------------------
 
     def admit(self, source: TopicAndPartition, messages: list[Message], control: Control) -> list[Message]:
-        """Return the leading messages that may be taken up; the rest is read again in time."""
+        """Return the leading messages that may be judged now; the rest is read again in time."""
         self._shares.clear()
         if not self._parking.is_lane(source):
             return self._parking.admit(source, messages, control)
@@ -130,7 +130,7 @@ class Turns:
         return None
 
     def _is_next(self, task: Task) -> bool:
-        """Whether a run from elsewhere than a lane may be made without standing in line.
+        """Whether a run from elsewhere than a lane may be made without waiting in a lane.
 
         An evaluation that has runs in line goes on lining up, until those in hand become few: then the line is
         empty, or another process has it. Runs taken past the line would hold up the results behind them.

@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ from processor.stream.deadline import Deadline
 from processor.stream.ledger import Span
 from processor.stream.worker import Control, Worker
 
+_CLOSE_S = 10.0
+"""Seconds for `shutdown`, and for the end of the event loop. Their delay must not hide why a stage ended."""
 Handle = Callable[[Message], Awaitable[list[Output]]]
 """Takes one Kafka message and returns its outputs. Anything that it raises ends the process without a commit."""
 
@@ -180,10 +183,12 @@ class JudgeWorker(Worker):
         if self._background is not None:
             self._background.cancel()
         if self._shutdown is not None:
-            asyncio.run_coroutine_threadsafe(_await(self._shutdown), self._loop).result(timeout=10.0)
+            with suppress(TimeoutError):  # a connection that does not close ends with the process
+                asyncio.run_coroutine_threadsafe(_await(self._shutdown), self._loop).result(timeout=_CLOSE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10.0)
-        self._loop.close()
+        self._thread.join(timeout=_CLOSE_S)
+        if not self._thread.is_alive():
+            self._loop.close()
 
 
 async def _await(shutdown: Callable[[], Awaitable[None]]) -> None:

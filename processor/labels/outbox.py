@@ -7,13 +7,14 @@ process dies in between, the label is sent again, and its event has the same id.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaException, Producer
 
 from config.settings import Settings
+from processor.events.confirmed import Confirmed
 from processor.events.label import label_output
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
@@ -60,32 +61,25 @@ class LabelSender(Background):
         self._log.warning("labels_wait", error=type(error).__name__, detail=str(error)[:300])
 
     def send_some(self) -> int:
-        """Send the labels that wait, up to a few hundred, and return how many the brokers have confirmed."""
-        waiting = self._outbox.claim(now=datetime.now(UTC))
-        confirmed = self._send(waiting) if waiting else []
-        if confirmed:
-            self._outbox.sent(confirmed)
-            for source, count in Counter(label.source for label in confirmed).items():
-                self._metrics.count("gavel_labels", count, source=source)
-        return len(confirmed)
+        """Send the labels that wait, up to a few hundred, and return how many.
 
-    def _send(self, waiting: Sequence[Label]) -> list[Label]:
+        Raises:
+            KafkaException, BufferError: the brokers have not confirmed all of them. All are sent again later.
+            StoreError: the store does not answer; the same.
+        """
+        waiting = self._outbox.claim(now=datetime.now(UTC))
+        if waiting:
+            self._send(waiting)
+            self._outbox.sent(waiting)
+            for source, count in Counter(label.source for label in waiting).items():
+                self._metrics.count("gavel_labels", count, source=source)
+        return len(waiting)
+
+    def _send(self, waiting: Sequence[Label]) -> None:
         if self._producer is None:
             self._producer = Producer(self._clients.producer_config())
-        confirmed: list[Label] = []
+        sent = Confirmed(self._producer)
         for label in waiting:
             output = label_output(label, self._topic)
-            self._producer.produce(
-                output.topic, key=output.key, value=output.value, headers=output.headers,
-                on_delivery=_remember(confirmed, label),
-            )  # fmt: skip
-        self._producer.flush(self._flush_s)
-        return confirmed
-
-
-def _remember(confirmed: list[Label], label: Label) -> Callable[[KafkaError | None, Message], None]:
-    def on_delivery(error: KafkaError | None, _message: Message) -> None:
-        if error is None:
-            confirmed.append(label)
-
-    return on_delivery
+            sent.produce(output.topic, key=output.key, value=output.value, headers=output.headers)
+        sent.wait(self._flush_s)

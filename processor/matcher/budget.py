@@ -37,6 +37,6 @@ class TeamBudget:
         """Return the seconds for which events of the team may still be matched in this batch; negative if none."""
         return self._limit_s - self._matching.get(team_id, 0.0)
 
-    def may_run(self, team_id: int) -> bool:
-        """Return whether another Hog run of the team may be made in this batch."""
-        return self._matching.get(team_id, 0.0) + self._running.get(team_id, 0.0) < self._limit_s
+    def left_to_run_s(self, team_id: int) -> float:
+        """Return the seconds for which Hog of the team may still run in this batch; not positive if none."""
+        return self._limit_s - self._matching.get(team_id, 0.0) - self._running.get(team_id, 0.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
+from processor.events.result import verdict_label
 from processor.metrics import Metrics
 
 
@@ -30,3 +32,17 @@ def write_counts(counts: Mapping[tuple[str, str], int], metrics: Metrics, role: 
                 metrics.count("gavel_records_skipped", amount, role=role, reason=label)
             case _:
                 metrics.count("gavel_evaluation_outcomes", amount, outcome=label)
+
+
+def write_results(results: Mapping[tuple[int, str, str], int], metrics: Metrics, role: str) -> None:
+    """Add the numbers of results to the metrics.
+
+    Args:
+        results: by team, evaluation and outcome (`processor.events.result.outcome_label`).
+    """
+    outcomes: Counter[str] = Counter()
+    for (team_id, evaluation_id, outcome), amount in results.items():
+        outcomes[outcome] += amount
+        metrics.count_results(team_id, evaluation_id, verdict_label(outcome), amount)
+    for outcome, amount in outcomes.items():
+        metrics.count("gavel_results", amount, role=role, runtime="hog", outcome=outcome)

@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import structlog
 
-from conditions import NOTHING, EventRow, MatchResult, RowError
-from evaluators.generation import JUDGE_MARK, Generation
+from conditions import NOTHING, UNUSUAL, EventRow, MatchResult, RowError, decode_usual_row
+from evaluators.generation import JUDGE_MARK
 from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
 from processor.dead_letters.letter import Reason, dead_letter, raised_at
-from processor.events.generation import copied, lazy_generation
-from processor.events.message import Message
+from processor.events.generation import GENERATION_EVENT, copied, lazy_generation
+from processor.events.message import Message, read_headers, record_time_ms, replace_headers
 from processor.events.output import Output
-from processor.events.result import EventFields, outcome_label, verdict_label
+from processor.events.result import EventFields, outcome_label
 from processor.events.row import MAX_EVENT_BYTES, ROOM_BYTES, read_event
 from processor.events.task import Task, match_task
 from processor.hog_failures import HogFailures
 from processor.matcher.budget import TeamBudget
-from processor.matcher.counts import write_counts
+from processor.matcher.counts import write_counts, write_results
 from processor.matcher.known import KnownEvaluation, KnownEvaluations, RunOrigin
 from processor.matcher.timing import EventTimes
 from processor.metrics import Metrics
@@ -36,6 +36,7 @@ from processor.result_latency import ResultLatency
 from processor.tracing.queue import TraceQueue
 from storage.snapshot import Snapshot, TeamSnapshot
 
+_MARK = GENERATION_EVENT.encode()
 _TOGETHER = 64
 """Events that go from step to step together: their data fits into the second cache of a processor."""
 _TOGETHER_BYTES = 2 * 1024 * 1024
@@ -69,6 +70,7 @@ class FinishedRun(msgspec.Struct, frozen=True, gc=False):
     outcome: Verdict | Skip
 
 
+_T = TypeVar("_T")
 Decoded = tuple[Message, EventRow]
 """A message and its row."""
 Matched = tuple[Message, EventRow, TeamSnapshot, MatchResult]
@@ -83,7 +85,7 @@ class InlineHog:
 
     Attributes:
         time_limit_s: for one run; past it the run moves to the task topic.
-        failures: is told the outcome of each run.
+        failures: counts the outcome of each run.
         budget: seconds per team and batch; unlimited unless it is given.
     """
 
@@ -146,7 +148,7 @@ class EventMatcher:
     def take(
         self, messages: Sequence[Message], snapshot: Snapshot, refuse: Refuse, pulse: Callable[[], None] | None = None
     ) -> list[Output]:
-        """Work through event messages: skip, match, run or hand on.
+        """Work through event messages: skip, match, run or enqueue.
 
         Args:
             refuse: called for each message that is not a valid row, whose properties cannot be decoded, or that is
@@ -160,12 +162,12 @@ class EventMatcher:
         self._started_at = self._now().isoformat(timespec="microseconds")
         outputs: list[Output] = []
         if messages:
-            self._times.arrive(messages[0].timestamp()[1])
+            self._times.arrive(record_time_ms(messages[0]))
         for portion in _portions(messages):
             if pulse is not None:
                 pulse()
             decoded = self._decode(portion, refuse)
-            for kind in self._times.odd([each[1] for each in decoded if not isinstance(each, Output)]):
+            for kind in self._times.odd([each[1] for each in decoded if type(each) is not Output]):
                 self.counts["out_of_time", kind] += 1
             matched = self._match(decoded, snapshot, refuse)
             self._write(self._evaluate(matched, refuse, pulse), outputs)
@@ -177,76 +179,88 @@ class EventMatcher:
         limit_bytes = min(MAX_EVENT_BYTES, self._limit_bytes)
         for message in messages:
             try:
-                row = read_event(message, limit_bytes, history=self._judge_historical)
+                value = message.value()
+                # The usual record, without a call of ours. `read_event` decides about all others, and these too.
+                try:
+                    if value is not None and _MARK in value and len(value) <= limit_bytes and not read_headers(message):
+                        row = decode_usual_row(value)
+                        if row.event == GENERATION_EVENT and row.uuid:
+                            found.append((message, row))
+                            continue
+                except UNUSUAL:
+                    pass
+                except SystemError:
+                    replace_headers(message)
+                read = read_event(message, limit_bytes, history=self._judge_historical)
             except RowError as error:
                 _add(found, refuse(message, error))
             except Exception as error:  # noqa: BLE001  # see the class
                 found.append(self._defect(message, error))
             else:
-                if type(row) is EventRow:
-                    found.append((message, row))
+                if isinstance(read, EventRow):
+                    found.append((message, read))
                 else:
-                    self.counts["skipped", str(row)] += 1
+                    self.counts["skipped", read] += 1
         return found
 
     def _match(self, decoded: list[Decoded | Output], snapshot: Snapshot, refuse: Refuse) -> list[Matched | Output]:
         """Return the events that evaluations are to run for; those that did not match are counted."""
         counts, teams, budget = self.counts, snapshot.teams, self._budget
         found: list[Matched | Output] = []
-        team_id, team, filtered = None, None, 0
+        team_id, team = None, None
+        matched = sampled_out = errors = filtered = 0
         since_s = until_s = 0.0
+        late = False
         for each in decoded:
-            if isinstance(each, Output):
+            if type(each) is Output:
                 found.append(each)
                 continue
             message, row = each
-            now_s = perf_counter()
             if row.team_id != team_id:
+                now_s = perf_counter()
                 if team_id is not None:
                     budget.matched(team_id, now_s - since_s)
                 team_id = row.team_id
                 team = teams.get(team_id)
                 since_s, until_s = now_s, now_s + budget.left_to_match_s(team_id)
+                late = until_s <= now_s
             if team is None:
                 counts["skipped", "team_without_evaluations"] += 1
                 continue
-            if now_s >= until_s:
+            if late:
                 found.append(self._match_elsewhere(message, row))
                 continue
             try:
                 result = team.matcher.match(row)
             except RowError as error:
                 _add(found, refuse(message, error))
+                late = perf_counter() >= until_s
                 continue
             except Exception as error:  # noqa: BLE001  # see the class
                 found.append(self._defect(message, error))
+                late = perf_counter() >= until_s
                 continue
-            if result is NOTHING:
+            if result is NOTHING:  # look-ups alone found it, and a portion bounds their time
                 filtered += team.enabled
                 continue
-            self._count_match(team, row, result)
-            if result.matched:
+            late = perf_counter() >= until_s
+            hit, out = len(result.matched), result.sampled_out.count
+            matched += hit
+            sampled_out += out
+            filtered += team.enabled - hit - out
+            if result.errors:
+                errors += len(result.errors)
+                filtered -= len(result.errors)
+                _log_errors(team, row, result)
+            if hit:
                 found.append((message, row, team, result))
         if team_id is not None:
             budget.matched(team_id, perf_counter() - since_s)
-        if filtered:
-            counts["outcome", "filtered"] += filtered
-        return found
-
-    def _count_match(self, team: TeamSnapshot, row: EventRow, result: MatchResult) -> None:
-        counts = self.counts
-        for index, detail in result.errors:
-            structlog.get_logger("gavel.matcher").warning(
-                "condition_error",
-                evaluation_id=str(team.evaluations[index].definition.id),
-                event_uuid=row.uuid,
-                error=detail,
-            )
-        matched, sampled_out, errors = len(result.matched), result.sampled_out.count, len(result.errors)
         counts["outcome", "matched"] += matched
         counts["outcome", "sampled_out"] += sampled_out
         counts["outcome", "error"] += errors
-        counts["outcome", "filtered"] += team.enabled - matched - sampled_out - errors
+        counts["outcome", "filtered"] += filtered
+        return found
 
     def _match_elsewhere(self, message: Message, row: EventRow) -> Output:
         self.counts["moved", "match"] += 1
@@ -256,7 +270,7 @@ class EventMatcher:
     def _evaluate(
         self, events: list[Matched | Output], refuse: Refuse, pulse: Callable[[], None] | None
     ) -> list[FinishedRun | Output]:
-        """Make the runs that can be made in line, and hand on the others."""
+        """Make the runs that can be made here, and enqueue the others."""
         done: list[FinishedRun | Output] = []
         for each in events:
             if isinstance(each, Output):
@@ -285,16 +299,26 @@ class EventMatcher:
             return
         copied(generation.properties)  # kept, and fails here rather than when a result is written
         shared, fields = GenerationGlobals(generation), EventFields(row, generation)
-        for index, condition_id in result.matched:
-            known = self._known.of(team.evaluations[index])
-            key = f"{known.key_head}{row.uuid}{known.key_tail}"
-            if known.hog is None:
-                done.append(self._hand_on(self._task(known, key, condition_id, row), message, "llm_judge"))
-            elif not self._budget.may_run(row.team_id):
-                self.counts["moved", "hog"] += 1
-                done.append(self._hand_on(self._task(known, key, condition_id, row), message, "hog"))
-            else:
-                done.append(self._run_hog(known, known.hog, key, condition_id, row, shared, fields, message))
+        used_s, left_s = 0.0, self._budget.left_to_run_s(row.team_id)
+        try:
+            for index, condition_id in result.matched:
+                known = self._known.of(team.evaluations[index])
+                key = f"{known.key_head}{row.uuid}{known.key_tail}"
+                if known.hog is None:
+                    done.append(self._hand_on(self._task(known, key, condition_id, row), message, "llm_judge"))
+                elif used_s >= left_s:
+                    self.counts["moved", "hog"] += 1
+                    done.append(self._hand_on(self._task(known, key, condition_id, row), message, "hog"))
+                else:
+                    began_s = perf_counter()
+                    run = self._run_hog(known, known.hog, key, condition_id, row, shared, fields, message)
+                    took_s = perf_counter() - began_s
+                    used_s += took_s
+                    if type(run) is FinishedRun:
+                        self._hog_seconds.append(took_s)
+                    done.append(run)
+        finally:
+            self._budget.ran(row.team_id, used_s)
 
     def _task(self, known: KnownEvaluation, key: str, condition_id: str, row: EventRow) -> Task:
         origin, definition = self._origin, known.evaluation.definition
@@ -327,26 +351,21 @@ class EventMatcher:
         message: Message,
     ) -> FinishedRun | Output:
         """Run an evaluator in line. `shared` and `fields` are one for all evaluators of the event."""
-        started = perf_counter()
         try:
             outcome = hog.evaluate(fields.generation, time_limit_s=self._hog_time_limit_s, shared=shared)
         except HogTimeExceeded:
-            self._budget.ran(row.team_id, perf_counter() - started)
             return self._hand_on(self._task(known, key, condition_id, row), message, "hog")
         except RowError:
             raise
         except Exception as error:  # noqa: BLE001  # a defect of ours: one run's dead letter, not the end of the stream
             return self._defect(message, error, self._task(known, key, condition_id, row))
-        took_s = perf_counter() - started
-        self._hog_seconds.append(took_s)
-        self._budget.ran(row.team_id, took_s)
         self._failures.note(known.evaluation.definition, outcome)
         return FinishedRun(known, key, condition_id, message, row, fields, outcome)
 
     def _write(self, done: list[FinishedRun | Output], outputs: list[Output]) -> None:
         """Append the results of runs, and finished outputs."""
         topic, started_at, limit_bytes = self._to.results, self._started_at, self._limit_bytes
-        newest: tuple[Generation, str] | None = None
+        results, newest, newest_id = self._results, None, ""
         for each in done:
             if isinstance(each, Output):
                 outputs.append(each)
@@ -361,14 +380,14 @@ class EventMatcher:
             if len(result.value) > limit_bytes:
                 outputs.append(self._too_large(each, len(result.value)))
                 continue
-            self._results[each.row.team_id, each.known.id, outcome_label(outcome)] += 1
-            newest = each.fields.generation, result.uuid
+            results[each.row.team_id, each.known.id, outcome_label(outcome)] += 1
+            newest, newest_id = each, result.uuid
             outputs.append(result.output(topic))
         if newest is not None and self._origin.trigger == "live":
             # One result of each portion: at high rates a sample, at low rates nearly all.
-            generation, result_id = newest
+            generation = newest.fields.generation
             trace_id = generation.properties.get("$ai_trace_id")
-            self._latency.note(generation.timestamp, self._now(), result_id, trace_id)
+            self._latency.note(generation.timestamp, self._now(), newest_id, trace_id)
 
     def _too_large(self, run: FinishedRun, size_bytes: int) -> Output:
         task = self._task(run.known, run.key, run.condition_id, run.row)
@@ -411,18 +430,10 @@ class EventMatcher:
         metrics.observe_all("gavel_hog_seconds", self._hog_seconds, role=role)
         self._hog_seconds.clear()
         self._latency.flush()
-        self._flush_results()
+        write_results(self._results, metrics, role)
+        self._results.clear()
         write_counts(self.counts, metrics, role, self._origin.trigger)
         self.counts.clear()
-
-    def _flush_results(self) -> None:
-        outcomes: Counter[str] = Counter()
-        for (team_id, evaluation_id, outcome), amount in self._results.items():
-            outcomes[outcome] += amount
-            self._metrics.count_results(team_id, evaluation_id, verdict_label(outcome), amount)
-        for outcome, amount in outcomes.items():
-            self._metrics.count("gavel_results", amount, role=self._role, runtime="hog", outcome=outcome)
-        self._results.clear()
 
 
 def _portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
@@ -436,6 +447,16 @@ def _portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
                 yield [message]
 
 
-def _add(found: list[Any], output: Output | None) -> None:
+def _log_errors(team: TeamSnapshot, row: EventRow, result: MatchResult) -> None:
+    for index, detail in result.errors:
+        structlog.get_logger("gavel.matcher").warning(
+            "condition_error",
+            evaluation_id=str(team.evaluations[index].definition.id),
+            event_uuid=row.uuid,
+            error=detail,
+        )
+
+
+def _add(found: list[_T], output: _T | None) -> None:
     if output is not None:
         found.append(output)

@@ -9,6 +9,7 @@ from processor.matcher.late import destinations
 from processor.matcher.pushback import TaskRoom
 from processor.matcher.worker import MatcherWorker
 from processor.role_context import RoleContext
+from processor.role_topics import topics_read
 from processor.stream.limits import StageLimits
 from processor.stream.stage import Stage
 
@@ -19,7 +20,7 @@ _EMBEDDED_BATCH = 100
 def build_matcher(context: RoleContext) -> Stage:
     """Return the matcher: events in, Hog results and judge tasks out."""
     settings = context.settings
-    topics, limits = settings.kafka.topics, settings.matcher
+    limits = settings.matcher
     to = destinations(context)
     events = EventMatcher(
         "matcher",
@@ -30,11 +31,11 @@ def build_matcher(context: RoleContext) -> Stage:
         traces=context.traces,
     )
     embedded = settings.kafka.is_embedded
-    room = TaskRoom(context.metrics, (topics.tasks, topics.parked), EMBEDDED_PARTITIONS) if embedded else None
+    room = TaskRoom(context.metrics, topics_read(settings, "judge"), EMBEDDED_PARTITIONS) if embedded else None
     worker = MatcherWorker(context.snapshots, events, to, context.guard(), room)
     return Stage(
         "matcher",
-        [topics.events],
+        topics_read(settings, "matcher"),
         context.clients.consumer("matcher"),
         context.committer("matcher"),
         worker,

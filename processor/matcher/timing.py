@@ -30,8 +30,8 @@ class EventTimes:
         self._low = self._high = ""
 
     def arrive(self, arrived_ms: int) -> None:
-        """Begin with records of one partition, the first of which arrived at an epoch time in milliseconds."""
-        arrived = datetime.fromtimestamp(max(0, arrived_ms) / 1000, UTC)
+        """Begin with records of one partition, the first of which arrived at a time as `record_time_ms` returns it."""
+        arrived = datetime.fromtimestamp(arrived_ms / 1000, UTC)
         self._late, self._ahead, self._newest = arrived - LATE, arrived + AHEAD, _FIRST
         self._low, self._high = _text(self._late), _text(self._ahead)
 

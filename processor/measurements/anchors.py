@@ -31,7 +31,7 @@ from storage.background import Background
 from storage.canary_starts import begin_canaries
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.clickhouse.measurements import results_of_run
-from storage.drift import SHIFT_STANDS, Drift, Standing, drift_in
+from storage.drift import SHIFT_STANDS, Drift, DriftStanding, drift_in
 from storage.sql.anchors import AnchorBaseline, AnchorRun, Anchors, AnchorSchedule
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_changes import EvaluationNotFound
@@ -41,7 +41,7 @@ from storage.sql.measurements import OPEN, MeasurementRun, MeasurementRuns
 from storage.sql.served_models import ServedModels
 from storage.sql.shifts import Shifts
 
-ANSWERS: tuple[Standing, ...] = (*get_args(get_args(Standing)[0]), "collecting")
+ANSWERS: tuple[DriftStanding, ...] = (*get_args(get_args(DriftStanding)[0]), "collecting")
 _LOOK_INTERVAL_S = 1.0
 _COUNT_EVERY = 10
 _STOP_WITHIN_S = 10.0

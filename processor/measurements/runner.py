@@ -8,7 +8,7 @@ that is down gives no verdict.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,14 @@ from storage.background import Background, claimant
 from storage.clickhouse import ClickHouseProblem, connect
 from storage.clickhouse.measurements import RunCounts, count_run, results_of_run
 from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
+from storage.clickhouse.times import time_text
+from storage.clock import utc_now
 from storage.sql.datasets import Datasets, event_of
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_changes import EvaluationNotFound
 from storage.sql.evaluations import Evaluations
 from storage.sql.golden_sets import GoldenSets
-from storage.sql.measurements import MeasuredItem, MeasurementRun, MeasurementRuns, Standing
+from storage.sql.measurements import MeasuredItem, MeasurementEnd, MeasurementRun, MeasurementRuns, Standing
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -64,7 +66,7 @@ class MeasurementRunner(Background):
         self._log = structlog.get_logger("gavel.measurements")
 
     def _turn(self) -> None:
-        run = self._runs.claim(self._owner, now=_now(), lease_s=LEASE_S)
+        run = self._runs.claim(self._owner, now=utc_now(), lease_s=LEASE_S)
         if run is not None:
             self._carry_out(run)
 
@@ -99,7 +101,7 @@ class MeasurementRunner(Background):
         fixed = self._fixed(run)
         while standing.sent < run.items:
             if self.stopping:
-                self._runs.give_back(run.id, self._owner, now=_now())
+                self._runs.give_back(run.id, self._owner, now=utc_now())
                 return None
             part = self._runs.items(run.id, offset=standing.sent, limit=_AT_ONCE)
             rows = _rows(client, run.team_id, part, fixed)
@@ -113,7 +115,7 @@ class MeasurementRunner(Background):
             standing = Standing(
                 standing.sent + len(part), standing.missing + gone, standing.done, standing.skipped, standing.cost_usd
             )
-            if not self._runs.report(run.id, self._owner, standing, now=_now(), lease_s=LEASE_S):
+            if not self._runs.report(run.id, self._owner, standing, now=utc_now(), lease_s=LEASE_S):
                 return None
         return standing
 
@@ -150,7 +152,7 @@ class MeasurementRunner(Background):
             if found.done != last:
                 last, since_s = found.done, monotonic()
             standing = Standing(run.items, standing.missing, found.done, found.skipped, found.cost_usd)
-            if not self._runs.report(run.id, self._owner, standing, now=_now(), lease_s=LEASE_S):
+            if not self._runs.report(run.id, self._owner, standing, now=utc_now(), lease_s=LEASE_S):
                 return
             if found.done >= wanted:
                 self._end(run, standing, found, client)
@@ -159,7 +161,7 @@ class MeasurementRunner(Background):
                 self._finish(run, "incomplete", f"{wanted - found.done} judgements did not come back")
                 return
             if self._stopping.wait(_LOOK_INTERVAL_S):
-                self._runs.give_back(run.id, self._owner, now=_now())
+                self._runs.give_back(run.id, self._owner, now=utc_now())
                 return
 
     def _end(self, run: MeasurementRun, standing: Standing, found: RunCounts, client: Client) -> None:
@@ -173,8 +175,8 @@ class MeasurementRunner(Background):
         else:
             self._finish(run, "completed", "")
 
-    def _finish(self, run: MeasurementRun, state: Any, error: str) -> None:
-        if self._runs.finish(run.id, self._owner, state, error=error, now=_now()):
+    def _finish(self, run: MeasurementRun, state: MeasurementEnd, error: str) -> None:
+        if self._runs.finish(run.id, self._owner, state, error=error, now=utc_now()):
             self._metrics.count("gavel_measurement_runs", kind=run.kind, outcome=state)
             self._log.info("measurement_ended", run_id=run.id, kind=run.kind, state=state, error=error)
 
@@ -194,8 +196,7 @@ class MeasurementRunner(Background):
 
 
 def _row_of(team_id: int, event: Mapping[str, Any]) -> EventRow:
-    moment = datetime.fromisoformat(event["timestamp"]).astimezone(UTC)
-    text = f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    text = time_text(datetime.fromisoformat(event["timestamp"]))
     return EventRow(
         uuid=event["uuid"],
         event=GENERATION,
@@ -219,7 +220,3 @@ def _rows(
 
 def _archived(client: Client, team_id: int, uuids: Sequence[str]) -> Iterator[EventRow]:
     yield from newest_rows(client, RowSelection(team_id, event=GENERATION, uuids=uuids))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -50,7 +50,7 @@ METRICS: dict[CounterName | GaugeName | HistogramName, MetricDefinition] = {
     ),
     "gavel_judge_parked": MetricDefinition(
         "counter",
-        "Judge runs parked, by cause; `overflow` stands in line for its evaluation's turn. If another cause grows, "
+        "Judge runs parked, by cause; `overflow` waits for its evaluation's turn. If another cause grows, "
         "mend the key or the provider; if overflow grows, start more judges",
         ("cause",),
     ),

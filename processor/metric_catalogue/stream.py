@@ -42,8 +42,8 @@ HistogramName = Literal[
 METRICS: dict[CounterName | GaugeName | AgeName | HistogramName, MetricDefinition] = {
     "gavel_records_consumed": MetricDefinition(
         "counter",
-        "Kafka records read. If it stays at 0 while events are produced, compare the topic names and look at "
-        "gavel_partitions_assigned",
+        "Kafka records read; a record that waits for its time counts once, when its time has come. If it stays at "
+        "0 while events are produced, compare the topic names and look at gavel_partitions_assigned",
         ("role", "topic"),
     ),
     "gavel_bytes_consumed": MetricDefinition(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Literal
 
@@ -23,7 +22,8 @@ from processor.replay.replay import Replay, ReplayReport, restrict
 from processor.replay.sources import ReplayError, ReplaySource, existing_in
 from storage.background import Background, claimant
 from storage.clickhouse import ClickHouseProblem, connect
-from storage.sql.backfills import Backfill, Backfills, Progress, State
+from storage.clock import utc_now
+from storage.sql.backfills import Backfill, Backfills, BackfillState, Progress
 from storage.sql.catch_ups import CatchUps
 from storage.sql.engine import Database, StoreError
 
@@ -33,11 +33,6 @@ _LOOK_INTERVAL_S = 2.0
 _REPORT_INTERVAL_S = 2.0
 _RETRY_S = 10.0
 _STOP_WITHIN_S = 30.0
-
-
-def utc_now() -> datetime:
-    """Return the aware UTC time."""
-    return datetime.now(UTC)
 
 
 class BackfillRunner(Background):
@@ -135,7 +130,7 @@ class BackfillRunner(Background):
 class _Halt(Exception):
     """The backfill must not continue here. `state`: its present state; None if another runner has it."""
 
-    def __init__(self, state: State | None) -> None:
+    def __init__(self, state: BackfillState | None) -> None:
         super().__init__(state)
         self.state = state
 
@@ -190,7 +185,7 @@ class Hold:
         """Leave the backfill for a later try, by whichever runner comes first, and show why it does not advance."""
         self._store(_RETRY_S, error)
 
-    def finish(self, state: Literal["completed", "failed"], error: str = "") -> State | None:
+    def finish(self, state: Literal["completed", "failed"], error: str = "") -> BackfillState | None:
         """End the backfill.
 
         Returns:
@@ -200,7 +195,7 @@ class Hold:
             return state
         return self._store(LEASE_S)
 
-    def _store(self, lease_s: float, error: str = "") -> State | None:
+    def _store(self, lease_s: float, error: str = "") -> BackfillState | None:
         return self._backfills.report(
             self._id, self._owner, self._progress, cursor=self._cursor, now=utc_now(), lease_s=lease_s, error=error
         )

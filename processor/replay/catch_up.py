@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 
 from config.settings import Settings
-from processor.replay.sources import ArchiveSource, ReplaySource, TopicSource, ranges_by_time
+from processor.replay.sources import ArchiveSource, ReplaySource, TopicSource, bounds_of, ranges_by_time
 from storage.sql.backfills import CATCH_UP_ACTOR, Backfill
 
 if TYPE_CHECKING:
@@ -56,8 +56,5 @@ def open_source(backfill: Backfill, settings: Settings, consumer: Consumer, clie
 
 def _holds(consumer: Consumer, topic: str, ranges: dict[int, tuple[int, int]]) -> bool:
     """Whether nothing of the ranges was removed by retention: each partition has still an earlier record, or all."""
-    for partition, (start, _) in ranges.items():
-        low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
-        if low > 0 and start <= low:
-            return False
-    return True
+    bounds = bounds_of(consumer, topic, ranges)
+    return all(bounds[partition][0] == 0 or start > bounds[partition][0] for partition, (start, _) in ranges.items())

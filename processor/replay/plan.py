@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer
 from prometheus_client import CollectorRegistry
 
-from config.model_resolution import StoredKeys, TeamKeys, keys_by_team
+from config.model_resolution import NO_KEYS, StoredKeys, TeamKeys, keys_by_team
 from config.prices import load_prices
-from config.secrets import SecretBox
 from config.settings import Settings
 from processor.events.identity import Trigger
 from processor.hog_failures import HogFailures
@@ -201,7 +200,7 @@ def _open(
         existing=None if plan.rerun else existing_in(client),
         sender=sender,
         estimate=make_estimator(
-            snapshot, _keys_of(settings, database), settings.judge, load_prices(settings.judge.prices_path)
+            snapshot, team_keys_of(settings, database), settings.judge, load_prices(settings.judge.prices_path)
         ),
         rate=plan.rate,
         report=ReplayReport.from_note(source.note) or (ReplayReport(**plan.report) if plan.report else None),
@@ -238,8 +237,9 @@ def event_matcher(
     )
 
 
-def _keys_of(settings: Settings, database: Database) -> Callable[[int], TeamKeys]:
-    keys = ProviderKeys(database, SecretBox(settings.secret_keys))
+def team_keys_of(settings: Settings, database: Database) -> Callable[[int], TeamKeys]:
+    """Return a function that gives the keys of a team, as they are now."""
+    keys = ProviderKeys.of(settings, database)
     stored = StoredKeys(keys.open_all(), keys.configs())
     teams = keys_by_team(stored, {config.team_id: config for config in stored.configs})
-    return lambda team_id: teams.get(team_id, TeamKeys())
+    return lambda team_id: teams.get(team_id, NO_KEYS)

@@ -23,7 +23,7 @@ from conditions import RowError
 from processor.events.identity import result_uuid
 from processor.events.message import Message
 from processor.events.output import Output
-from processor.events.task import read_task
+from processor.events.task import has_task, read_task
 from processor.matcher.event_matcher import EventMatcher
 from processor.replay.sources import ReplayError, ReplaySource
 from processor.stream.deadline import Deadline
@@ -160,7 +160,7 @@ class Replay:
         events: with the trigger and identity that the replay asks for.
         existing: which results are there; None takes none to be (a rerun).
         sender: None for a dry run, which matches, estimates and writes nothing.
-        estimate: tokens and cost of one run handed on, by evaluation id and message; None leaves them at 0.
+        estimate: tokens and cost of one run of a judge, by evaluation id and message; None leaves them at 0.
         rate: records per second at the most.
     """
 
@@ -266,10 +266,14 @@ class Replay:
             self._sent[0].leave(Deadline(_COMMIT_S))
 
     def _missing(self, outputs: list[Output], report: ReplayReport) -> list[Output]:
-        """Return the outputs whose results do not exist yet, each id once."""
+        """Return the outputs whose results do not exist yet, each id once, and the dead letters of whole events."""
         fresh: dict[bytes, Output] = {}
         ids: dict[bytes, list[bytes]] = {}
+        events: list[Output] = []
         for output in outputs:
+            if _is_whole_event(output):
+                events.append(output)
+                continue
             identity, evaluation_id = _identity(output)
             if identity not in fresh:
                 fresh[identity] = output
@@ -279,7 +283,7 @@ class Replay:
             for there in self._existing(asked):
                 del fresh[there.encode()]
                 report.existing += 1
-        return list(fresh.values())
+        return [*fresh.values(), *events]
 
     def _count(self, read: int, outputs: list[Output], report: ReplayReport) -> None:
         counts = self._events.counts
@@ -316,6 +320,11 @@ def _resumable() -> Iterator[None]:
         yield
     except (CommitAborted, CommitFailed) as error:
         raise ReplayError(f"Kafka did not take a batch: {error}; resume the replay to go on") from error
+
+
+def _is_whole_event(output: Output) -> bool:
+    """Whether an output is the dead letter of an event, which leads to no result, and not the one of a run."""
+    return output.kind == "dead_letter" and not has_task(output.headers)
 
 
 def _identity(output: Output) -> tuple[bytes, bytes]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -28,7 +28,10 @@ from storage.clickhouse.results import evaluations_with_results, existing_ids
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+_T = TypeVar("_T")
 _SILENCE_S = 30.0
+_ANSWER_S = 30.0
+"""How long to wait for an answer of the broker, and for the leader of a partition to be known."""
 _ASK_AGAIN_S = 1.0
 """As long as the sink may hold a result back (`sink.batch_interval_s`)."""
 
@@ -104,7 +107,8 @@ class TopicSource:
         began_s = monotonic()
         while self._pending:
             # No more than there can be: for what never comes, `consume` waits until its time is over.
-            polled = self._consumer.consume(min(records, self.total - self.done), 0.5)
+            with _asked(self._topic):
+                polled = self._consumer.consume(min(records, self.total - self.done), 0.5)
             taken = self._within(cast("list[PolledMessage]", polled))
             if taken:
                 return taken
@@ -286,14 +290,14 @@ def existing_in(client: Client) -> Callable[[Mapping[str, Collection[str]]], set
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
     try:
-        return consumer.committed(partitions, timeout=30)
+        return _whole(consumer.committed(partitions, timeout=_ANSWER_S))
     except KafkaException as error:
         raise ReplayError(
             f"the replay's offsets cannot be read: {error.args[0].str()}; `gavel check` tests Kafka"
         ) from error
 
 
-def _take(events: Iterator[Any], count: int) -> Iterator[Any]:
+def _take(events: Iterator[_T], count: int) -> Iterator[_T]:
     for _ in range(count):
         event = next(events, None)
         if event is None:
@@ -309,18 +313,14 @@ def ranges_by_time(
     Raises:
         ReplayError: the topic does not exist or cannot be read.
     """
-    try:
-        metadata = consumer.list_topics(topic, timeout=30).topics[topic]
+    with _asked(topic):
+        metadata = consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
         if metadata.error is not None:
             raise ReplayError(f"topic {topic}: {metadata.error.str()}; see --topic")
         partitions = list(metadata.partitions)
-        bounds = patiently(
-            lambda: {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}, 30
-        )
-        starts = patiently(lambda: _offsets_at(consumer, topic, partitions, after), 30)
-        ends = patiently(lambda: _offsets_at(consumer, topic, partitions, before), 30)
-    except KafkaException as error:
-        raise ReplayError(f"topic {topic}: {error.args[0].str()}; `gavel check` tests Kafka") from error
+        bounds = bounds_of(consumer, topic, partitions)
+        starts = patiently(lambda: _offsets_at(consumer, topic, partitions, after), _ANSWER_S)
+        ends = patiently(lambda: _offsets_at(consumer, topic, partitions, before), _ANSWER_S)
     ranges = {}
     for p in partitions:
         low, high = bounds[p]
@@ -331,9 +331,42 @@ def ranges_by_time(
     return ranges
 
 
+def bounds_of(consumer: Consumer, topic: str, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Return the first offset of each partition and the one behind its last. Blocks.
+
+    Raises:
+        ReplayError: Kafka does not answer.
+    """
+    with _asked(topic):
+        return patiently(
+            lambda: {
+                p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_ANSWER_S) for p in partitions
+            },
+            _ANSWER_S,
+        )
+
+
+@contextmanager
+def _asked(topic: str) -> Iterator[None]:
+    """Say of a question that Kafka did not answer that the replay can go on later."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ReplayError(f"topic {topic}: {error.args[0].str()}; `gavel check` tests Kafka") from error
+
+
 def _offsets_at(consumer: Consumer, topic: str, partitions: list[int], moment: datetime | None) -> dict[int, int]:
     if moment is None:
         return {}
     at_ms = int(moment.timestamp() * 1000)
-    found = consumer.offsets_for_times([TopicPartition(topic, p, at_ms) for p in partitions], timeout=30)
+    asked = [TopicPartition(topic, p, at_ms) for p in partitions]
+    found = _whole(consumer.offsets_for_times(asked, timeout=_ANSWER_S))
     return {each.partition: each.offset for each in found if each.offset >= 0}
+
+
+def _whole(answers: list[TopicPartition]) -> list[TopicPartition]:
+    """Return `answers`; raise the failure of one partition, because without its answer it seems to have no offset."""
+    for each in answers:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return answers

@@ -19,13 +19,12 @@ import confluent_kafka
 from config.definitions import StatusReason
 from config.model_resolution import default_models
 from config.settings import Settings
-from config.settings.kafka import Topics
 from config.settings.sections import Judge as JudgeSettings
 from config.strategies import MAX_STEPS
 from evaluators.llm_judge.failures import FailureKind
 from evaluators.llm_judge.ladder import RUNGS
 from evaluators.llm_judge.outcome import REFUSED
-from evaluators.verdict import SkipReason
+from evaluators.verdict import VERDICT_NAMES, SkipReason
 from processor.dead_letters.letter import Reason
 from processor.events.result import VERDICTS
 from processor.events.row import Passed
@@ -34,14 +33,15 @@ from processor.judge.parked import OVERFLOW
 from processor.matcher.timing import OUT_OF_TIME
 from processor.measurements.anchors import ANSWERS
 from processor.metric_catalogue import CounterName, GaugeName, HistogramName
-from processor.metrics import NEVER, RESULT_OUTCOMES, Metrics
+from processor.metrics import NEVER, Metrics
+from processor.role_topics import topics_read
 from processor.sink.errors import DATA, OPERATOR, TRANSIENT
 from quality.shift import Direction
 from storage.clickhouse.rights import WRITTEN_TABLES
 from storage.snapshot import Snapshot
-from storage.sql.engine import Observe
-from storage.sql.labels import Source
-from storage.sql.measurements import Kind
+from storage.sql.engine import StoreObserver
+from storage.sql.labels import LabelSource
+from storage.sql.measurements import MeasurementKind
 
 _OUTCOMES = (*VERDICTS, *get_args(SkipReason))
 _CALLS = ("answered", "cached", "cancelled", *get_args(FailureKind))
@@ -51,7 +51,7 @@ _MAX_MODELS = 100
 """Models that have series before their first call; a team could name any number of them."""
 
 
-def store_observer(metrics: Metrics) -> Observe:
+def store_observer(metrics: Metrics) -> StoreObserver:
     """Return what a store tells the seconds of its transactions."""
     return lambda kind, seconds: metrics.observe("gavel_store_seconds", seconds, kind=kind)
 
@@ -82,16 +82,8 @@ def give_birth(metrics: Metrics, settings: Settings, roles: Iterable[str]) -> No
         if role == "reports":
             _reports(metrics, settings.kafka.topics.results)
             continue
-        _stage(metrics, role, _read_by(role, settings.kafka.topics))
+        _stage(metrics, role, topics_read(settings, role))
         _PARTS[role](metrics)
-
-
-def _read_by(role: str, topics: Topics) -> tuple[str, ...]:
-    return {
-        "matcher": (topics.events,),
-        "judge": (topics.tasks, topics.parked),
-        "sink": (topics.results, topics.events, topics.measurements),
-    }[role]
 
 
 def _all(metrics: Metrics, name: CounterName, role: str | None, **values: Iterable[str]) -> None:
@@ -120,7 +112,7 @@ _BY_ROLE: tuple[CounterName | GaugeName | HistogramName, ...] = (
 )
 
 
-def _stage(metrics: Metrics, role: str, topics: tuple[str, ...]) -> None:
+def _stage(metrics: Metrics, role: str, topics: Iterable[str]) -> None:
     for name in _BY_TOPIC:
         _all(metrics, name, role, topic=topics)
     for each in _BY_ROLE:
@@ -140,8 +132,14 @@ def _matcher(metrics: Metrics, role: str = "matcher") -> None:
     _all(metrics, "gavel_runs_not_made", role, reason=("judge_call",))
     _all(metrics, "gavel_judge_status_changes", None, status=("error",), reason=("hog_error",))
     _all(metrics, "gavel_events_out_of_time", role, kind=OUT_OF_TIME)
-    _all(metrics, "gavel_labels", None, source=get_args(Source))
-    _all(metrics, "gavel_measurement_runs", None, kind=get_args(Kind), outcome=("completed", "incomplete", "failed"))
+    _all(metrics, "gavel_labels", None, source=get_args(LabelSource))
+    _all(
+        metrics,
+        "gavel_measurement_runs",
+        None,
+        kind=get_args(MeasurementKind),
+        outcome=("completed", "incomplete", "failed"),
+    )
     metrics.born("gavel_canary_successes")
     for answer in ANSWERS:
         metrics.born("gavel_drift_evaluations", state=answer)
@@ -157,8 +155,8 @@ def _judge(metrics: Metrics) -> None:
     _all(metrics, "gavel_runs_not_made", role, reason=get_args(NotMade))
     causes = {*get_args(FailureKind), *get_args(StatusReason), *_WAITS, REFUSED, OVERFLOW}
     _all(metrics, "gavel_judge_parked", None, cause=sorted(causes))
-    _all(metrics, "gavel_measurement_calls", None, kind=get_args(Kind))
-    _all(metrics, "gavel_measurement_cost_usd", None, kind=get_args(Kind))
+    _all(metrics, "gavel_measurement_calls", None, kind=get_args(MeasurementKind))
+    _all(metrics, "gavel_measurement_cost_usd", None, kind=get_args(MeasurementKind))
     _all(metrics, "gavel_judge_probes", None, outcome=("answered", *get_args(FailureKind)))
     _all(metrics, "gavel_judge_status_changes", None, status=("error", "active"), reason=get_args(StatusReason))
     steps = [str(step) for step in range(1, MAX_STEPS + 1)]
@@ -192,7 +190,7 @@ _OF_REPORTS: tuple[CounterName | GaugeName, ...] = (
 def _reports(metrics: Metrics, results: str) -> None:
     _all(metrics, "gavel_records_consumed", "reports", topic=(results,))
     _all(metrics, "gavel_records_skipped", "reports", reason=("other_event", "bad_row"))
-    _all(metrics, "gavel_windows_results", None, outcome=(*RESULT_OUTCOMES, "duplicate", "late", "future"))
+    _all(metrics, "gavel_windows_results", None, outcome=(*VERDICT_NAMES, "duplicate", "late", "future"))
     _all(metrics, "gavel_windows_shifts", None, direction=get_args(Direction))
     _all(metrics, "gavel_clustering_runs", None, outcome=("completed", "failed", "retried", "lost"))
     _all(metrics, "gavel_reports_generated", None, figures=("yes", "no"))
@@ -202,7 +200,7 @@ def _reports(metrics: Metrics, results: str) -> None:
     for name in _OF_REPORTS:
         metrics.born(name)
     metrics.since("gavel_reports_overdue_seconds", 0.0)
-    for window, outcome in product(("minute", "hour", "day"), RESULT_OUTCOMES):
+    for window, outcome in product(("minute", "hour", "day"), VERDICT_NAMES):
         metrics.born("gavel_windows_current", window=window, outcome=outcome)
 
 

@@ -6,9 +6,11 @@ import logging
 import sys
 from collections import deque
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
+
+from config.settings.sections import LogFormat
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -63,7 +65,7 @@ class _StandardError:
         sys.stderr.flush()
 
 
-def configure(level: str, style: Literal["auto", "json", "console"], *, worker: int | None = None) -> RecentProblems:
+def configure(level: str, style: LogFormat, *, worker: int | None = None) -> RecentProblems:
     """Send structlog's events and the libraries' logs to stderr, one line each.
 
     Args:

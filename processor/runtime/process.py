@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic, time
@@ -13,8 +14,9 @@ from typing import Any, Protocol
 import structlog
 
 from config.settings import Settings
-from processor.kafka import EmbeddedBroker, KafkaClients, ensure_topics
-from processor.kafka_statistics import brokers_away
+from processor.exit_codes import EXIT_FAILED, EXIT_OK
+from processor.kafka import EmbeddedBroker, KafkaClients
+from processor.kafka_topics import ensure_topics
 from processor.labels.outbox import LabelSender
 from processor.measurements.anchors import AnchorKeeper
 from processor.measurements.runner import MeasurementRunner
@@ -27,7 +29,15 @@ from processor.runtime.health import HealthServer
 from processor.runtime.logs import RecentProblems
 from processor.runtime.roles import BUILDERS
 from processor.runtime.traces import started_traces
-from processor.runtime.vitals import SERVICE_ROLES, SINK_BLOCKED, Condition, running, service_vitals, stage_vitals
+from processor.runtime.vitals import (
+    SERVICE_ROLES,
+    SINK_BLOCKED,
+    Condition,
+    kafka_away,
+    running,
+    service_vitals,
+    stage_vitals,
+)
 from processor.runtime.watchdog import Watchdog
 from processor.stream.limits import GroupProtocolUnsupported
 from processor.stream.stage import Stage
@@ -37,17 +47,15 @@ from storage.sql.changes import read_changes
 from storage.sql.engine import Database
 from storage.sql.heartbeats import Vitals
 
-EXIT_OK, EXIT_FAILED = 0, 1
 _LIVE_WITHIN_S = 60.0
-_READY_WITHIN_S = 15.0
-"""Seconds since the last turn of a polling thread after which a role waits for something, such as a commit without a
-broker. Its client tells nothing meanwhile."""
+_LEAVE_S = 30.0
+"""Seconds beyond `watchdog.shutdown_s` in which a role gives its clients back. One that takes longer hangs."""
 _SCRAPED_WITHIN_S = 20.0
 """How long a process that stands still waits for Prometheus to read its last count before it ends itself."""
 
 
 class Service(Protocol):
-    """Something that `gavel up` runs beside the roles, such as the API (entry point group `gavel.services`)."""
+    """Something that `gavel up` runs beside the roles, such as the API."""
 
     name: str
 
@@ -68,12 +76,11 @@ class RoleService(Service, Protocol):
 ServiceBuilder = Callable[[RoleContext], RoleService]
 
 
-class Runtime:
-    """Starts roles, waits, and stops them in order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """The parts of a process that one command gives and the others leave out.
 
-    Args:
-        roles: names out of `processor.runtime.roles.BUILDERS` or of `beside`.
-        database: the store that definitions are polled from.
+    Attributes:
         embedded: the in-process broker, where the settings ask for one.
         services: run beside the roles, started after and stopped before them.
         beside: what builds the roles that are not stages, by name.
@@ -82,38 +89,49 @@ class Runtime:
         probes_at: the Unix socket on which a worker answers its supervisor, instead of `http.port`.
     """
 
+    embedded: EmbeddedBroker | None = None
+    services: Sequence[Service] = ()
+    beside: Mapping[str, ServiceBuilder] = field(default_factory=dict)
+    problems: RecentProblems = field(default_factory=RecentProblems)
+    worker: int = 0
+    probes_at: Path | None = None
+
+
+class Runtime:
+    """Starts roles, waits, and stops them in order.
+
+    Args:
+        roles: names out of `processor.runtime.roles.BUILDERS` or of `options.beside`.
+        database: the store that definitions are polled from.
+    """
+
     signalled: int | None = None
     """The signal that asked for the end, if one did."""
     _stopping = False
 
-    def __init__(  # noqa: PLR0913  # each is given by one command and left out by the others
+    def __init__(
         self,
         settings: Settings,
         roles: Sequence[str],
         database: Database,
         metrics: Metrics,
-        *,
-        embedded: EmbeddedBroker | None = None,
-        services: Sequence[Service] = (),
-        beside: Mapping[str, ServiceBuilder] | None = None,
-        problems: RecentProblems | None = None,
-        worker: int = 0,
-        probes_at: Path | None = None,
+        options: RuntimeOptions | None = None,
     ) -> None:
+        options = options or RuntimeOptions()
         self._settings = settings
-        self._probes_at = probes_at
+        self._probes_at = options.probes_at
         self._roles = tuple(role for role in roles if role in BUILDERS)
-        self._beside = {role: (beside or {})[role] for role in roles if role not in BUILDERS}
+        self._beside = {role: options.beside[role] for role in roles if role not in BUILDERS}
         self._role_services: dict[str, RoleService] = {}
         self._snapshots = SnapshotPoller(partial(read_changes, database), settings.store.poll_interval_s)
         self._metrics = metrics
         give_birth(metrics, settings, roles)
         database.observe = store_observer(metrics)
         self._revision_seen: int | None = None
-        self._embedded = embedded
-        self._services = list(services)
+        self._embedded = options.embedded
+        self._services = list(options.services)
         self._started: list[Service] = []
-        self.clients = KafkaClients(settings, embedded, metrics=metrics, number=worker)
+        self.clients = KafkaClients(settings, self._embedded, metrics=metrics, number=options.worker)
         if "matcher" in self._roles:
             self._services.append(BackfillRunner(settings, database, self.clients))
             self._services.append(LabelSender(settings, database, self.clients, metrics))
@@ -129,7 +147,7 @@ class Runtime:
         self._log = structlog.get_logger("gavel.runtime")
         self._watchdog: Watchdog | None = None
         self._snapshot_failures = 0
-        self._problems = problems or RecentProblems()
+        self._problems = options.problems
         self._heartbeat = HeartbeatWriter(database, self._probes())
         self.health: HealthServer | None = None
 
@@ -168,7 +186,8 @@ class Runtime:
             )
             self._watchdog.start()
             for role, stage in self._stages.items():
-                thread = threading.Thread(target=self._run_stage, args=(role, stage), name=role)
+                # `stop` waits for it, and not the end of the interpreter, which would wait for a call that hangs.
+                thread = threading.Thread(target=self._run_stage, args=(role, stage), name=role, daemon=True)
                 self._threads[role] = thread
                 thread.start()
             for service in self._services:
@@ -245,7 +264,7 @@ class Runtime:
             service.stop()
         for stage in self._stages.values():
             stage.stop()
-        deadline = monotonic() + self._settings.watchdog.shutdown_s + 30.0
+        deadline = monotonic() + self._settings.watchdog.shutdown_s + _LEAVE_S
         for thread in self._threads.values():
             thread.join(max(0.1, deadline - monotonic()))
         alive = [role for role, thread in self._threads.items() if thread.is_alive()]
@@ -324,12 +343,7 @@ class Runtime:
 
     def _ready(self) -> tuple[bool, dict[str, Any]]:
         waiting = [role for role, stage in self._stages.items() if stage.waits_for_partitions]
-        late = monotonic() - _READY_WITHIN_S
-        away = [
-            role
-            for role, stage in self._stages.items()
-            if stage.heartbeat_s < late or brokers_away(self._metrics, role)
-        ]
+        away = [role for role, stage in self._stages.items() if kafka_away(stage, self._metrics)]
         snapshot = self._snapshots.current
         details: dict[str, Any] = {
             "roles": {role: stage.subscribed for role, stage in self._stages.items()},

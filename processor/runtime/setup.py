@@ -14,15 +14,9 @@ from confluent_kafka import KafkaException
 
 from config.settings import Settings
 from config.settings.safety import ROLES
-from processor.kafka import (
-    EventsTopicMistyped,
-    KafkaClients,
-    TopicError,
-    TopicForbidden,
-    ensure_topics,
-    missing_topics,
-)
+from processor.kafka import KafkaClients
 from processor.kafka_access import forbidden_groups, missing_rights, remedy_of, rights_needed
+from processor.kafka_topics import EventsTopicMistyped, TopicError, TopicForbidden, ensure_topics, missing_topics
 from processor.topic_settings import unfit_topics
 from storage.clickhouse import ClickHouseProblem, RightsMissing, SchemaMismatch
 from storage.clickhouse import check as check_clickhouse

@@ -15,11 +15,9 @@ from typing import Protocol
 
 import structlog
 
+from processor.exit_codes import EXIT_STALLED
 from processor.metrics import Metrics
 from storage.background import Background
-
-EXIT_STALLED = 70
-"""The exit code of a process that the watchdog ended (EX_SOFTWARE of sysexits)."""
 
 
 class Watched(Protocol):

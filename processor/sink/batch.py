@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from hashlib import sha256
 from itertools import chain, islice
+from zlib import crc32
 
 from processor.events.message import Message
 from processor.events.output import Output, TopicAndPartition
@@ -33,7 +35,7 @@ class BatchPart:
     """The part of a batch that one span brings.
 
     Attributes:
-        first_offset, last_offset: of the span; with topic and partition they name the batch.
+        first_offset, last_offset: of the span.
         blocks, messages: the inserted rows, and the record that each row came from.
         dropped: the span was given back meanwhile; it is not reported.
     """
@@ -50,12 +52,19 @@ class BatchPart:
         """The span."""
         return self.claim.span
 
+    def name(self) -> str:
+        """Return the place of the part in Kafka, the time of its first record, and a checksum of its rows."""
+        topic, partition = self.span.source
+        written_ms = self.messages[0].timestamp()[1]
+        checksum = reduce(lambda sum_so_far, block: crc32(block, sum_so_far), self.blocks, 0)
+        return f"{topic}[{partition}]:{self.first_offset}-{self.last_offset}@{written_ms}#{checksum:08x}"
+
 
 class RowBatch:
     """Rows that are inserted together.
 
-    A batch that is tried again is the same batch, byte for byte and with the same token: it never takes up
-    more, and never loses a part, once it was closed.
+    A batch that is tried again is the same batch, byte for byte and with the same token: it never gains
+    or loses a part once it was closed.
     """
 
     def __init__(self, table: TableFormat, opened_s: float) -> None:
@@ -68,7 +77,7 @@ class RowBatch:
         """Set when nobody waits for the batch any more."""
 
     def add(self, part: BatchPart) -> None:
-        """Take up a span's part."""
+        """Add a span's part."""
         self.parts.append(part)
         self.rows += len(part.messages)
         self.size_bytes += part.span.size_bytes
@@ -81,11 +90,13 @@ class RowBatch:
         if all(part.dropped for part in self.parts):
             self.abandoned.set()
 
-    @property
     def token(self) -> str:
-        """The same for the same offsets of the same partitions, in any process."""
-        ranges = sorted(f"{p.span.source[0]}[{p.span.source[1]}]:{p.first_offset}-{p.last_offset}" for p in self.parts)
-        return sha256("\n".join([self.table.table, *ranges]).encode()).hexdigest()
+        """Return a text that is the same for the same rows at the same offsets in the same order, in any process.
+
+        Offsets alone do not name rows: those of a recreated topic begin at 0 again, and ClickHouse would take its
+        rows for rows that it has, and drop them. The order counts because a range of rows is named by its numbers.
+        """
+        return sha256("\n".join([self.table.table, *(part.name() for part in self.parts)]).encode()).hexdigest()
 
     def body(self) -> bytes:
         """All rows, as they are sent, in the order of the parts."""

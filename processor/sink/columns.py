@@ -87,6 +87,7 @@ RESULT_FIELDS: Fields = (
     ("key_id", "$ai_evaluation_key_id", "text"),
     ("cached", "$ai_evaluation_cached", "maybe_flag"),
     ("truncated", "$ai_evaluation_truncated", "flag"),
+    ("confidence", "$ai_evaluation_confidence", "float"),
 )
 DECISION_FIELDS: Fields = (
     ("evaluation_id", "$ai_evaluation_id", "text"),

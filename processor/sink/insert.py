@@ -104,6 +104,8 @@ class Inserter:
         """
         attempt = 0
         while self._client is None:
+            if self._closing.is_set():
+                raise Abandoned
             client = None
             try:
                 client = self._connect()
@@ -126,13 +128,14 @@ class Inserter:
             Abandoned: the batch was given back, or the sink is closing.
         """
         refused: list[InsertRefused] = []
-        self._insert_range(batch, 0, batch.rows, refused)
+        self._insert_range(batch, batch.token(), 0, batch.rows, refused)
         return refused
 
-    def _insert_range(self, batch: RowBatch, start: int, end: int, refused: list[InsertRefused]) -> None:
-        whole = start == 0 and end == batch.rows
-        token = batch.token if whole else f"{batch.token}:{start}-{end}"
-        error = self._try_until_settled(batch, batch.body() if whole else batch.excerpt(start, end), token)
+    def _insert_range(self, batch: RowBatch, token: str, start: int, end: int, refused: list[InsertRefused]) -> None:
+        if whole := start == 0 and end == batch.rows:
+            error = self._try_until_settled(batch, batch.body(), token)
+        else:
+            error = self._try_until_settled(batch, batch.excerpt(start, end), f"{token}:{start}-{end}")
         if error is None:
             return
         if end - start == 1:
@@ -141,8 +144,8 @@ class Inserter:
         if whole:
             self._log.warning("batch_refused", table=batch.table.table, rows=batch.rows, error=label(error))
         middle = (start + end) // 2
-        self._insert_range(batch, start, middle, refused)
-        self._insert_range(batch, middle, end, refused)
+        self._insert_range(batch, token, start, middle, refused)
+        self._insert_range(batch, token, middle, end, refused)
 
     def _try_until_settled(self, batch: RowBatch, body: bytes, token: str) -> Exception | None:
         """Return None when the rows are in, or the error by which they are refused."""

@@ -6,6 +6,7 @@ import random
 from functools import partial
 
 from processor.role_context import RoleContext
+from processor.role_topics import topics_read
 from processor.sink.insert import Backoff
 from processor.sink.rows import DECISIONS, LABELS, MEASUREMENTS, RESULTS, archive_of
 from processor.sink.worker import LetterRules, SinkLimits, SinkWorker
@@ -16,12 +17,13 @@ from storage.clickhouse import connect
 
 
 def build_sink(context: RoleContext) -> Stage:
-    """Return the sink: results, labels, decisions, and the archive of events, into ClickHouse."""
+    """Return the sink: results, measurements, labels, decisions, and the archive of events, into ClickHouse."""
     settings = context.settings
     topics, limits = settings.kafka.topics, settings.sink
-    tables = {topics.results: RESULTS, topics.measurements: MEASUREMENTS}
-    if settings.clickhouse.archive_events:
-        tables[topics.events] = archive_of(settings.ingest.forward)
+    read = topics_read(settings, "sink")
+    kinds = {
+        topics.results: RESULTS, topics.measurements: MEASUREMENTS, topics.events: archive_of(settings.ingest.forward),
+    }  # fmt: skip
     worker = SinkWorker(
         partial(
             connect,
@@ -29,7 +31,7 @@ def build_sink(context: RoleContext) -> Stage:
             connect_timeout_s=settings.clickhouse.connect_timeout_s,
             request_timeout_s=settings.clickhouse.request_timeout_s,
         ),
-        tables,
+        {topic: kinds[topic] for topic in read},
         beside={topics.results: (LABELS, DECISIONS)},
         letters=LetterRules(topics.dead_letters, settings.kafka.max_message_bytes, context.guard()),
         metrics=context.metrics,
@@ -38,7 +40,7 @@ def build_sink(context: RoleContext) -> Stage:
     )
     return Stage(
         "sink",
-        list(tables),
+        read,
         context.clients.consumer("sink"),
         # ClickHouse does not take part in a Kafka transaction, so rows carry ids that a retry reproduces.
         AtLeastOnceCommitter(context.clients.producer_config()),

@@ -22,7 +22,7 @@ from conditions.row import decode_json
 from processor.events.decision import DECISION_EVENT
 from processor.events.label import LABEL_EVENT
 from processor.events.measurement import MEASUREMENT_EVENT
-from processor.events.message import Message
+from processor.events.message import Message, record_time_ms
 from processor.events.result import RESULT_EVENT
 from processor.events.row import GENERATIONS, Kinds, read_event
 from processor.sink.columns import (
@@ -216,11 +216,6 @@ _label_properties = _Properties("LabelProperties", LABEL_FIELDS, lenient=False)
 _archive_properties = _Properties("ArchiveProperties", ARCHIVE_FIELDS, lenient=True)
 
 
-def _record_time_ms(message: Message) -> int:
-    _, milliseconds = message.timestamp()
-    return max(0, int(milliseconds))
-
-
 def decode_result(message: Message) -> Row:
     """Return the row of a result message.
 
@@ -272,7 +267,7 @@ def _result_row(message: Message, outer: _Outer, properties: Any) -> Row:
         created_at,
         outer.person_mode or "",
         outer.properties,
-        _record_time_ms(message),
+        record_time_ms(message),
         *_as_tuple(properties),
     )
 
@@ -318,7 +313,7 @@ def _decode_beside(message: Message, event: str, fields: _Properties, needed: tu
         _created_at(outer.created_at, timestamp),
         outer.person_mode or "",
         outer.properties,
-        _record_time_ms(message),
+        record_time_ms(message),
         *_as_tuple(properties),
     )
 
@@ -359,7 +354,7 @@ def decode_event(message: Message, kinds: Kinds = GENERATIONS) -> Row:
         timestamp if row.created_at == row.timestamp else _created_at(row.created_at, timestamp),
         row.person_mode or "",
         properties,
-        _record_time_ms(message),
+        record_time_ms(message),
         row.event,
         row.elements_chain or "",
         row.person_id or "",

@@ -13,29 +13,20 @@ a transaction produced if and only if its offsets are committed.
 
 from __future__ import annotations
 
-from functools import partial
-from time import sleep
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier
-from processor.stream.transactions import (
-    OUTAGE,
-    CommitAborted,
-    CommitFailed,
-    PendingCommit,
-    Transactions,
-    failed,
-    produce_output,
-)
+from processor.stream.offsets import OffsetConsumer, PendingOffsets
+from processor.stream.transactions import CommitFailed, PendingCommit, Transactions, produce_output
 
 
 class Committer(Protocol):
     """Makes a frontier durable. Called only by the thread that polls, and for one frontier at a time."""
 
-    def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
+    def begin(self, consumer: OffsetConsumer, frontier: Frontier, deadline: Deadline) -> PendingCommit | PendingOffsets:
         """Produce the outputs, and begin to make them and the offsets durable.
 
         Raises:
@@ -61,7 +52,7 @@ class TransactionalCommitter:
     def __init__(self, configuration: dict[str, Any], *, start_timeout_s: float = 60.0) -> None:
         self._transactions = Transactions(configuration, start_timeout_s=start_timeout_s)
 
-    def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
+    def begin(self, consumer: OffsetConsumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
         """See `Committer`: outputs and offsets go into one transaction."""
         return self._transactions.send(
             frontier.outputs, _offsets(frontier), consumer.consumer_group_metadata(), deadline
@@ -82,7 +73,7 @@ class AtLeastOnceCommitter:
         if error is not None and self._failed is None:
             self._failed = error
 
-    def begin(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> PendingCommit:
+    def begin(self, consumer: OffsetConsumer, frontier: Frontier, deadline: Deadline) -> PendingOffsets:
         """See `Committer`. A delivery that fails ends the process; its offsets stay uncommitted."""
         self._failed = None
         try:
@@ -90,57 +81,17 @@ class AtLeastOnceCommitter:
                 produce_output(self._producer, output, deadline, on_delivery=self._on_delivery)
         except KafkaException as error:
             raise CommitFailed(f"produce: {error.args[0].str()}") from error
-        return PendingCommit(self._producer, partial(self._end, consumer, frontier), deadline, uses_consumer=True)
+        return PendingOffsets(consumer, _offsets(frontier), self._delivered, deadline)
 
-    def _end(self, consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
-        if frontier.outputs:
-            left = self._producer.flush(deadline.left_s())
-            if self._failed is not None:
-                raise CommitFailed(f"produce: {self._failed.str()}")
-            if left:
-                raise CommitFailed(f"{left} messages were not confirmed in time; is the broker reachable?")
-        commit_offsets(consumer, frontier, deadline)
+    def _delivered(self, deadline: Deadline) -> bool:
+        self._producer.poll(0)
+        left = len(self._producer)
+        if self._failed is not None:
+            raise CommitFailed(f"produce: {self._failed.str()}")
+        if left and deadline.over():
+            raise CommitFailed(f"{left} messages were not confirmed in time; is the broker reachable?")
+        return left == 0
 
     def close(self, deadline: Deadline) -> None:
         """Flush the buffered records."""
         self._producer.flush(deadline.left_s())
-
-
-_STALE_MEMBER = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.FENCED_MEMBER_EPOCH,
-        KafkaError.STALE_MEMBER_EPOCH,
-    }
-)
-"""The group has moved on without this member. The epochs belong to groups of the protocol `consumer`."""
-
-
-_RETRY_S = 0.2
-
-
-def commit_offsets(consumer: Consumer, frontier: Frontier, deadline: Deadline) -> None:
-    """Commit the frontier's offsets alone, synchronously.
-
-    Raises:
-        CommitAborted: the group has moved on; the partitions' next owner does the work again.
-        CommitFailed: any other failure, once the deadline is over.
-    """
-    while True:
-        try:
-            committed = consumer.commit(offsets=_offsets(frontier), asynchronous=False)
-        except KafkaException as error:
-            reason: KafkaError = error.args[0]
-            if reason.code() in _STALE_MEMBER:
-                raise CommitAborted(f"commit: {reason.str()}") from error
-            if (reason.retriable() or reason.code() in OUTAGE) and not deadline.over():
-                sleep(min(_RETRY_S, deadline.left_s()))
-                continue
-            raise CommitFailed(failed("commit", reason)) from error
-        for partition in committed or ():
-            if partition.error is not None:
-                raise CommitAborted(f"commit of {partition.topic}[{partition.partition}]: {partition.error.str()}")
-        return

@@ -20,7 +20,7 @@ from processor.stream.worker import Control, Worker
 
 
 class Intake:
-    """Takes up the records of a stage. Belongs to the stage's thread.
+    """Accepts the records of a stage. Belongs to the stage's thread.
 
     Args:
         disown: called with a source whose offsets begin anew, so that the commit in progress leaves it out.
@@ -102,12 +102,12 @@ class Intake:
         """Open the spans of `messages`, as far as the worker admits them."""
         if not messages:
             return []
-        size = sum(map(len, messages))
-        self._metrics.count("gavel_records_consumed", len(messages), role=self._role, topic=source[0])
-        self._metrics.count("gavel_bytes_consumed", size, role=self._role, topic=source[0])
         admitted = self._worker.admit(source, messages, self._control)
         if not admitted:
             return []
+        size = sum(map(len, admitted))
+        self._metrics.count("gavel_records_consumed", len(admitted), role=self._role, topic=source[0])
+        self._metrics.count("gavel_bytes_consumed", size, role=self._role, topic=source[0])
         ledger, due_ms = self._ledger, self._worker.due_ms
         if self._worker.per_record:
             return [

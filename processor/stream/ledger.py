@@ -1,6 +1,6 @@
 """The offset ledger: work in flight, finished work, and the offset that a commit may reach.
 
-Work is taken up in *spans*, runs of records of one partition that are finished together: a batch for the
+Work is accepted in *spans*, runs of records of one partition that are finished together: a batch for the
 matcher and the sink, one record for the judge. Spans end in any order; only the contiguous run of ended
 spans at the front may be committed, and its outputs leave in offset order. Everything beyond waits.
 
@@ -122,14 +122,14 @@ class Ledger:
     def open(
         self, source: TopicAndPartition, messages: list[Message], *, size_bytes: int, now_s: float, due_ms: int = 0
     ) -> Span:
-        """Take up `messages`, whose offsets ascend, of `source` as one span.
+        """Accept `messages`, whose offsets ascend, of `source` as one span.
 
         Raises:
             LedgerError: the partition is not assigned, there is no message, or offsets go back.
         """
         assignment = self._current.get(source)
         if assignment is None:
-            raise LedgerError(f"{source} is not assigned; its records must not be taken up")
+            raise LedgerError(f"{source} is not assigned; its records must not be accepted")
         if not messages:
             raise LedgerError(f"a span of {source} needs at least one record")
         first, last = messages[0].offset(), messages[-1].offset()

@@ -19,7 +19,7 @@ class StageLimits:
 
     Attributes:
         batch_records: records per poll at the most.
-        poll_s: how long a poll waits for a record, and for a full batch while batches are full.
+        poll_s: how long a poll waits for a record.
         commit_interval_s: between commits at the most, while batches are full. A crash repeats this work and that of
             the commit in progress. While batches are not full, a commit begins as soon as the last one has ended.
         max_records, max_bytes: the most records and bytes in flight. A stage that reaches either bound pauses its

@@ -16,7 +16,7 @@ from processor.events.output import TopicAndPartition
 
 
 class Rereads:
-    """Remembers the first record of each partition since it was assigned, or made again."""
+    """Remembers the first record of each partition since it was assigned, or recreated."""
 
     def __init__(self) -> None:
         self._origin: dict[TopicAndPartition, tuple[Any, ...]] = {}

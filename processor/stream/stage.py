@@ -26,6 +26,7 @@ from processor.stream.lag import ConsumerLag
 from processor.stream.ledger import Frontier, Ledger
 from processor.stream.limits import StageError, StageLimits
 from processor.stream.lost import LostRanges
+from processor.stream.offsets import OffsetConsumer, PendingOffsets, close_within
 from processor.stream.transactions import CommitAborted, PendingCommit
 from processor.stream.worker import Worker
 
@@ -33,9 +34,16 @@ _IN_FLIGHT, _BLOCKED = "in_flight", "blocked"
 _BROKER_ANSWERS_S = 3.0
 _USUAL_START_S = 10.0
 """Seconds that a worker may take to be ready before somebody is told."""
+_USUAL_COMMIT_S = 10.0
+"""Seconds that a commit may take before somebody is told."""
 _WORKING_POLL_S = 0.01
 """A poll waits no longer than this while work is in flight, because it does not notice work that ends."""
+_NEXT_BATCH_S = 0.02
+"""A poll waits no longer than this for another full batch. If none comes, the backlog is done and its results must be
+committed."""
 _EXPORT_EVERY_S = 0.25
+_CLOSE_S = 10.0
+"""Seconds for leaving the group. A member that did not leave is missed by the group when its session is over."""
 _DRAIN_SHARE = 0.75
 """Share of the time of a revoke or a shutdown in which the worker drains; the rest is for the commit."""
 
@@ -52,7 +60,7 @@ class Stage:
         self,
         role: str,
         topics: list[str],
-        consumer: Consumer,
+        consumer: OffsetConsumer,
         committer: Committer,
         worker: Worker,
         limits: StageLimits,
@@ -73,10 +81,12 @@ class Stage:
         self._stop = threading.Event()
         self._failed = False
         self._closing = False
-        self._pending: PendingCommit | None = None
+        self._pending: PendingCommit | PendingOffsets | None = None
+        self._paused: tuple[TopicAndPartition, ...] = ()
         self._leaving: Frontier | None = None
         self._leaving_due_ms: dict[TopicAndPartition, int] = {}
         self._last_commit_s = monotonic()
+        self._said_waiting = False
         self._last_export_s = 0.0
         self._full_batch = False
         self._lost_s: float | None = None
@@ -120,7 +130,8 @@ class Stage:
             self._worker.drop()
             if self._pending is not None:
                 self._pending.leave(Deadline(5.0))
-            self._consumer.close()
+            if not close_within(self._consumer, Deadline(_CLOSE_S)):
+                self._log.warning("consumer_left_open", reason="the broker does not answer; its group will miss it")
             self._committer.close(Deadline(5.0))
             self._worker.close()
             self._log.info("stage_ended", failed=self._failed)
@@ -148,6 +159,11 @@ class Stage:
         return self._ledger.sources
 
     @property
+    def paused(self) -> tuple[TopicAndPartition, ...]:
+        """The partitions that were paused at the last poll. May be read from any thread."""
+        return self._paused
+
+    @property
     def waits_for_partitions(self) -> bool:
         """Whether the group should have given partitions to this process and has not. May be read from any thread.
 
@@ -159,6 +175,14 @@ class Stage:
         if self._lost_s is not None or self._joining_s is None:
             return True
         return not self._was_assigned and monotonic() - self._joining_s < self._limits.rejoin_s
+
+    @property
+    def waits_since_s(self) -> float:
+        """Monotonic seconds of the last turn, or of the beginning of a commit that has not ended since.
+
+        May be read from any thread.
+        """
+        return self.heartbeat_s if self._pending is None else min(self.heartbeat_s, self._last_commit_s)
 
     @property
     def records_in_flight(self) -> int:
@@ -203,9 +227,9 @@ class Stage:
         """
         limits, consumer = self._limits, self._consumer
         if self._full_batch:
-            messages = consumer.consume(limits.batch_records, limits.poll_s)
+            messages = consumer.consume(limits.batch_records, min(limits.poll_s, _NEXT_BATCH_S))
         else:
-            wait_s = min(limits.poll_s, _WORKING_POLL_S) if self._ledger.records_in_flight else limits.poll_s
+            wait_s = min(limits.poll_s, _WORKING_POLL_S) if self.records_in_flight else limits.poll_s
             messages = consumer.consume(1, wait_s)
             if messages and limits.batch_records > 1:
                 messages += consumer.consume(limits.batch_records - 1, 0.0)
@@ -226,9 +250,12 @@ class Stage:
 
         While batches are full, the next one is processed meanwhile. Otherwise the stage is idle and waits: results are
         visible sooner, and a partition is not paused for records that only the commit holds. A pause would discard the
-        prefetched records.
+        prefetched records. A commit of offsets is not waited for, because polls report how it ended.
         """
-        return None if self._full_batch and not self._full() else Deadline(self._limits.commit_timeout_s)
+        goes_on = self._full_batch and not self._full()
+        if goes_on or isinstance(self._pending, PendingOffsets):
+            return None
+        return Deadline(self._limits.commit_timeout_s)
 
     def _full(self) -> bool:
         return self.records_in_flight >= self._limits.max_records or self._bytes_in_flight >= self._limits.max_bytes
@@ -256,6 +283,7 @@ class Stage:
     def _begin_commit(self, deadline: Deadline) -> None:
         """Begin to commit the frontier if it has moved; on an aborted transaction rewind."""
         self._last_commit_s = monotonic()
+        self._said_waiting = False
         self._leaving_due_ms = self._ledger.due_ms()
         frontier = self._ledger.advance()
         self._leaving = frontier._replace(offsets=dict(frontier.offsets))
@@ -275,6 +303,7 @@ class Stage:
             if deadline is not None:
                 pending.wait(deadline)
             elif not pending.ended():
+                self._say_waiting()
                 return
         except CommitAborted as error:
             self._aborted(error)
@@ -291,6 +320,11 @@ class Stage:
         self._log.debug(
             "batch_committed", records=frontier.records, outputs=len(frontier.outputs), took_ms=round(took_s * 1000, 1)
         )
+
+    def _say_waiting(self) -> None:
+        if not self._said_waiting and monotonic() - self._last_commit_s >= _USUAL_COMMIT_S:
+            self._said_waiting = True
+            self._log.warning("commit_waits", reason="no broker has answered; are the brokers reachable (gavel check)?")
 
     def _aborted(self, error: CommitAborted) -> None:
         self._pending = self._leaving = None
@@ -408,7 +442,8 @@ class Stage:
         self._metrics.set("gavel_records_in_flight", self.records_in_flight, role=self.role)
         self._metrics.set("gavel_bytes_in_flight", self._bytes_in_flight, role=self.role)
         self._metrics.set("gavel_partitions_assigned", len(sources), role=self.role)
-        self._metrics.set("gavel_partitions_paused", len(self._flow.paused_sources), role=self.role)
+        self._paused = tuple(self._flow.paused_sources)
+        self._metrics.set("gavel_partitions_paused", len(self._paused), role=self.role)
         unread = [source for source in sources if source not in self._intake.first_read]
-        paused = {*self._flow.paused_sources, *unread}
+        paused = {*self._paused, *unread}
         self._lag.export(self._intake.first_read, paused, due_ms, self._flow.deferred_sources)

@@ -58,7 +58,7 @@ OUTAGE = frozenset(
 """A broker that is away, comes back, or hands its groups over. librdkafka does not call all of them retriable;
 committing again is harmless."""
 _LACKING = frozenset({KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND})
-_HANGS = "a commit did not end in time; is the broker reachable?"
+HANGS = "a commit did not end in time; is the broker reachable?"
 
 
 def failed(step: str, reason: KafkaError) -> str:
@@ -81,22 +81,12 @@ class PendingCommit:
             may hang: librdkafka (2.16) ignores the time limit of `send_offsets_to_transaction`, which waits without end
             when a group's coordinator went away (https://github.com/confluentinc/librdkafka/issues/5456 and 5511).
         deadline: of all of it.
-        uses_consumer: whether the rest calls the consumer. Then it is done by the thread that polls: the client lets
-            one thread use a consumer at a time, so another would wait for a rebalance that waits for this commit.
     """
 
-    def __init__(
-        self,
-        producer: Producer,
-        rest: Callable[[Deadline], None],
-        deadline: Deadline,
-        *,
-        uses_consumer: bool = False,
-    ) -> None:
+    def __init__(self, producer: Producer, rest: Callable[[Deadline], None], deadline: Deadline) -> None:
         self._producer = producer
         self._rest = rest
         self._deadline = deadline
-        self._uses_consumer = uses_consumer
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -110,14 +100,11 @@ class PendingCommit:
             self._producer.poll(0)
             if len(self._producer) > 0 and not self._deadline.over():
                 return False
-            if self._uses_consumer:
-                self._rest(self._deadline)
-                return True
             self._start()
             return False
         if self._thread.is_alive():
             if self._deadline.over_for(_ABORT_S):
-                raise CommitFailed(_HANGS)
+                raise CommitFailed(HANGS)
             return False
         self._raise()
         return True
@@ -129,13 +116,10 @@ class PendingCommit:
             CommitAborted, CommitFailed: see `Committer.begin`; or the deadline is over.
         """
         self._deadline = self._deadline.sooner(deadline)
-        if self._uses_consumer:
-            self._rest(self._deadline)
-            return
         thread = self._thread or self._start()
         thread.join(self._deadline.left_s() + _ABORT_S)
         if thread.is_alive():
-            raise CommitFailed(_HANGS)
+            raise CommitFailed(HANGS)
         self._raise()
 
     def leave(self, deadline: Deadline) -> None:
@@ -172,12 +156,7 @@ def produce_output(producer: Producer, output: Output, deadline: Deadline, **opt
     while True:
         try:
             producer.produce(
-                output.topic,
-                value=output.value,
-                key=output.key,
-                partition=output.partition,
-                headers=output.headers,
-                **options,
+                output.topic, output.value, output.key, output.partition, headers=output.headers, **options
             )
             return
         except BufferError:

@@ -55,7 +55,7 @@ class Worker(ABC):
 
     @abstractmethod
     def submit(self, spans: list[Span]) -> None:
-        """Take up `spans`. Each comes back from `collect` once, unless it is dropped.
+        """Accept `spans`. Each comes back from `collect` once, unless it is dropped.
 
         Raises:
             Exception: anything raised ends the process without a commit; what is wrong with one record

@@ -75,6 +75,11 @@ class Child:
         """The id of the process."""
         return self._process.pid
 
+    @property
+    def answered_s(self) -> float:
+        """Seconds from its start to its last answer that it lives; 0 if it never answered."""
+        return 0.0 if self._alive_s is None else self._alive_s - self.started_s
+
     def ended(self) -> int | None:
         """Return the exit code, -N if signal N ended it; None while it runs."""
         return self._process.poll()

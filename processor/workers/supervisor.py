@@ -21,13 +21,13 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import REGISTRY
 
+from processor.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from processor.metrics import Metrics
 from processor.runtime.health import HealthServer
 from processor.runtime.samples import Family, families_of
 from processor.workers.child import Child, ChildPatience, Start
 from processor.workers.merge import MergedMetrics
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EndReason = Literal["failed", "killed", "ended", "hangs"]
 """Exit code; signal; exit code 0 that nobody asked for; no answer for too long."""
 _TURN_S = 0.1
@@ -39,7 +39,7 @@ class RestartLimits:
 
     Attributes:
         backoff_initial_s, backoff_max_s: the wait before a restart; it doubles with each end in a row.
-        settled_s: a worker that lived for so long does not count as ended in a row.
+        settled_s: a worker that answered for so long does not count as ended in a row.
         ends_in_row: at this number of ends in a row of one worker the supervisor gives up.
         lead_s: the first worker starts alone until it is ready, or for so long, so that settings that are wrong are
             reported once and not by every worker.
@@ -218,7 +218,7 @@ class Supervisor:
         slot.child = None
         reason: EndReason = "hangs" if hangs else "killed" if code < 0 else "failed" if code else "ended"
         slot.last_end = describe_end(code, hangs=hangs)
-        slot.ends_in_row = 1 if lived_s >= self._limits.settled_s else slot.ends_in_row + 1
+        slot.ends_in_row = 1 if child.answered_s >= self._limits.settled_s else slot.ends_in_row + 1
         self._metrics.count("gavel_worker_ends", role=self._crew.role, reason=reason)
         log = self._log.bind(worker=slot.number, pid=child.pid, how=slot.last_end, lived_s=round(lived_s, 1))
         if not self._led or code == EXIT_USAGE:

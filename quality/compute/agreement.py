@@ -6,7 +6,7 @@ from typing import Any
 
 from quality import agreement
 from quality.alpha import Metric, alpha
-from quality.compute.answers import Answer, Calculator, chance_corrected, estimate, pass_fail, too_few
+from quality.compute.answers import Calculator, ComputedAnswer, chance_corrected, estimate, pass_fail, too_few
 from quality.compute.fields import (
     LARGEST_COUNT,
     Fields,
@@ -29,14 +29,14 @@ from quality.weighted import Design
 MOST_CLASSES = 200
 
 
-def _agreement(fields: Fields) -> Answer:
+def _agreement(fields: Fields) -> ComputedAnswer:
     if fields.has("matrix"):
         return _class_agreement(fields)
     found = agreement.pass_fail(*(fields.read(name, count) for name in ("tp", "fn", "fp", "tn")))
     return too_few() if found is None else pass_fail(found)
 
 
-def _class_agreement(fields: Fields) -> Answer:
+def _class_agreement(fields: Fields) -> ComputedAnswer:
     found = agreement.classes(_read_table(fields))
     if found is None:
         return too_few()
@@ -64,12 +64,12 @@ def _read_table(fields: Fields) -> list[list[int]]:
     return table
 
 
-def _stratified_agreement(fields: Fields) -> Answer:
+def _stratified_agreement(fields: Fields) -> ComputedAnswer:
     found = stratified_pass_fail(read_stratified(fields))
     return too_few() if found is None else pass_fail(found)
 
 
-def _numeric_agreement(fields: Fields) -> Answer:
+def _numeric_agreement(fields: Fields) -> ComputedAnswer:
     human, judge = fields.pairs("human", "judge", number)
     weights = fields.read_or("weights", list_of(between(1 / LARGEST_COUNT, LARGEST_COUNT)), None)
     if weights is not None and len(weights) != len(human):
@@ -93,7 +93,7 @@ def _weighted_scores(human: list[float], judge: list[float], weights: list[float
     return weighted_scores(human, judge, Design(weights, weights))
 
 
-def _options_agreement(fields: Fields) -> Answer:
+def _options_agreement(fields: Fields) -> ComputedAnswer:
     human, judge = fields.pairs("human", "judge", list_of(text))
     found = options([set(each) for each in human], [set(each) for each in judge])
     if found is None:
@@ -102,7 +102,7 @@ def _options_agreement(fields: Fields) -> Answer:
     return {"n": found.n, "jaccard": found.jaccard, "options": by_option}
 
 
-def _alpha(fields: Fields) -> Answer:
+def _alpha(fields: Fields) -> ComputedAnswer:
     metric: Metric = fields.read_or("metric", choice("nominal", "ordinal", "interval"), "nominal")
     labellers: list[list[Any]] = fields.read("ratings", list_of(list_of(or_gap(_rating(metric)))))
     for at, ratings in enumerate(labellers):

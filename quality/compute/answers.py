@@ -10,17 +10,17 @@ from quality.compute.fields import Fields
 from quality.intervals import Estimate, Interval
 from quality.refusals import Refusal
 
-Answer = dict[str, Any]
-Calculator = Callable[[Fields], Answer]
+ComputedAnswer = dict[str, Any]
+Calculator = Callable[[Fields], ComputedAnswer]
 
 
-def refused(refusal: Refusal) -> Answer:
+def refused(refusal: Refusal) -> ComputedAnswer:
     """Return the answer that gives a reason and no figure."""
     missing = {"missing": dict(refusal.missing)} if refusal.missing else {}
     return {"refused": refusal.reason, **missing, **refusal.figures}
 
 
-def too_few() -> Answer:
+def too_few() -> ComputedAnswer:
     """Return the answer for data of which no figure can be computed at all."""
     return refused(Refusal("too_few"))
 
@@ -30,14 +30,14 @@ def interval(found: Interval | None) -> list[float] | None:
     return None if found is None else [found.low, found.high]
 
 
-def estimate(name: str, found: Estimate | None) -> Answer:
+def estimate(name: str, found: Estimate | None) -> ComputedAnswer:
     """Return a figure and its interval."""
     if found is None:
         return {name: None, f"{name}_ci": None}
     return {name: found.value, f"{name}_ci": interval(found.interval)}
 
 
-def pass_fail(found: PassFail) -> Answer:
+def pass_fail(found: PassFail) -> ComputedAnswer:
     """Return the agreement on pass and fail."""
     return {
         "n": found.n,
@@ -51,13 +51,13 @@ def pass_fail(found: PassFail) -> Answer:
     }
 
 
-def chance_corrected(found: ChanceCorrected) -> Answer:
+def chance_corrected(found: ChanceCorrected) -> ComputedAnswer:
     """Return kappa and AC1.
 
     `_ci` is the large-sample interval by the published variance, `_small_sample_ci` the one that also holds for few
     items.
     """
-    answer: Answer = {}
+    answer: ComputedAnswer = {}
     for name, coefficient in (("kappa", found.kappa), ("ac1", found.ac1)):
         answer[name] = None if coefficient is None else coefficient.value
         answer[f"{name}_ci"] = None if coefficient is None else interval(coefficient.large_sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quality.calibration import reliability
-from quality.compute.answers import Answer, Calculator, too_few
+from quality.compute.answers import Calculator, ComputedAnswer, too_few
 from quality.compute.fields import (
     BadInput,
     Fields,
@@ -22,7 +22,7 @@ from quality.consistency import consistency
 from quality.sampling import label_order
 
 
-def _consistency(fields: Fields) -> Answer:
+def _consistency(fields: Fields) -> ComputedAnswer:
     runs = fields.read("runs", list_of(list_of(or_gap(category))))
     found = consistency([[verdict for verdict in item if verdict is not None] for item in runs])
     if found is None:
@@ -36,7 +36,7 @@ def _consistency(fields: Fields) -> Answer:
     }
 
 
-def _calibration(fields: Fields) -> Answer:
+def _calibration(fields: Fields) -> ComputedAnswer:
     probabilities = fields.read("probability", list_of(share))
     outcomes = fields.read("outcome", list_of(outcome))
     if len(outcomes) != len(probabilities):
@@ -51,7 +51,7 @@ def _calibration(fields: Fields) -> Answer:
     return {"n": found.n, "brier": found.brier, "ece": found.ece, "bins": bins}
 
 
-def _confidence(fields: Fields) -> Answer:
+def _confidence(fields: Fields) -> ComputedAnswer:
     tokens = {token: _logprobs(value, token) for token, value in fields.read("logprobs", mapping).items()}
     if not tokens:
         fields.refuse("logprobs", "must name at least one class")
@@ -69,7 +69,7 @@ def _logprobs(value: object, token: str) -> list[float]:
     return found
 
 
-def _order(fields: Fields) -> Answer:
+def _order(fields: Fields) -> ComputedAnswer:
     queue, results = fields.read("queue", uuid), fields.read("results", list_of(uuid))
     first: dict[str, int] = {}
     for at, result in enumerate(results):

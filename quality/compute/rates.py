@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quality.allocation import Pilot, golden_sizes, labels_for, neyman
-from quality.compute.answers import Answer, Calculator, interval, refused, too_few
+from quality.compute.answers import Calculator, ComputedAnswer, interval, refused, too_few
 from quality.compute.fields import BadInput, Fields, between, choice, count, list_of, number, or_gap, share
 from quality.intervals import clopper_pearson, rate, wilson
 from quality.post_stratified import STRATUM_MINIMUM, Stratified, post_stratified
@@ -11,7 +11,7 @@ from quality.refusals import Refusal
 from quality.rogan_gladen import Golden, rogan_gladen
 
 
-def _interval(fields: Fields) -> Answer:
+def _interval(fields: Fields) -> ComputedAnswer:
     trials = fields.read("trials", count)
     successes = fields.part("successes", trials, "input.trials")
     exact = fields.read_or("method", choice("wilson", "clopper_pearson"), "wilson") == "clopper_pearson"
@@ -35,7 +35,7 @@ def read_stratified(fields: Fields) -> Stratified:
     )
 
 
-def _post_stratified(fields: Fields) -> Answer:
+def _post_stratified(fields: Fields) -> ComputedAnswer:
     counts = read_stratified(fields)
     found = post_stratified(counts)
     raw = _raw(counts.judged_pass, counts.judged)
@@ -44,7 +44,7 @@ def _post_stratified(fields: Fields) -> Answer:
     return {"method": "post_stratified", "rate": found.value, "ci": interval(found.interval), **raw}
 
 
-def _rogan_gladen(fields: Fields) -> Answer:
+def _rogan_gladen(fields: Fields) -> ComputedAnswer:
     judged = fields.read("judged", count)
     judged_pass = fields.part("judged_pass", judged, "input.judged")
     golden = _read_golden(fields, "")
@@ -88,13 +88,13 @@ def _labels(value: object, place: str) -> int:
     return found
 
 
-def _raw(judged_pass: int, judged: int) -> Answer:
+def _raw(judged_pass: int, judged: int) -> ComputedAnswer:
     """Return the rate as the judge sees it."""
     found = rate(judged_pass, judged)
     return {} if found is None else {"raw": found.value, "raw_ci": interval(found.interval)}
 
 
-def _ppi(fields: Fields) -> Answer:
+def _ppi(fields: Fields) -> ComputedAnswer:
     human, judge = fields.pairs("labelled_human", "labelled_judge", number)
     unlabelled = fields.read("unlabelled_judge", list_of(number))
     power = fields.read_or("lambda", or_gap(share), None)
@@ -113,7 +113,7 @@ def _ppi(fields: Fields) -> Answer:
     }
 
 
-def _allocation(fields: Fields) -> Answer:
+def _allocation(fields: Fields) -> ComputedAnswer:
     if fields.read("method", choice("rogan_gladen", "neyman")) == "neyman":
         return _neyman(fields)
     m, pilot = fields.read("m", count), fields.read("pilot", count)
@@ -124,7 +124,7 @@ def _allocation(fields: Fields) -> Answer:
     return {"m0": sizes.m0, "m1": sizes.m1}
 
 
-def _neyman(fields: Fields) -> Answer:
+def _neyman(fields: Fields) -> ComputedAnswer:
     passing = fields.read("judged_pass_share", share)
     passes, fails = (_read_pilot(fields, name) for name in ("pilot_pass", "pilot_fail"))
     if fields.has("half_width"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count as from_number
 
 from quality.comparison import MARGIN, Flips, compare, holm
-from quality.compute.answers import Answer, Calculator, interval, too_few
+from quality.compute.answers import Calculator, ComputedAnswer, interval, too_few
 from quality.compute.fields import Fields, above_zero, between, category, count, list_of, number, or_gap, share, text
 from quality.drift import ALARM, HIGHEST_RATE, SUSPECT, null_rate, run_of
 
@@ -15,7 +15,7 @@ MOST_PAIRED = 10_000
 _FLIPS = ("both_pass", "fail_to_pass", "pass_to_fail", "both_fail")
 
 
-def _comparison(fields: Fields) -> Answer:
+def _comparison(fields: Fields) -> ComputedAnswer:
     flips = Flips(*(fields.read(name, count) for name in _FLIPS))
     found = compare(flips, fields.read_or("margin", between(SMALLEST_MARGIN, 1), MARGIN))
     if found is None:
@@ -30,7 +30,7 @@ def _comparison(fields: Fields) -> Answer:
     }
 
 
-def _paired(fields: Fields) -> Answer:
+def _paired(fields: Fields) -> ComputedAnswer:
     a, b = fields.pairs("a", "b", number, at_most=MOST_PAIRED)
     groups = fields.read_or("groups", or_gap(list_of(category)), None)
     comparison_id = fields.read_or("id", text, "")
@@ -53,11 +53,11 @@ def _paired(fields: Fields) -> Answer:
     }
 
 
-def _holm(fields: Fields) -> Answer:
+def _holm(fields: Fields) -> ComputedAnswer:
     return {"adjusted": holm(fields.read("p", list_of(share)))}
 
 
-def _drift(fields: Fields) -> Answer:
+def _drift(fields: Fields) -> ComputedAnswer:
     anchors = fields.read("anchors", count)
     null = fields.read("null_rate", above_zero)
     flips = fields.read("flips", list_of(count))
@@ -81,7 +81,7 @@ def _first(statistic: list[float], limit: float) -> int | None:
     return next((run for run, value in zip(from_number(1), statistic, strict=False) if value >= limit), None)
 
 
-def _null_rate(fields: Fields) -> Answer:
+def _null_rate(fields: Fields) -> ComputedAnswer:
     observations = fields.read("observations", count)
     flips = fields.part("flips", observations, "input.observations")
     return {"null_rate": null_rate(flips, observations)} if observations else too_few()

@@ -77,7 +77,7 @@ def read_vectors(body: bytes, count: int, dimensions: int | None) -> list[list[f
     try:
         data = json.loads(body)["data"]
         rows = {int(row["index"]): row["embedding"] for row in data}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise EmbeddingFailed("the answer is not a list of embeddings") from error
     if sorted(rows) != list(range(count)) or len(data) != count:
         raise EmbeddingFailed(f"the answer has {len(data)} embeddings for {count} texts")

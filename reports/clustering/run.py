@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from config.definitions import ModelConfiguration
 from config.model_resolution import TeamKeys, Unresolved, resolve_model
-from config.outbound.providers import ProviderConnections
-from config.provider_keys import OpenKey
-from config.secrets import SecretBox
+from config.outbound.callers import caller_of
 from config.settings import Settings
 from evaluators.llm_judge.caller import Timeouts
 from evaluators.llm_judge.providers import Endpoint
+from processor.events.beside import BesideEvent, beside_event
 from processor.events.identity import url_uuid
 from reports.clustering.clusters import Cluster, as_json, cluster_items
 from reports.clustering.embeddings import EmbeddingFailed, embedded
@@ -24,12 +24,12 @@ from reports.clustering.items import filter_matcher, read_items
 from reports.clustering.labels import labelled
 from reports.clustering.text import Item, distinct
 from reports.clustering.vectors import lsa_vectors, reduced
-from reports.events import emitted
 from storage.clickhouse import connect
 from storage.clickhouse.rows import RowSelection
+from storage.clickhouse.times import time_text
 from storage.sql.clustering import ClusteringJobs, ClusteringRun, ClusteringRuns, QueuedClustering
 from storage.sql.engine import Database
-from storage.sql.provider_keys import KeyNotFound, ProviderKeys
+from storage.sql.provider_keys import ProviderKeys
 
 if TYPE_CHECKING:
     from reports.clustering.vectors import Matrix
@@ -45,11 +45,11 @@ class ClusteringOutcome:
 
     Attributes:
         result: as it is stored.
-        event: the row of the results topic.
+        event: for the results topic.
     """
 
     result: dict[str, Any]
-    event: bytes
+    event: BesideEvent
     next_cluster: int
 
 
@@ -60,7 +60,7 @@ class ClusteringWork:
         self._settings = settings
         self._jobs = ClusteringJobs(database)
         self._runs = ClusteringRuns(database)
-        self._keys = ProviderKeys(database, SecretBox(settings.secret_keys))
+        self._keys = ProviderKeys.of(settings, database)
 
     def carry_out(self, run: ClusteringRun, job: QueuedClustering, now: datetime) -> ClusteringOutcome:
         """Return the outcome of a run.
@@ -75,7 +75,7 @@ class ClusteringWork:
         selection = RowSelection(run.team_id, after=run.window_start, before=run.window_end)
         with closing(connect(self._settings.clickhouse.dsn.get_secret_value())) as client:
             items = read_items(client, job.analysis_level, selection, matcher, run.max_samples)
-        endpoint, model = self._model(run.team_id, now)
+        endpoint, model = self._model(run.team_id)
         vectors, source, notes = self._vectors(items, endpoint)
         found = cluster_items(
             items,
@@ -102,30 +102,24 @@ class ClusteringWork:
         limit = self._settings.kafka.max_message_bytes // 2
         return ClusteringOutcome(result, clusters_event(run, job, result, limit), found.next_number)
 
-    def _model(self, team_id: int, now: datetime) -> tuple[Endpoint | None, str | None]:
+    def _model(self, team_id: int) -> tuple[Endpoint | None, str | None]:
         """Return the endpoint of the team's active key and its default model; trial keys cluster nothing."""
-        config = self._keys.config(team_id, now=now)
-        active = config.active_provider_key_id
-        if active is None:
-            return None, None
-        keys: dict[str, OpenKey] = {}
-        with suppress(KeyNotFound):
-            keys[active] = self._keys.open(team_id, active)
-        if active not in keys:
+        keys = self._keys.team_keys(team_id)
+        if keys.active is None:
             return None, None
         try:
-            resolved = resolve_model(None, TeamKeys(keys, active), self._settings.judge)
+            resolved = resolve_model(None, keys, self._settings.judge)
         except Unresolved as error:
-            return (self._endpoint_alone(keys[active]), None) if error.code == "no_default_model" else (None, None)
+            return (self._endpoint_alone(keys), None) if error.code == "no_default_model" else (None, None)
         return resolved.endpoint, resolved.model
 
-    def _endpoint_alone(self, key: OpenKey) -> Endpoint | None:
+    def _endpoint_alone(self, keys: TeamKeys) -> Endpoint | None:
         """Return the endpoint of a provider without a default model, which may still embed."""
-        from config.definitions import ModelConfiguration
-
-        chosen = ModelConfiguration(provider=key.key.provider, model="embeddings")
+        if keys.active is None:
+            return None
+        chosen = ModelConfiguration(provider=keys.active.key.provider, model="embeddings")
         with suppress(Unresolved):
-            return resolve_model(chosen, TeamKeys({key.key.id: key}, key.key.id), self._settings.judge).endpoint
+            return resolve_model(chosen, keys, self._settings.judge).endpoint
         return None
 
     def _vectors(self, items: Sequence[Item], endpoint: Endpoint | None) -> tuple[Matrix, str, list[str]]:
@@ -140,9 +134,7 @@ class ClusteringWork:
         return reduced(found), model, []
 
     async def _embedded(self, endpoint: Endpoint, model: str, texts: Sequence[str]) -> Matrix:
-        from evaluators.llm_judge.openai_caller import OpenAICaller
-
-        caller = OpenAICaller(_TIMEOUTS, connections=ProviderConnections(self._settings.judge))
+        caller = caller_of(self._settings.judge, at_most=_TIMEOUTS)
         deadline_s = self._settings.clustering.embedding_deadline_s
         try:
             return await embedded(caller.embed, endpoint, model, texts, deadline_s=deadline_s)
@@ -150,9 +142,7 @@ class ClusteringWork:
             await caller.close()
 
     async def _labelled(self, clusters: Sequence[Cluster], endpoint: Endpoint, model: str) -> tuple[list[Cluster], str]:
-        from evaluators.llm_judge.openai_caller import OpenAICaller
-
-        caller = OpenAICaller(_TIMEOUTS, connections=ProviderConnections(self._settings.judge))
+        caller = caller_of(self._settings.judge, at_most=_TIMEOUTS)
         try:
             return await labelled(
                 clusters, lambda to, payload: caller.complete(to, payload, marker="clustering"), endpoint, model
@@ -161,19 +151,21 @@ class ClusteringWork:
             await caller.close()
 
 
-def clusters_event(run: ClusteringRun, job: QueuedClustering, result: dict[str, Any], max_bytes: int) -> bytes:
+def clusters_event(run: ClusteringRun, job: QueuedClustering, result: dict[str, Any], max_bytes: int) -> BesideEvent:
     """Return the event of a run. Its id follows from the run, so a repetition has the same.
 
     Clusters keep their nearest members only if the event would be larger than `max_bytes` with all of them.
     """
     whole = _event(run, job, result, result["clusters"])
-    if len(whole) <= max_bytes:
+    if len(whole.value) <= max_bytes:
         return whole
     short = [cluster | {"members": cluster["members"][:_SHORT_MEMBERS]} for cluster in result["clusters"]]
     return _event(run, job, result, short)
 
 
-def _event(run: ClusteringRun, job: QueuedClustering, result: dict[str, Any], clusters: list[dict[str, Any]]) -> bytes:
+def _event(
+    run: ClusteringRun, job: QueuedClustering, result: dict[str, Any], clusters: list[dict[str, Any]]
+) -> BesideEvent:
     properties = {
         "$ai_clustering_run_id": run.id,
         "$ai_clustering_job_id": job.id,
@@ -185,11 +177,5 @@ def _event(run: ClusteringRun, job: QueuedClustering, result: dict[str, Any], cl
         "$ai_clustering_params": {**result["parameters"], "used": result["method"], "vectors": result["vectors"]},
         "$ai_clusters": clusters,
     }
-    return emitted(
-        url_uuid(f"gavel://clustering-run/{run.id}"),
-        f"$ai_{job.analysis_level}_clusters",
-        run.team_id,
-        run.window_end,
-        properties,
-        distinct_id=job.id,
-    )
+    name, uuid = f"$ai_{job.analysis_level}_clusters", url_uuid(f"gavel://clustering-run/{run.id}")
+    return beside_event(name, uuid, run.team_id, time_text(run.window_end), properties, distinct_id=job.id)

@@ -13,6 +13,7 @@ from conditions import ConditionError
 from config.settings import Settings
 from quality.extra import ExtraMissing
 from reports.clustering.run import ClusteringOutcome, ClusteringWork
+from reports.events import SendEvent
 from reports.metrics import ReportsMetrics
 from reports.service import ServiceState
 from storage.background import Background, claimant
@@ -50,7 +51,7 @@ class ClusteringRunner(Background):
         database: Database,
         *,
         metrics: ReportsMetrics,
-        send: Callable[[bytes, str], None],
+        send: SendEvent,
         now: Callable[[], datetime],
         work: Work | None = None,
     ) -> None:

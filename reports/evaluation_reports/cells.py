@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from storage.clickhouse.query import PassRule, Where, rows, to_microseconds
+from storage.clickhouse.query import PassRule, Where, rows, to_microseconds, verdict_expression
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -143,8 +143,7 @@ def _cube(condition: str, passes: str, dimensions: str) -> str:
             fingerprint, evaluation_version AS version, at >= {{start_us:Int64}} AS current,
             if(current, least({BUCKETS - 1}, intDiv(at - {{start_us:Int64}}, {{bucket_us:Int64}})), 0) AS bucket,
             {dimensions},
-            multiIf(outcome IN ('skipped', 'not_applicable'), toString(outcome), isNull(passes), 'scored',
-                assumeNotNull(passes), 'pass', 'fail') AS verdict,
+            {verdict_expression("passes")} AS verdict,
             skip_reason,
             if(isNull(score), -1, toInt32(least({BINS - 1},
                 greatest(0, floor((assumeNotNull(score) - {{lowest:Float64}}) / {{width:Float64}}))))) AS score_bin,

@@ -30,7 +30,7 @@ from reports.evaluation_reports.page.markdown import render_markdown
 from reports.evaluation_reports.targets import DeliveryTarget, TargetKind, open_target
 from reports.metrics import ReportsMetrics
 from storage.sql.engine import StoreError
-from storage.sql.evaluation_report_runs import ReportRun, ReportRuns, Status, TargetDelivery
+from storage.sql.evaluation_report_runs import ReportRun, ReportRuns, ReportRunStatus, TargetDelivery
 
 Send = Callable[[DeliveryTarget, ReportMessage], DeliveryOutcome]
 """Makes one attempt; blocks, and raises nothing because of a receiver."""
@@ -188,7 +188,7 @@ def payload_of(run: ReportRun, link: str = "") -> dict[str, Any]:
     }
 
 
-def status_of(deliveries: Sequence[TargetDelivery]) -> Status:
+def status_of(deliveries: Sequence[TargetDelivery]) -> ReportRunStatus:
     """Return the status of a run whose deliveries are all finished."""
     delivered = sum(each.state == "delivered" for each in deliveries)
     if delivered == len(deliveries):

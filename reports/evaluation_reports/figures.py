@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from typing import Any
 
+from evaluators.verdict import VERDICT_NAMES
 from quality.comparison import holm
 from quality.independent import Difference, difference
 from quality.intervals import wilson
@@ -84,7 +85,7 @@ def _of(view: str, cells: Iterable[Cell], *, current: bool) -> list[Cell]:
 
 
 def _counts(cells: Iterable[Cell]) -> dict[str, int]:
-    found = dict.fromkeys(("pass", "fail", "scored", "not_applicable", "skipped"), 0)
+    found: dict[str, int] = dict.fromkeys(map(str, VERDICT_NAMES), 0)
     for cell in cells:
         found[cell.verdict] += cell.results
     return {"results": sum(found.values()), **found}

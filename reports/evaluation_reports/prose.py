@@ -17,22 +17,20 @@ from typing import Any
 
 import orjson
 
-from config.definitions import Budget, Evaluation
-from config.model_resolution import ResolvedModel, TeamKeys, Unresolved, resolve_model
-from config.outbound.providers import ProviderConnections
+from config.definitions import Evaluation
+from config.model_resolution import ResolvedModel, Unresolved, resolve_model
+from config.outbound.callers import caller_of
 from config.prices import load_prices
-from config.secrets import SecretBox
 from config.settings import Settings
 from evaluators.llm_judge.budget import Amount, BudgetBusy, BudgetScope, OverBudget
-from evaluators.llm_judge.caller import Caller, Completion, Timeouts
+from evaluators.llm_judge.caller import Caller, Completion
 from evaluators.llm_judge.estimate import micro_usd, tokens_of
 from evaluators.llm_judge.failures import ProviderFailure
 from reports.evaluation_reports.numbers_in_text import unknown_numbers
-from storage.sql.budgets import Budgets, evaluation_scope, team_scope
+from storage.sql.budgets import Budgets, scopes_of
 from storage.sql.engine import Database
-from storage.sql.provider_keys import KeyNotFound, ProviderKeys
+from storage.sql.provider_keys import ProviderKeys
 
-_TIMEOUTS = Timeouts(connect_s=5.0, read_s=60.0, call_s=90.0)
 _ANSWER_TOKENS = 4_000
 _MAX_SECTIONS = 8
 _MAX_TITLE_CHARS = 200
@@ -79,7 +77,7 @@ CallerOf = Callable[[], Any]
 
 
 class ProseWriter:
-    """Writes texts. It blocks for up to a minute and a half, and never raises because of a provider.
+    """Writes texts. It blocks for up to `judge.call_deadline_s`, and never raises because of a provider.
 
     Args:
         caller: makes the caller of a call; a test makes its own.
@@ -91,9 +89,7 @@ class ProseWriter:
         self._settings = settings
         self._now = now
         self._budgets = Budgets(database)
-        self._keys = ProviderKeys(
-            database, SecretBox(settings.secret_keys), trial_eval_limit=settings.judge.trial_eval_limit
-        )
+        self._keys = ProviderKeys.of(settings, database)
         self._price = load_prices(settings.judge.prices_path).cost
         self._caller = caller or self._open_caller
 
@@ -125,25 +121,12 @@ class ProseWriter:
         return read_prose(completion, content, resolved.model, cost)
 
     def _resolve(self, evaluation: Evaluation) -> ResolvedModel:
-        config = self._keys.config(evaluation.team_id, now=self._now())
         chosen = evaluation.model_configuration
-        wanted = {config.active_provider_key_id, *(() if chosen is None else chosen.key_ids)}
-        found = {}
-        for key_id in wanted - {None}:
-            try:
-                found[str(key_id)] = self._keys.open(evaluation.team_id, str(key_id))
-            except KeyNotFound:
-                continue  # deleted in this moment: it resolves to nothing
-        return resolve_model(chosen, TeamKeys(found, config.active_provider_key_id), self._settings.judge)
+        keys = self._keys.team_keys(evaluation.team_id, () if chosen is None else chosen.key_ids)
+        return resolve_model(chosen, keys, self._settings.judge)
 
     def _scopes(self, evaluation: Evaluation) -> tuple[BudgetScope, ...]:
-        config = self._keys.config(evaluation.team_id, now=self._now())
-        found: list[BudgetScope] = []
-        if evaluation.budget is not None:
-            found.append(evaluation_scope(evaluation.id, evaluation.budget))
-        if config.budget is not None:
-            found.append(team_scope(evaluation.team_id, Budget.model_validate(dict(config.budget))))
-        return tuple(found)
+        return scopes_of(evaluation, self._keys.config(evaluation.team_id, now=self._now()))
 
     def _cost(self, resolved: ResolvedModel, tokens_in: int, tokens_out: int) -> float | None:
         return self._price(resolved.endpoint.provider, resolved.model, tokens_in, tokens_out)
@@ -158,16 +141,7 @@ class ProseWriter:
             await caller.close()
 
     def _open_caller(self) -> Any:
-        # The provider's package takes a second to load, and most processes write no text.
-        from evaluators.llm_judge.openai_caller import OpenAICaller
-
-        judge = self._settings.judge
-        return OpenAICaller(
-            _TIMEOUTS,
-            max_connections=1,
-            max_reply_bytes=judge.max_reply_bytes,
-            connections=ProviderConnections(judge),
-        )
+        return caller_of(self._settings.judge, max_connections=1)
 
 
 def read_prose(completion: Completion, content: Mapping[str, Any], model: str, cost: float | None) -> Prose:

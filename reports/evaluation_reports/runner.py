@@ -15,27 +15,26 @@ import structlog
 
 from config.definitions import Evaluation
 from config.settings.reports import Reports
+from processor.events.beside import BesideEvent, beside_event
 from processor.events.identity import url_uuid
 from reports.evaluation_reports.deliver import Deliverer, LeaseLost, status_of
 from reports.evaluation_reports.due import DueReports
 from reports.evaluation_reports.generate import Content, FiguresUnavailable, Generator, content_without_figures
 from reports.evaluation_reports.prose import shown_figures
-from reports.events import NotSent, emitted
+from reports.events import NotSent, SendEvent
 from reports.metrics import ReportsMetrics
 from reports.service import ServiceState
 from storage.background import Background
+from storage.clickhouse.times import time_text
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_changes import EvaluationNotFound
-from storage.sql.evaluation_report_runs import ReportRun, ReportRuns, Status
+from storage.sql.evaluation_report_runs import ReportRun, ReportRuns, ReportRunStatus
 from storage.sql.evaluation_reports import EvaluationReport, EvaluationReports
 from storage.sql.evaluations import Evaluations
 
 REPORT_EVENT = "$ai_evaluation_report"
 _FIGURES_TRIES = 4
 _EVENT_TRIES = 6
-
-SendEvent = Callable[[bytes, str], None]
-"""Writes an event under a key to the results topic. Raises `NotSent`."""
 
 
 class ReportsRunner(Background):
@@ -226,7 +225,7 @@ class ReportsRunner(Background):
         if not self._runs.give_back(run, owner, not_before=not_before, error=error, now=self._now()):
             raise LeaseLost
 
-    def _finish(self, run: ReportRun, owner: str, status: Status, error: str) -> None:
+    def _finish(self, run: ReportRun, owner: str, status: ReportRunStatus, error: str) -> None:
         if not self._runs.finish(run, owner, status, error=error, now=self._now()):
             raise LeaseLost
         self._metrics.count("gavel_reports_runs", status=status)
@@ -241,7 +240,7 @@ class ReportsRunner(Background):
         self._metrics.since("gavel_reports_overdue_seconds", min(waiting).timestamp() if waiting else 0.0)
 
 
-def report_event(run: ReportRun) -> bytes:
+def report_event(run: ReportRun) -> BesideEvent:
     """Return the event of a run, for the results topic."""
     content = run.content or {}
     figures = None if content["figures"] is None else shown_figures(content)["figures"]
@@ -259,6 +258,5 @@ def report_event(run: ReportRun) -> bytes:
         "$ai_report_metrics_unavailable": content["metrics_unavailable"],
     }
     identity = url_uuid(f"gavel://evaluation-report-run/{run.id}")
-    return emitted(
-        identity, REPORT_EVENT, run.team_id, run.generated_at or run.created_at, properties, distinct_id=run.report_id
-    )
+    at = time_text(run.generated_at or run.created_at)
+    return beside_event(REPORT_EVENT, identity, run.team_id, at, properties, distinct_id=run.report_id)

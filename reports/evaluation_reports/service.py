@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from config.secrets import SecretBox
 from config.settings import Settings
@@ -14,16 +14,14 @@ from reports.evaluation_reports.delivery.http import HttpSender
 from reports.evaluation_reports.due import DueReports
 from reports.evaluation_reports.generate import Generator
 from reports.evaluation_reports.prose import ProseWriter
-from reports.evaluation_reports.runner import ReportsRunner, SendEvent
+from reports.evaluation_reports.runner import ReportsRunner
 from reports.evaluation_reports.trust import TrustOf
+from reports.events import SendEvent
 from reports.metrics import ReportsMetrics
+from storage.clock import utc_now
 from storage.sql.engine import Database
 from storage.sql.evaluation_report_runs import ReportRuns
 from storage.sql.evaluation_reports import EvaluationReports
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def build_evaluation_reports(
@@ -33,7 +31,7 @@ def build_evaluation_reports(
     send: SendEvent,
     metrics: ReportsMetrics,
     trust: TrustOf | None = None,
-    now: Callable[[], datetime] = _utc_now,
+    now: Callable[[], datetime] = utc_now,
 ) -> ReportsRunner:
     """Return the service; it connects to nothing yet. Without `trust`, reports say nothing of labels."""
     own = settings.reports

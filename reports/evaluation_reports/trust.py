@@ -14,12 +14,12 @@ from config.definitions import Evaluation
 from reports.evaluation_reports.cells import ReportPeriod
 from reports.evaluation_reports.numerals import interval, percent
 
-Trust = dict[str, Any]
+TrustFigures = dict[str, Any]
 """JSON of one version: `labels`, `pairs`, `agreement`, `passes_found`, `fails_found`, `chance_corrected`, `warnings`,
 and `corrected` (null where nothing was decided); or a `problem` alone. A figure has `value`, `low` and `high`, or
 `too_few` with the number of labels that it lacks."""
 
-TrustOf = Callable[[Evaluation, int, str, ReportPeriod], Trust | None]
+TrustOf = Callable[[Evaluation, int, str, ReportPeriod], TrustFigures | None]
 """Returns the trust in a version of an evaluation (by its number and its fingerprint) over a period; None if nobody
 labelled results for its question. Raises `FiguresUnavailable` if ClickHouse does not answer."""
 

@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from evaluators.verdict import VerdictName
 from processor.events.result import RESULT_EVENT
 from storage.clickhouse.query import PassRule
-
-Verdict = Literal["pass", "fail", "scored", "not_applicable", "skipped"]
+from storage.clickhouse.windows import MOST_CATEGORIES
 
 _LONGEST_TEXT = 200
-_MOST_CATEGORIES = 100
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     id: bytes
     at_s: int
-    verdict: Verdict
+    verdict: VerdictName
     live: bool = True
     reason: str = ""
     score: float | None = None
@@ -206,7 +205,7 @@ def _entry(found: _Properties, identity: bytes, at_s: int, rule: PassRule) -> En
         live,
         reason=found.reason[:_LONGEST_TEXT] if found.skipped else "",
         score=score if score is None or isfinite(score) else None,
-        categories=categories[:_MOST_CATEGORIES],
+        categories=categories[:MOST_CATEGORIES],
         input_tokens=found.input_tokens or 0,
         output_tokens=found.output_tokens or 0,
         cost_usd=found.cost_usd,
@@ -214,13 +213,10 @@ def _entry(found: _Properties, identity: bytes, at_s: int, rule: PassRule) -> En
     )
 
 
-def _verdict(found: _Properties, rule: PassRule) -> Verdict:
+def _verdict(found: _Properties, rule: PassRule) -> VerdictName:
     answers: dict[str, Any] = {"numeric": found.score, "categorical": frozenset(found.categories or ()) or None}
     answer = answers.get(found.kind, found.result)
-    if found.applicable is False or answer is None:
-        return "not_applicable"
-    passes = rule.passes(answer)
-    return "scored" if passes is None else "pass" if passes else "fail"
+    return rule.name_of(None if found.applicable is False else answer)
 
 
 def batches(results: Iterable[tuple[WindowVersion, Entry]]) -> list[EntryBatch]:

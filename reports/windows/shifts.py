@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
 
+from processor.events.beside import BesideEvent, beside_event
 from processor.events.identity import url_uuid
-from reports.events import emitted
+from reports.events import SendEvent
 from reports.windows.watch import ShiftFound
+from storage.clickhouse.times import time_text
 from storage.sql.engine import Database
 from storage.sql.shifts import Shifts, StoredShift
 
@@ -36,7 +38,7 @@ def stored(found: ShiftFound) -> StoredShift:
     )
 
 
-def shift_event(shift: StoredShift) -> bytes:
+def shift_event(shift: StoredShift) -> BesideEvent:
     """Return the record of the results topic."""
     properties = {
         "$ai_evaluation_id": shift.evaluation_id,
@@ -50,15 +52,14 @@ def shift_event(shift: StoredShift) -> bytes:
         "$ai_shift_decided_after": shift.decided_after,
         "$ai_shift_statistic": shift.statistic,
     }
-    return emitted(
-        shift.id, SHIFT_EVENT, shift.team_id, shift.window_start, properties, distinct_id=shift.evaluation_id
-    )
+    at = time_text(shift.window_start)
+    return beside_event(SHIFT_EVENT, shift.id, shift.team_id, at, properties, distinct_id=shift.evaluation_id)
 
 
 class ShiftOutlet:
     """Writes shifts. It blocks, and raises if the store or Kafka does not take them."""
 
-    def __init__(self, database: Database, send: Callable[[bytes, str], None]) -> None:
+    def __init__(self, database: Database, send: SendEvent) -> None:
         self._shifts = Shifts(database)
         self._send = send
 

@@ -7,10 +7,9 @@ from bisect import bisect_right
 import msgspec
 
 from reports.windows.entry import Entry, WindowVersion
-from storage.clickhouse.windows import LATENCY_BOUNDS_S, SCORE_BINS
+from storage.clickhouse.windows import LATENCY_BOUNDS_S, MOST_CATEGORIES, SCORE_BINS
 
 _MOST_REASONS = 50
-_MOST_CATEGORIES = 100
 _OTHER = "other"
 
 
@@ -62,7 +61,7 @@ class WindowTally(msgspec.Struct, array_like=True):
         if entry.score is not None:
             self._add_score(entry.score, version)
         for category in entry.categories:
-            _count(self.categories, category, _MOST_CATEGORIES)
+            _count(self.categories, category, MOST_CATEGORIES)
         self.input_tokens += entry.input_tokens
         self.output_tokens += entry.output_tokens
         if entry.cost_usd is not None:

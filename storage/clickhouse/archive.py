@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from storage.clickhouse.query import Where, rows, to_microseconds
 from storage.clickhouse.rows import GENERATION
+from storage.clickhouse.times import time_text
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -129,6 +130,6 @@ def _archived(row: dict[str, Any]) -> ArchivedEvent:
     moment: datetime = row["timestamp"]
     fields = {name: value for name, value in row.items() if value not in ("", None) or name not in _OPTIONAL}
     for name in ("timestamp", "created_at"):
-        fields[name] = f"{row[name].astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+        fields[name] = time_text(row[name])
     position = ArchivePosition(row["team_id"], to_microseconds(moment), row["uuid"])
     return ArchivedEvent(_encode(fields), position, row["team_id"], row["uuid"], moment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from storage.clickhouse.query import VerdictRule, rows
@@ -15,8 +17,25 @@ NEWEST = 5_000
 _GROUPS = 30
 
 
-def count_groups(client: Client, selection: ResultSelection, rule: VerdictRule, by: str) -> list[dict[str, Any]]:
-    """Return `value`, `passed`, `failed` and `others` per group, most results first, at most 30 groups.
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """The largest groups.
+
+    Attributes:
+        rows: `value`, `passed`, `failed` and `others` per group, most results first, at most 30.
+        groups: how many groups there are.
+        results: how many results are in them.
+        newest: whether these are only the newest ones of the period.
+    """
+
+    rows: Sequence[dict[str, Any]]
+    groups: int
+    results: int
+    newest: bool
+
+
+def count_groups(client: Client, selection: ResultSelection, rule: VerdictRule, by: str) -> GroupCounts:
+    """Return the largest groups.
 
     Args:
         by: one of `COLUMNS`, or the name of a property, for which only the newest 5 000 results are read.
@@ -48,7 +67,9 @@ def count_groups(client: Client, selection: ResultSelection, rule: VerdictRule, 
         """
     query = f"""
         SELECT value, countIf(passes = true) AS passed, countIf(passes = false) AS failed,
-            countIf(isNull(passes)) AS others
+            countIf(isNull(passes)) AS others, count() OVER () AS groups, sum(count()) OVER () AS results
         FROM ({inner}) GROUP BY value ORDER BY count() DESC, value LIMIT {_GROUPS}
     """
-    return rows(client, query, where.values)
+    found = rows(client, query, where.values)
+    groups, results = [max((row.pop(name) for row in found), default=0) for name in ("groups", "results")]
+    return GroupCounts(found, groups, results, newest=by not in COLUMNS and results >= NEWEST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,42 @@ class MeasuredVerdict:
     reasoning: str
     cost_usd: float | None
     latency_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredOutcome:
+    """How many results of a version of a run say the same. `outcome` is before polarity and passing rules."""
+
+    run_id: str
+    version: int
+    outcome: str
+    result_type: str
+    score: float | None
+    categories: tuple[str, ...]
+    results: int
+
+
+def count_outcomes(
+    client: Client, team_id: int, evaluation_ids: Sequence[str], run_ids: Sequence[str]
+) -> list[MeasuredOutcome]:
+    """Return the counts of the results of runs, which are runs of these evaluations."""
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=team_id)
+    where.add("evaluation_id IN {evaluation_ids:Array(String)}", evaluation_ids=list(evaluation_ids))
+    where.add("measurement_id IN {run_ids:Array(String)}", run_ids=list(run_ids))
+    query = f"""
+        SELECT measurement_id, evaluation_version, outcome, result_type, numeric_result, categorical_result,
+               count() AS results
+        FROM evaluation_measurements FINAL WHERE {where.text}
+        GROUP BY measurement_id, evaluation_version, outcome, result_type, numeric_result, categorical_result
+    """
+    return [
+        MeasuredOutcome(
+            row["measurement_id"], int(row["evaluation_version"]), row["outcome"], row["result_type"],
+            row["numeric_result"], tuple(row["categorical_result"]), int(row["results"]),
+        )
+        for row in rows(client, query, where.values)
+    ]  # fmt: skip
 
 
 def count_run(client: Client, team_id: int, evaluation_id: str, run_id: str) -> RunCounts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from storage.clickhouse.query import Where, rows
@@ -60,17 +60,22 @@ def read_cells(
     *,
     evaluation_ids: Collection[str] | None = None,
     hours: int,
+    edge: datetime | None = None,
 ) -> list[OutcomeCell]:
-    """Return the cells from `start` to `end`, by time.
+    """Return the cells from the hour of `start` to `end`, by time.
 
     Args:
         evaluation_ids: which evaluations; None for all.
-        hours: length of a stretch; stretches are cut in UTC and begin at multiples of it since 1970.
+        hours: length of a stretch.
+        edge: its hour begins a stretch, so that no stretch reaches across it; `start` if not given.
     """
     where = _where(team_id, start, end, evaluation_ids)
-    where.values["stretch"] = hours * 3600
+    stretch_s, edge_s = hours * 3600, _hour_s(edge or start)
+    stretches_before = -(-(edge_s - _hour_s(start)) // stretch_s)
+    where.values |= {"stretch_s": stretch_s, "first_s": edge_s - stretches_before * stretch_s}
+    place = "intDiv(toUnixTimestamp(hour) - {first_s:Int64}, {stretch_s:Int64})"
     query = f"""
-        SELECT evaluation_id, toStartOfInterval(hour, toIntervalSecond({{stretch:UInt32}})) AS start,
+        SELECT evaluation_id, toDateTime({{first_s:Int64}} + {place} * {{stretch_s:Int64}}, 'UTC') AS start,
             {_KEY}, sum(found) AS runs, sum(cost) AS cost_usd, sum(used) AS tokens
         FROM
         (
@@ -84,6 +89,11 @@ def read_cells(
         ORDER BY start
     """
     return [_cell(row) for row in rows(client, query, where.values)]
+
+
+def hour_of(moment: datetime) -> datetime:
+    """Return the start of the hour of the rollup that holds an aware time."""
+    return datetime.fromtimestamp(_hour_s(moment), UTC)
 
 
 def read_latencies(
@@ -104,9 +114,13 @@ def _where(team_id: int, start: datetime, end: datetime, evaluation_ids: Collect
     where.add("team_id = {team_id:Int64}", team_id=team_id)
     if evaluation_ids is not None:
         where.add("evaluation_id IN {ids:Array(String)}", ids=list(evaluation_ids))
-    where.add("hour >= toStartOfHour(fromUnixTimestamp({start_s:Int64}))", start_s=int(start.timestamp()))
+    where.add("hour >= fromUnixTimestamp({start_s:Int64})", start_s=_hour_s(start))
     where.add("hour < fromUnixTimestamp({end_s:Int64})", end_s=int(end.timestamp()))
     return where
+
+
+def _hour_s(moment: datetime) -> int:
+    return int(moment.timestamp()) // 3600 * 3600
 
 
 def _cell(row: dict[str, Any]) -> OutcomeCell:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput, OutputConfig
+from evaluators.verdict import VerdictName, verdict_name
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -50,10 +51,76 @@ class Where:
             moment = to_microseconds(before)
             self.add(f"{column} < fromUnixTimestamp64Micro({{before_us:Int64}}, 'UTC')", before_us=moment)
 
+    def beyond(self, sign: Literal["<", ">"], place: PageEnd) -> None:
+        """Limit a list in the order of `timestamp` and `uuid` to the rows before (`<`) or behind (`>`) a place."""
+        self.add(
+            f"(timestamp, uuid) {sign} (fromUnixTimestamp64Micro({{key_us:Int64}}, 'UTC'), {{key_uuid:String}})",
+            key_us=to_microseconds(place.timestamp),
+            key_uuid=place.uuid,
+        )
+
     @property
     def text(self) -> str:
         """The condition; never empty."""
         return " AND ".join(self.terms) or "true"
+
+
+def property_where(team_id: int, name: str, value: str | None) -> Where:
+    """Return the condition that a generation has a property, with a value as text unless that is None or empty."""
+    where = Where()
+    where.add("team_id = {team_id:Int64}", team_id=team_id)
+    where.add("JSONHas(properties, {property:String})", property=name)
+    where.add(
+        "if(JSONType(properties, {property:String}) = 'String', JSONExtractString(properties, {property:String}), "
+        "JSONExtractRaw(properties, {property:String})) = {property_value:String}",
+        property_value=value or None,
+    )
+    return where
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceRange:
+    """A range of a judge's confidence, with both ends. None leaves an end open; without ends it selects everything.
+
+    Raises:
+        ValueError: an end is not a number from 0 to 1, or `least` is above `most`.
+    """
+
+    least: float | None = None
+    most: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = (0.0 if self.least is None else self.least), (1.0 if self.most is None else self.most)
+        if not (0 <= low <= 1 and 0 <= high <= 1):
+            raise ValueError("a confidence is a number from 0 to 1")
+        if low > high:
+            raise ValueError("the least confidence is above the most")
+
+    def __bool__(self) -> bool:
+        """Whether it has an end."""
+        return self.least is not None or self.most is not None
+
+    def __contains__(self, confidence: float | None) -> bool:
+        """Whether a result with this confidence is selected, as `bind` has it for stored ones."""
+        if not self:
+            return True
+        return confidence is not None and (self.least or 0.0) <= confidence <= (1.0 if self.most is None else self.most)
+
+    def bind(self, where: Where) -> None:
+        """Add the condition. A result without a confidence is in no range."""
+        where.add("confidence >= {min_confidence:Float64}", min_confidence=self.least)
+        where.add("confidence <= {max_confidence:Float64}", max_confidence=self.most)
+
+
+ANY_CONFIDENCE = ConfidenceRange()
+
+
+@dataclass(frozen=True, slots=True)
+class PageEnd:
+    """Where a page ends: the next one begins behind this row."""
+
+    timestamp: datetime
+    uuid: str
 
 
 class VerdictRule(Protocol):
@@ -102,6 +169,10 @@ class PassRule:
             return None
         return verdict >= self.threshold if self.operator == "gte" else verdict <= self.threshold
 
+    def name_of(self, verdict: bool | float | frozenset[str] | None) -> VerdictName:
+        """Return how a verdict reads that is not in ClickHouse. None: it is not applicable."""
+        return "not_applicable" if verdict is None else verdict_name(self.passes(verdict))
+
     def reads(self, outcome: str, result_type: str, score: float | None, categories: Sequence[str]) -> bool | None:
         """Return what `bind` makes of a stored outcome: True for a pass, False for a fail, None for anything else."""
         if outcome in ("true", "false"):
@@ -130,6 +201,10 @@ class PassRule:
                 "toNullable(hasAll({categories:Array(String)}, categorical_result))"
             )
         return f"multiIf({', '.join(cases)}, NULL)"
+
+
+UNREAD = PassRule()
+"""The rule for a query whose verdicts nobody reads, or that are read afterwards: true passes, and nothing else does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +241,18 @@ class PassRules:
                 f"toNullable(hasAll({{categories:Array(Array(String))}}[{place}], categorical_result))"
             )
         return f"multiIf({', '.join(cases)}, NULL)"
+
+
+def verdict_expression(passes: str) -> str:
+    """Return the expression of a result's `VerdictName`.
+
+    Args:
+        passes: an expression as `VerdictRule.bind` returns it, or the name of its column.
+    """
+    return (
+        f"multiIf(outcome IN ('skipped', 'not_applicable'), toString(outcome), isNull({passes}), 'scored', "
+        f"assumeNotNull({passes}), 'pass', 'fail')"
+    )
 
 
 def rows(client: Client, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

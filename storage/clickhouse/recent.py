@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from storage.clickhouse.query import PassRule, Where, rows, to_microseconds
+from storage.clickhouse.query import ANY_CONFIDENCE, ConfidenceRange, PageEnd, PassRule, Where, rows
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 _COPIES = 2
-"""Rows that are read per row of a page, because a result that was written again lies there twice."""
-PREVIEW_CHARS = 300
+"""Rows that are read at once per row of a page, because a result that was written again lies there twice or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class RecentResult:
         outcome: before polarity and passing rules.
         reasoning: its first 300 characters.
         model: that made the generation; `evaluation_model` judged it.
+        confidence: 0 to 1; None where the judge gave none.
     """
 
     uuid: str
@@ -48,17 +48,10 @@ class RecentResult:
     evaluation_model: str
     cost_usd: float | None
     latency_s: float | None
+    confidence: float | None
 
 
 _COLUMNS = ", ".join(RecentResult.__dataclass_fields__)
-
-
-@dataclass(frozen=True, slots=True)
-class PageEnd:
-    """Where a page ends: the next one begins behind this result."""
-
-    timestamp: datetime
-    uuid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +74,7 @@ class RecentSelection:
     Attributes:
         decided: only passes or fails; None takes everything.
         text: must be in the reasoning's first 300 characters, in any case.
+        confidence: a result without one is in no range.
     """
 
     team_id: int
@@ -93,29 +87,46 @@ class RecentSelection:
     prompt_version: str | None = None
     trigger: str | None = None
     text: str | None = None
+    confidence: ConfidenceRange = ANY_CONFIDENCE
 
 
 def newest(
-    client: Client, selection: RecentSelection, *, limit: int, behind: PageEnd | None = None
-) -> list[RecentResult]:
-    """Return up to `limit` results, newest first, each once."""
-    where = _where(selection)
-    if behind is not None:
-        where.add(
-            "(timestamp, uuid) < (fromUnixTimestamp64Micro({key_us:Int64}, 'UTC'), {key_uuid:String})",
-            key_us=to_microseconds(behind.timestamp),
-            key_uuid=behind.uuid,
-        )
-    query = f"""
-        SELECT {_COLUMNS} FROM evaluation_results_recent WHERE {where.text}
-        ORDER BY timestamp DESC, uuid DESC LIMIT {{rows:UInt32}}
+    client: Client, selection: RecentSelection, *, limit: int, behind: PageEnd | None = None,
+    ahead: PageEnd | None = None,
+) -> list[RecentResult]:  # fmt: skip
+    """Return up to `limit` results, newest first, each once: the newest, or those next to a place in the list.
+
+    Args:
+        behind: only older ones than this. ahead: only newer ones, those that are nearest to it.
     """
     found: dict[str, RecentResult] = {}
-    for row in rows(client, query, {**where.values, "rows": limit * _COPIES}):
-        found.setdefault(row["uuid"], RecentResult(**row))
-        if len(found) == limit:
+    place, at_once = behind if ahead is None else ahead, limit * _COPIES
+    while len(found) < limit:
+        part = _next_rows(client, selection, place, at_once, backwards=ahead is not None)
+        for row in part:
+            known = found.get(row["uuid"])
+            if known is None and len(found) == limit:
+                break
+            if known is None or known.confidence is None:  # a copy from before there was a column may lack it
+                found[row["uuid"]] = RecentResult(**row)
+        if len(part) < at_once:
             break
-    return list(found.values())
+        place = PageEnd(part[-1]["timestamp"], part[-1]["uuid"])
+    return list(found.values()) if ahead is None else list(found.values())[::-1]
+
+
+def _next_rows(
+    client: Client, selection: RecentSelection, place: PageEnd | None, limit: int, *, backwards: bool
+) -> list[dict[str, Any]]:
+    """Return rows next to a place in the list, nearest first; from its beginning for None. Copies are among them."""
+    where = _where(selection)
+    if place is not None:
+        where.beyond(">" if backwards else "<", place)
+    query = f"""
+        SELECT {_COLUMNS} FROM evaluation_results_recent WHERE {where.text}
+        ORDER BY {"timestamp, uuid" if backwards else "timestamp DESC, uuid DESC"} LIMIT {{rows:UInt32}}
+    """
+    return rows(client, query, {**where.values, "rows": limit})
 
 
 def _where(selection: RecentSelection) -> Where:
@@ -125,6 +136,7 @@ def _where(selection: RecentSelection) -> Where:
     for name in ("evaluation_id", "outcome", "model", "prompt_version", "trigger"):
         where.add(f"{name} = {{{name}:String}}", **{name: getattr(selection, name)})
     where.add("positionCaseInsensitiveUTF8(reasoning, {text:String}) > 0", text=selection.text)
+    selection.confidence.bind(where)
     if selection.decided is not None:
         _add_decided(where, selection.decided)
     return where

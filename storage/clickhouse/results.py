@@ -10,35 +10,36 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from evaluators.verdict import VerdictName
 from quality.intervals import wilson
-from storage.clickhouse.query import READ_SETTINGS, PassRule, VerdictRule, Where, rows
+from storage.clickhouse.query import (
+    ANY_CONFIDENCE,
+    READ_SETTINGS,
+    ConfidenceRange,
+    VerdictRule,
+    Where,
+    property_where,
+    rows,
+    verdict_expression,
+)
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-Verdict = Literal["pass", "fail", "scored", "not_applicable", "skipped"]
-"""How a result reads under a definition's rule. `scored`: a score without a passing rule."""
+Verdict = VerdictName
 
-_NEUTRAL = PassRule()
 _IDS = re.compile(r"[0-9a-f-]{36}(,[0-9a-f-]{36})*")
 _EXPORT_FORMATS = {"csv": "CSVWithNames", "jsonl": "JSONEachRow", "parquet": "Parquet"}
 _EXPORT_WITHIN_S = 3600
-_FREE_TEXTS = (
-    "evaluation_name",
-    "reasoning",
-    "trace_id",
-    "session_id",
-    "distinct_id",
-    "target_event_id",
-    "evaluation_model",
-)
 _EQUAL = (
     "evaluation_id", "trace_id", "target_event_id", "uuid", "trigger", "backfill_id", "fingerprint", "model",
     "prompt_version",
 )  # fmt: skip
 """Columns that a selection compares."""
+PREVIEW_CHARS = 300
+"""Characters of the reasoning that the table of the newest results keeps."""
 _IDS_AT_ONCE = 4000
 """So that the text stays below ClickHouse's own limit of 256 KiB (`max_query_size`)."""
 
@@ -75,10 +76,12 @@ class StoredResult:
     output_tokens: int | None
     cost_usd: float | None
     latency_s: float | None
+    confidence: float | None
 
 
 _NAMES = [name for name in StoredResult.__dataclass_fields__ if name != "verdict"]
 _COLUMNS = ", ".join(_NAMES)
+_TEXTS = frozenset(name for name, kind in StoredResult.__annotations__.items() if kind == "str")
 _FOR_SPREADSHEETS = r"if(match({0}, '^[=+@\t\r-]'), concat('\'', {0}), {0}) AS {0}"
 
 
@@ -89,7 +92,9 @@ class ResultSelection:
     Attributes:
         fingerprint: of the definition that judged: versions are never averaged together.
         model, prompt_version: of the generation.
-        text: is in the reasoning, in any case.
+        text: is in the reasoning's first 300 characters, in any case, as lists of the newest results have them.
+        property_name, property_value: of the generation, as `with_property` reads them.
+        confidence: a result without one is in no range.
     """
 
     team_id: int
@@ -106,6 +111,9 @@ class ResultSelection:
     model: str | None = None
     prompt_version: str | None = None
     text: str | None = None
+    property_name: str | None = None
+    property_value: str | None = None
+    confidence: ConfidenceRange = ANY_CONFIDENCE
 
     def where(self) -> Where:
         """Return the condition, with its values."""
@@ -113,10 +121,15 @@ class ResultSelection:
         where.add("team_id = {team_id:Int64}", team_id=self.team_id)
         for name in _EQUAL:
             where.add(f"{name} = {{{name}:String}}", **{name: getattr(self, name)})
-        where.add("positionCaseInsensitiveUTF8(reasoning, {text:String}) > 0", text=self.text)
+        preview = f"substringUTF8(reasoning, 1, {PREVIEW_CHARS})"
+        where.add(f"positionCaseInsensitiveUTF8({preview}, {{text:String}}) > 0", text=self.text)
+        if self.property_name is not None:
+            having = property_where(self.team_id, self.property_name, self.property_value)
+            where.add(f"target_event_id IN (SELECT uuid FROM ai_events WHERE {having.text})", **having.values)
         if self.uuids is not None:
             where.add("uuid IN {uuids:Array(String)}", uuids=list(self.uuids))
         where.between(self.after, self.before)
+        self.confidence.bind(where)
         return where
 
 
@@ -160,7 +173,7 @@ class Summary:
         return wilson(self.passed, self.decided)
 
 
-def summarise(client: Client, selection: ResultSelection, rule: VerdictRule = _NEUTRAL) -> Summary:
+def summarise(client: Client, selection: ResultSelection, rule: VerdictRule) -> Summary:
     """Return the totals of `selection` under `rule`."""
     where = selection.where()
     passes = rule.bind(where)
@@ -200,10 +213,31 @@ def summarise(client: Client, selection: ResultSelection, rule: VerdictRule = _N
     return summary if priced else replace(summary, cost_usd=None)
 
 
+def costs_of_backfills(
+    client: Client, team_id: int, evaluations: Sequence[str], start: datetime, end: datetime
+) -> dict[str, float]:
+    """Return the USD of the runs of each backfill by its id; a backfill without a priced run is not in it.
+
+    Args:
+        start, end: of the windows of the backfills, whose results have the times of their generations.
+    """
+    where = Where()
+    where.add("team_id = {team:Int64}", team=team_id)
+    where.add("evaluation_id IN {evaluations:Array(String)}", evaluations=list(evaluations))
+    where.add("backfill_id != ''")
+    where.add("isNotNull(cost_usd)")
+    where.between(start, end)
+    query = f"""
+        SELECT backfill_id, sum(assumeNotNull(cost_usd)) AS cost FROM evaluation_results FINAL
+        WHERE {where.text} GROUP BY backfill_id
+    """
+    return {each["backfill_id"]: float(each["cost"]) for each in rows(client, query, where.values)}
+
+
 def find_results(
     client: Client,
     selection: ResultSelection,
-    rule: VerdictRule = _NEUTRAL,
+    rule: VerdictRule,
     *,
     verdict: Verdict | None = None,
     limit: int = 100,
@@ -227,8 +261,15 @@ def find_results(
     return [StoredResult(**row) for row in found]
 
 
+def evaluations_on(client: Client, team_id: int, event: str) -> set[str]:
+    """Return the ids of the evaluations that have a result for a generation."""
+    where = ResultSelection(team_id, target_event_id=event).where()
+    query = f"SELECT DISTINCT evaluation_id FROM evaluation_results WHERE {where.text}"
+    return {row["evaluation_id"] for row in rows(client, query, where.values)}
+
+
 def count_results(
-    client: Client, selection: ResultSelection, rule: VerdictRule = _NEUTRAL, *, verdict: Verdict | None = None
+    client: Client, selection: ResultSelection, rule: VerdictRule, *, verdict: Verdict | None = None
 ) -> int:
     """Return how many results `find_results` has in all."""
     where = selection.where()
@@ -238,8 +279,8 @@ def count_results(
 
 
 def export_results(
-    client: Client, selection: ResultSelection, rule: VerdictRule = _NEUTRAL, *, form: str,
-    verdict: Verdict | None = None, limit: int | None = None,
+    client: Client, selection: ResultSelection, rule: VerdictRule, *, form: str,
+    verdict: Verdict | None = None, limit: int | None = None, without: Collection[str] = (),
 ) -> Iterator[bytes]:  # fmt: skip
     """Yield results of `selection`, newest first, as a file of a format, piece by piece.
 
@@ -248,12 +289,14 @@ def export_results(
     Args:
         form: `csv` (with a header), `jsonl` or `parquet`.
         limit: of rows; None for all.
+        without: names of columns that are left out.
     """
     where = selection.where()
     condition = _verdict_condition(rule, where, verdict)
-    columns = _COLUMNS
-    if form == "csv":
-        columns = ", ".join(_FOR_SPREADSHEETS.format(name) if name in _FREE_TEXTS else name for name in _NAMES)
+    guarded = _TEXTS if form == "csv" else frozenset[str]()
+    columns = ", ".join(
+        _FOR_SPREADSHEETS.format(name) if name in guarded else name for name in _NAMES if name not in without
+    )
     query = f"""
         SELECT {columns}, {_verdict_expression(rule, where)} AS verdict
         FROM evaluation_results FINAL
@@ -266,11 +309,7 @@ def export_results(
 
 
 def _verdict_expression(rule: VerdictRule, where: Where) -> str:
-    passes = rule.bind(where)
-    return (
-        f"multiIf(outcome IN ('skipped', 'not_applicable'), toString(outcome), isNull({passes}), 'scored', "
-        f"assumeNotNull({passes}), 'pass', 'fail')"
-    )
+    return verdict_expression(rule.bind(where))
 
 
 def _verdict_condition(rule: VerdictRule, where: Where, verdict: Verdict | None) -> str:
@@ -278,44 +317,6 @@ def _verdict_condition(rule: VerdictRule, where: Where, verdict: Verdict | None)
         return "true"
     where.values["verdict"] = verdict
     return f"{_verdict_expression(rule, where)} = {{verdict:String}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """How often results are there.
-
-    Attributes:
-        ids: distinct result ids.
-        visible: rows that readers see (`FINAL`); equal to `ids` or something is wrong.
-        stored: rows on disk, repeats that no merge has collapsed yet included.
-    """
-
-    ids: int
-    visible: int
-    stored: int
-
-
-def count_copies(client: Client, team_id: int | None = None) -> Copies:
-    """Return whether every result is there exactly once, for a team or for all."""
-    where = Where()
-    where.add("team_id = {team_id:Int64}", team_id=team_id)
-    counts: dict[str, Any] = {}
-    for name, what, final in (
-        ("ids", "uniqExact(uuid)", ""),
-        ("visible", "count()", "FINAL"),
-        ("stored", "count()", ""),
-    ):
-        query = f"SELECT {what} AS found FROM evaluation_results {final} WHERE {where.text}"
-        counts[name] = int(rows(client, query, where.values)[0]["found"])
-    return Copies(**counts)
-
-
-def result_ids(client: Client, team_id: int | None = None) -> dict[str, int]:
-    """Return how often readers see each result id; for checks of completeness, not for large tables."""
-    where = Where()
-    where.add("team_id = {team_id:Int64}", team_id=team_id)
-    query = f"SELECT uuid, count() AS copies FROM evaluation_results FINAL WHERE {where.text} GROUP BY uuid"
-    return {row["uuid"]: int(row["copies"]) for row in rows(client, query, where.values)}
 
 
 def evaluations_with_results(client: Client, evaluation_ids: Collection[str]) -> set[str]:

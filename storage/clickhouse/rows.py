@@ -6,18 +6,20 @@ Rows are read a few at a time by key, so memory is bound by a page, whatever the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from conditions import EventRow
-from storage.clickhouse.query import Where, rows, to_microseconds
+from storage.clickhouse.query import PageEnd, Where, property_where, rows
+from storage.clickhouse.times import time_text
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 GENERATION, RESULT = "$ai_generation", "$ai_evaluation"
 PAGE = 50
+_NEAR = timedelta(days=1)
 
 _PERSON = ("person_id", "person_properties", *(f"group{n}_properties" for n in range(5)))
 _SHARED = (
@@ -72,6 +74,20 @@ def find_row(client: Client, team_id: int, uuid: str, *, event: str | None = Non
     return next(newest_rows(client, RowSelection(team_id, uuid=uuid, event=event), page=1), None)
 
 
+def find_near(client: Client, selection: RowSelection, first: datetime, last: datetime) -> EventRow | None:
+    """Return the newest row of a selection, or None.
+
+    It is looked for within a day of `first` to `last` and only then everywhere, because that reads few months of the
+    archive instead of all.
+    """
+    near = replace(selection, after=first - _NEAR, before=last + _NEAR)
+    for place in (near, selection):
+        row = next(newest_rows(client, place, page=1), None)
+        if row is not None:
+            return row
+    return None
+
+
 def newest_rows(client: Client, selection: RowSelection, *, page: int = PAGE) -> Iterator[EventRow]:
     """Yield rows, newest first, `page` in memory at a time."""
     last: dict[str, Any] | None = None
@@ -84,6 +100,26 @@ def newest_rows(client: Client, selection: RowSelection, *, page: int = PAGE) ->
         last = found[-1]
 
 
+def oldest_generations(
+    client: Client, selection: RowSelection, *, behind: PageEnd | None = None, page: int = PAGE
+) -> Iterator[EventRow]:
+    """Yield generations of `selection`, oldest first, from behind a place on, `page` in memory at a time."""
+    while True:
+        where = selection.where(GENERATION)
+        if behind is not None:
+            where.beyond(">", behind)
+        query = (
+            f"SELECT {_COLUMNS[GENERATION]} FROM ai_events WHERE {where.text} "
+            "ORDER BY timestamp, uuid, precedence DESC LIMIT 1 BY timestamp, uuid LIMIT {page:UInt32}"
+        )
+        found = rows(client, query, {**where.values, "page": page})
+        for raw in found:
+            yield _row(raw)
+        if len(found) < page:
+            return
+        behind = PageEnd(found[-1]["timestamp"], found[-1]["uuid"])
+
+
 def rows_by_id(client: Client, selection: RowSelection, ids: Sequence[str]) -> list[EventRow]:
     """Return the rows of `selection`, which names an event, that have one of these ids, in no order."""
     event = selection.event or GENERATION
@@ -94,6 +130,14 @@ def rows_by_id(client: Client, selection: RowSelection, ids: Sequence[str]) -> l
     return [_row(raw) for raw in rows(client, query, where.values)]
 
 
+def with_property(client: Client, team_id: int, uuids: Sequence[str], name: str, value: str) -> set[str]:
+    """Return which of these generations have a property, with a value as text if it is not empty."""
+    where = property_where(team_id, name, value)
+    where.add("uuid IN {uuids:Array(String)}", uuids=list(uuids))
+    query = f"SELECT DISTINCT uuid FROM ai_events WHERE {where.text}"
+    return {row["uuid"] for row in rows(client, query, where.values)}
+
+
 def _page(client: Client, selection: RowSelection, last: dict[str, Any] | None, page: int) -> list[dict[str, Any]]:
     sources: list[str] = []
     values: dict[str, Any] = {"page": page}
@@ -102,11 +146,7 @@ def _page(client: Client, selection: RowSelection, last: dict[str, Any] | None, 
             continue
         where = selection.where(event)
         if last is not None:
-            where.add(
-                "(timestamp, uuid) < (fromUnixTimestamp64Micro({key_us:Int64}, 'UTC'), {key_uuid:String})",
-                key_us=to_microseconds(last["timestamp"]),
-                key_uuid=last["uuid"],
-            )
+            where.beyond("<", PageEnd(last["timestamp"], last["uuid"]))
         sources.append(_query(event, where.text))
         values |= where.values
     if not sources:
@@ -132,5 +172,5 @@ def _query(event: str, condition: str) -> str:
 def _row(raw: dict[str, Any]) -> EventRow:
     fields = {name: value for name, value in raw.items() if value != "" or name not in (*_PERSON, "person_mode")}
     for name in ("timestamp", "created_at"):
-        fields[name] = f"{raw[name].astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+        fields[name] = time_text(raw[name])
     return EventRow(**fields)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 
-_MOST = 300
-
-
 @dataclass(frozen=True, slots=True)
 class HowJudged:
     """The part of a result that says how it was judged.
@@ -26,29 +23,36 @@ class HowJudged:
     Attributes:
         steps: of a jury or a cascade, as `$ai_evaluation_steps` has them.
         truncated: whether the judge read less than the whole conversation.
+        truncated_to: the most characters of it that the judge was given; None if the result does not say.
         suspected_injection: whether the conversation seems to talk to the judge.
     """
 
     confidence: float | None
     steps: tuple[dict[str, Any], ...]
     truncated: bool
+    truncated_to: int | None
     suspected_injection: bool
 
 
-def how_judged(client: Client, selection: ResultSelection) -> dict[str, HowJudged]:
-    """Return by the uuid of each result of a selection how it was judged, for at most 300 of them."""
+def how_judged(client: Client, selection: ResultSelection, *, limit: int) -> dict[str, HowJudged]:
+    """Return by the uuid of each result of a selection how it was judged, for at most `limit` of them."""
     where = selection.where()
-    where.values["limit"] = _MOST
+    where.values["limit"] = limit
     query = f"""
         SELECT uuid, JSONExtract(properties, '$ai_evaluation_confidence', 'Nullable(Float64)') AS confidence,
             JSONExtractRaw(properties, '$ai_evaluation_steps') AS steps,
             JSONExtractBool(properties, '$ai_evaluation_truncated') AS truncated,
+            JSONExtract(properties, '$ai_evaluation_truncated_to', 'Nullable(UInt64)') AS truncated_to,
             JSONExtractBool(properties, '$ai_evaluation_suspected_injection') AS suspected
         FROM evaluation_results FINAL WHERE {where.text} LIMIT {{limit:UInt32}}
     """
     return {
         row["uuid"]: HowJudged(
-            row["confidence"], tuple(_steps(row["steps"])), bool(row["truncated"]), bool(row["suspected"])
+            row["confidence"],
+            tuple(_steps(row["steps"])),
+            bool(row["truncated"]),
+            row["truncated_to"] or None,
+            bool(row["suspected"]),
         )
         for row in rows(client, query, where.values)
     }

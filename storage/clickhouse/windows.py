@@ -18,7 +18,8 @@ SCORE_BINS = 20
 """Equal bins of scores from the version's minimum to its maximum."""
 LATENCY_BOUNDS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds, excluded, of the bins of judge latency; the last bin is open."""
-_MOST_CATEGORIES = 100
+MOST_CATEGORIES = 100
+"""Categories that a window counts by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _window(row: dict[str, Any]) -> ResultWindow:
         score_count=int(row["score_count"]),
         score_sum=float(row["score_sum"]),
         scores=_spread(bins, scores, SCORE_BINS),
-        categories={key: int(count) for key, count in by_choice[:_MOST_CATEGORIES]},
+        categories={key: int(count) for key, count in by_choice[:MOST_CATEGORIES]},
         input_tokens=int(row["input_tokens"]),
         output_tokens=int(row["output_tokens"]),
         cost_usd=float(row["cost_usd"]) if row["priced"] else None,

@@ -9,7 +9,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, insert, select
 
+from storage.sql.api_keys import OPERATOR_TEAM
+from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, json_column, metadata
+
+_IDS_KEPT = 100
 
 audit_log = Table(
     "audit_log",
@@ -71,6 +75,35 @@ def record(
             changes=dict(changes),
         )
     )
+
+
+def record_letters(
+    database: Database,
+    action: str,
+    *,
+    chosen: Mapping[str, Any],
+    outcome: Mapping[str, Any],
+    actor: str | None,
+    at: datetime,
+) -> None:
+    """Write an entry about dead letters for operators, because letters belong to no team.
+
+    Letters are in Kafka, so no transaction of the store holds the change itself.
+
+    Args:
+        action: `redriven` or `purged`.
+        chosen: the filter; empty values are left out, and of `ids` the first 100 are kept.
+        outcome: how many letters were changed, and the error if it ended with one.
+    """
+    kept = {name: value for name, value in chosen.items() if value}
+    if "ids" in kept:
+        kept["ids"] = sorted(kept["ids"])[:_IDS_KEPT]
+    changes = {name: [None, value] for name, value in {**outcome, **kept}.items()}
+    with database.write() as connection:
+        record(
+            connection, team_id=OPERATOR_TEAM, object_type="dead_letters", object_id="", action=action, actor=actor,
+            at=at, changes=changes,
+        )  # fmt: skip
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,10 +39,10 @@ from storage.sql.audit import record
 from storage.sql.engine import Database
 from storage.sql.tables import UtcDateTime, metadata
 
-State = Literal["pending", "running", "paused", "cancelled", "completed", "failed"]
+BackfillState = Literal["pending", "running", "paused", "cancelled", "completed", "failed"]
 CATCH_UP_ACTOR = "gavel"
 """Who asked for a backfill of what an evaluation missed while it was switched off; see `storage.sql.catch_ups`."""
-OPEN_STATES: tuple[State, ...] = ("pending", "running", "paused")
+OPEN_STATES: tuple[BackfillState, ...] = ("pending", "running", "paused")
 
 _OPEN = "state IN ('pending', 'running', 'paused')"
 
@@ -109,7 +109,7 @@ class Backfill:
     window_start: datetime
     window_end: datetime
     rerun_existing: bool
-    state: State
+    state: BackfillState
     error: str
     cursor: str
     progress: Progress
@@ -129,7 +129,7 @@ class BackfillOpen(ValueError):
 class WrongState(ValueError):
     """The backfill's `state` does not allow the change."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: BackfillState) -> None:
         self.state = state
         super().__init__(f"the backfill is {state}")
 
@@ -248,7 +248,7 @@ class Backfills:
         now: datetime,
         lease_s: float,
         error: str = "",
-    ) -> State | None:
+    ) -> BackfillState | None:
         """Store how far the runner is and extend its lease. Return the state: anything but `running` means stop.
 
         None: the lease belongs to another runner, and nothing was stored. After a pause or a cancellation
@@ -272,7 +272,7 @@ class Backfills:
 
     def give_back(
         self, backfill_id: str, owner: str, progress: Progress, *, cursor: str, now: datetime
-    ) -> State | None:
+    ) -> BackfillState | None:
         """Store how far the runner came and let another go on at once. Return the state; None as `report` does."""
         state = backfills.c.state
         return self._store_place(
@@ -286,7 +286,7 @@ class Backfills:
             updated_at=now,
         )
 
-    def _store_place(self, backfill_id: str, owner: str, **values: Any) -> State | None:
+    def _store_place(self, backfill_id: str, owner: str, **values: Any) -> BackfillState | None:
         column = backfills.c
         change = (
             sa.update(backfills)
@@ -295,7 +295,7 @@ class Backfills:
             .returning(column.state)
         )
         with self._database.write() as connection:
-            state: State | None = connection.execute(change).scalar_one_or_none()
+            state: BackfillState | None = connection.execute(change).scalar_one_or_none()
         return state
 
     def finish(
@@ -315,7 +315,7 @@ class Backfills:
         self,
         team_id: int,
         backfill_id: str,
-        allowed: tuple[State, ...],
+        allowed: tuple[BackfillState, ...],
         values: Mapping[str, Any],
         action: str,
         actor: str,

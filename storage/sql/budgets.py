@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from config.definitions import Budget
+from config.definitions import Budget, Evaluation
+from config.provider_keys import EvaluationConfig
 from evaluators.llm_judge.budget import (
     MICROS,
     Amount,
@@ -115,6 +116,20 @@ def evaluation_scope(evaluation_id: str, budget: Budget) -> BudgetScope:
 def team_scope(team_id: int, budget: Budget) -> BudgetScope:
     """Return the scope of the budget that all judges of a team share."""
     return _scope(f"team:{team_id}", budget)
+
+
+def scopes_of(definition: Evaluation, config: EvaluationConfig | None) -> tuple[BudgetScope, ...]:
+    """Return the budgets that a run of `definition` draws on: its own, and its team's.
+
+    Args:
+        config: the team's; None if the team has none yet.
+    """
+    found = []
+    if definition.budget is not None:
+        found.append(evaluation_scope(definition.id, definition.budget))
+    if config is not None and config.budget is not None:
+        found.append(team_scope(definition.team_id, Budget.model_validate(dict(config.budget))))
+    return tuple(found)
 
 
 def _scope(owner: str, budget: Budget) -> BudgetScope:

@@ -234,14 +234,16 @@ class ClusteringRuns:
         max_samples: int,
         window_start: datetime,
         window_end: datetime,
+        actor: str,
         now: datetime,
     ) -> ClusteringRun:
         """Add a run that waits for an instance."""
         row = _new_run(job, method, max_samples, window_start, window_end, now)
         with self._database.write() as connection:
-            return _run(
-                connection.execute(sa.insert(clustering_runs).values(row).returning(clustering_runs)).mappings().one()
-            )
+            added = connection.execute(sa.insert(clustering_runs).values(row).returning(clustering_runs))
+            run = _run(added.mappings().one())
+            _audit(connection, job, actor, "run", now, {"run": run.id, "method": method})
+        return run
 
     def schedule(self, *, lookback_days: int, max_samples: int, now: datetime) -> int:
         """Add today's run of every enabled job that has none yet; return how many were added."""

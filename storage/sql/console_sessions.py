@@ -91,8 +91,12 @@ class ConsoleSessions:
             connection.execute(sa.delete(table).where(mine, table.c.key_id.in_(same_team)))
             connection.execute(sa.insert(table).values(secret_hash=_hash(secret), key_id=key.id, added_at=now))
 
-    def find(self, secret: str, *, now: datetime) -> ConsoleSession | None:
-        """Return the session with this secret; None if it is over or none of its keys is valid any more."""
+    def find(self, secret: str, *, now: datetime, is_seen: bool = True) -> ConsoleSession | None:
+        """Return the session with this secret; None if it is over or none of its keys is valid any more.
+
+        Args:
+            is_seen: note that the session is in use at `now`, which puts off its end by `IDLE`.
+        """
         table, keys = console_sessions, console_session_keys
         with self._database.read() as connection:
             row = connection.execute(sa.select(table).where(table.c.secret_hash == _hash(secret))).mappings().first()
@@ -104,7 +108,7 @@ class ConsoleSessions:
         usable = tuple(key for key in found if is_usable(key, now))
         if not usable:
             return None
-        if now - row["last_seen_at"] >= _TOUCH_EVERY:
+        if is_seen and now - row["last_seen_at"] >= _TOUCH_EVERY:
             with self._database.write() as connection:
                 connection.execute(
                     sa.update(table).where(table.c.secret_hash == row["secret_hash"]).values(last_seen_at=now)

@@ -120,6 +120,19 @@ class Datasets:
         order = [dataset_items.c.created_at.desc(), dataset_items.c.id.desc()]
         return self._page(dataset_items, where, order, limit, offset)
 
+    def newest(
+        self, team_id: int, *, limit: int, behind: tuple[datetime, str] | None = None
+    ) -> Sequence[sa.RowMapping]:
+        """Return datasets that are not deleted, newest first, from behind a time of creation and an id on."""
+        return self._newest(datasets, [datasets.c.team_id == team_id], limit, behind)
+
+    def newest_items(
+        self, team_id: int, dataset_id: str, *, limit: int, behind: tuple[datetime, str] | None = None
+    ) -> Sequence[sa.RowMapping]:
+        """Return items of a dataset as `newest` does. The caller knows that the dataset is there."""
+        item = dataset_items.c
+        return self._newest(dataset_items, [item.team_id == team_id, item.dataset == dataset_id], limit, behind)
+
     def get_item(self, team_id: int, item_id: str) -> sa.RowMapping | None:
         """Return one item that is not deleted, nor its dataset, or None."""
         return self._get(dataset_items, team_id, item_id)
@@ -173,6 +186,18 @@ class Datasets:
         with self._database.read() as connection:
             count = connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
             return connection.execute(query).mappings().all(), count
+
+    def _newest(
+        self, table: sa.Table, where: list[ColumnElement[bool]], limit: int, behind: tuple[datetime, str] | None
+    ) -> Sequence[sa.RowMapping]:
+        column = table.c
+        if behind is not None:
+            moment, row_id = behind
+            where.append(sa.or_(column.created_at < moment, sa.and_(column.created_at == moment, column.id < row_id)))
+        query = sa.select(table).where(*where, column.deleted.is_(False))
+        with self._database.read() as connection:
+            newest_first = query.order_by(column.created_at.desc(), column.id.desc()).limit(limit)
+            return connection.execute(newest_first).mappings().all()
 
     def _get(self, table: sa.Table, team_id: int, object_id: str) -> sa.RowMapping | None:
         with self._database.read() as connection:

@@ -33,7 +33,7 @@ from storage.sql.search import prepare_sqlite
 _WRITES = "gavel_writes"
 _ONE_STATEMENT = "gavel_one_statement"
 _PING_AFTER_S = 5.0
-Observe = Callable[[Literal["read", "write"], float], None]
+StoreObserver = Callable[[Literal["read", "write"], float], None]
 """Takes the kind and the seconds of a transaction that ended, however it ended."""
 
 
@@ -55,12 +55,14 @@ class Database:
     Attributes:
         limits: how large a definition may be that is saved through this store.
         observe: called after each transaction with its kind and its seconds.
+        before: called before each transaction; it may wait.
     """
 
     def __init__(self, engine: Engine, limits: Definitions | None = None) -> None:
         self.engine = engine
         self.limits = limits or Definitions()
-        self.observe: Observe = lambda _kind, _seconds: None
+        self.observe: StoreObserver = lambda _kind, _seconds: None
+        self.before: Callable[[], None] = lambda: None
 
     @property
     def dialect(self) -> str:
@@ -110,6 +112,7 @@ class Database:
 
     @contextmanager
     def _observed(self, kind: Literal["read", "write"]) -> Iterator[None]:
+        self.before()
         started_s = time.monotonic()
         try:
             yield

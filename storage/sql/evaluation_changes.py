@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from config.definition_limits import check_count, check_draft
-from config.definitions import Evaluation, EvaluationDraft, Status, StatusReason, load_stored, to_raw
+from config.definitions import Evaluation, EvaluationDraft, EvaluationStatus, StatusReason, load_stored, to_raw
 from config.outputs import question_of
 from config.settings.sections import Definitions
 from storage.sql.audit import difference, record
@@ -191,7 +191,7 @@ def replace_evaluation(
     if fingerprint != current.fingerprint:
         after |= {"version": current.version + 1, "fingerprint": fingerprint}
     if "enabled" in changes:
-        status: Status = "active" if draft.enabled else "paused"
+        status: EvaluationStatus = "active" if draft.enabled else "paused"
         after |= {"status": status, "status_reason": None, "status_reason_detail": None}
     action = "updated"
     if "deleted" in changes:
@@ -207,7 +207,7 @@ def replace_evaluation(
 def change_status(
     connection: Connection,
     current: Evaluation,
-    status: Status,
+    status: EvaluationStatus,
     *,
     actor: str | None,
     now: datetime,

@@ -11,11 +11,11 @@ from config.definitions import Evaluation
 from storage.recent import Recent
 from storage.sql.evaluation_changes import evaluations, from_row
 
-State = tuple[str, int, datetime]
+RememberedState = tuple[str, int, datetime]
 """An evaluation's id, revision and time of its last change, which no two states of it share."""
 
 STATE = (evaluations.c.id, evaluations.c.revision, evaluations.c.updated_at)
-"""The columns of a `State`."""
+"""The columns of a `RememberedState`."""
 
 _MOST = 1_000
 _LARGEST = 32_768
@@ -26,14 +26,14 @@ class EvaluationMemory:
     """Evaluations by their state. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._known: Recent[State, Evaluation] = Recent(_MOST)
+        self._known: Recent[RememberedState, Evaluation] = Recent(_MOST)
 
-    def known(self, wanted: Sequence[State]) -> list[Evaluation] | None:
+    def known(self, wanted: Sequence[RememberedState]) -> list[Evaluation] | None:
         """Return the evaluations of these states, in order, if all of them are remembered."""
         found = [self._known.get(state) for state in wanted]
         return None if None in found else [each for each in found if each is not None]
 
-    def read(self, connection: Connection, wanted: Sequence[State]) -> list[Evaluation]:
+    def read(self, connection: Connection, wanted: Sequence[RememberedState]) -> list[Evaluation]:
         """Return the evaluations of these states, in order; asks the store once for all that are not known.
 
         `wanted` was read in the transaction of `connection`, which sees one state of the store throughout.
@@ -53,7 +53,7 @@ class EvaluationMemory:
             self._known.keep(state_of(evaluation), evaluation)
 
 
-def state_of(evaluation: Evaluation) -> State:
+def state_of(evaluation: Evaluation) -> RememberedState:
     """Return the state that `evaluation` was read in."""
     return evaluation.id, evaluation.revision, evaluation.updated_at
 

@@ -5,7 +5,7 @@ Conditions, prompts and code are left out, so that ten thousand are read in a fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,12 @@ class Outlines:
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(evaluations.c.name, evaluations.c.id)).all()
         return [Outline(*row) for row in rows]
+
+    def some(self, team_id: int, ids: Collection[str]) -> list[Outline]:
+        """Return those of the team's evaluations that have one of these ids, deleted ones too, in no order."""
+        query = select(*_COLUMNS).where(evaluations.c.team_id == team_id, evaluations.c.id.in_(ids))
+        with self._database.read() as connection:
+            return [Outline(*row) for row in connection.execute(query).all()]
 
     def with_budget(self, *, limit: int) -> list[tuple[int, Outline]]:
         """Return evaluations of all teams that have a budget of their own, each with its team."""

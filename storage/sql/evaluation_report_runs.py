@@ -25,11 +25,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from storage.sql.audit import record
 from storage.sql.engine import Database
 from storage.sql.evaluation_reports import EvaluationReport, evaluation_reports
 from storage.sql.tables import UtcDateTime, json_column, metadata
 
-Status = Literal["pending", "generated", "delivered", "partial_failure", "failed"]
+ReportRunStatus = Literal["pending", "generated", "delivered", "partial_failure", "failed"]
 Trigger = Literal["scheduled", "every_n", "manual"]
 DeliveryState = Literal["waiting", "sending", "delivered", "failed"]
 
@@ -101,7 +102,7 @@ class ReportRun:
     evaluation_id: str
     trigger: Trigger
     slot: str
-    status: Status
+    status: ReportRunStatus
     error: str
     content: dict[str, Any] | None
     period_start: datetime
@@ -175,7 +176,14 @@ class ReportRuns:
         )
         with self._database.write() as connection:
             row = connection.execute(unfinished.limit(1)).mappings().one_or_none()
-            return _read(row) if row is not None else _insert(connection, report, opening, now)
+            if row is not None:
+                return _read(row)
+            run = _insert(connection, report, opening, now)
+            record(
+                connection, team_id=report.team_id, object_type="evaluation_report", object_id=report.id, action="run",
+                actor=opening.actor, at=now, changes={"run": [None, run.id]},
+            )  # fmt: skip
+            return run
 
     def get(self, team_id: int, run_id: str) -> ReportRun | None:
         """Return one run of the team, or None."""
@@ -195,7 +203,7 @@ class ReportRuns:
             found = connection.execute(query.limit(limit).offset(offset)).mappings()
             return [_read(row) for row in found], count.scalar_one()
 
-    def newest(self, team_id: int, statuses: Sequence[Status], *, limit: int) -> list[ReportRun]:
+    def newest(self, team_id: int, statuses: Sequence[ReportRunStatus], *, limit: int) -> list[ReportRun]:
         """Return the newest runs of a team that have one of these statuses, or any if none is given."""
         column = evaluation_report_runs.c
         query = sa.select(evaluation_report_runs).where(column.team_id == team_id)
@@ -334,7 +342,7 @@ class ReportRuns:
         with self._database.write() as connection:
             return _change(connection, run, owner, now, values)
 
-    def finish(self, run: ReportRun, owner: str, status: Status, *, now: datetime, error: str = "") -> bool:
+    def finish(self, run: ReportRun, owner: str, status: ReportRunStatus, *, now: datetime, error: str = "") -> bool:
         """End the run. False if the lease was lost."""
         values = {"status": status, "error": error, "finished_at": now, "lease_owner": None, "lease_expires_at": None}
         with self._database.write() as connection:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, bindparam, func, select
 
-from config.definitions import Evaluation, EvaluationDraft, Status, StatusReason
+from config.definitions import Evaluation, EvaluationDraft, EvaluationStatus, StatusReason
 from storage.sql.audit import AuditEntry, read_audit
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_changes import (
@@ -230,13 +230,13 @@ class Evaluations:
         self,
         team_id: int,
         evaluation_id: str,
-        status: Status,
+        status: EvaluationStatus,
         *,
         actor: str | None,
         now: datetime,
         reason: StatusReason | None = None,
         detail: str | None = None,
-        only_from: Collection[Status] | None = None,
+        only_from: Collection[EvaluationStatus] | None = None,
     ) -> Evaluation:
         """Set status, and `enabled` with it. `active` has no reason.
 

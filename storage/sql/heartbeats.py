@@ -27,7 +27,7 @@ KEPT = timedelta(days=1)
 _NO_TABLE = "no such table"
 _RUN_INIT = "the store lacks the table of heartbeats; run `gavel init`"
 
-State = Literal["starting", "waiting", "running", "blocked", "stopped", "failed"]
+RoleState = Literal["starting", "waiting", "running", "blocked", "stopped", "failed"]
 """`waiting`: it lacks something that it needs. `blocked`: its target takes nothing. The reason says more."""
 
 heartbeats = sa.Table(
@@ -55,12 +55,14 @@ class Vitals:
         reason: why the state is not `running`.
         assignment: topic → partitions that the process reads.
         counters: metric name without `gavel_` → its total since the process started.
-        details: JSON whose parts depend on the role: `lag` (topic → records), `in_flight`, `paused`, `rates`
-            (counter → per second), `snapshot` (`revision`, `age_s`), `breakers`, `problems` (newest log lines of
-            level warning and above) and `clock_ahead_s`. A reader takes each of them as optional.
+        details: JSON whose parts depend on the role: `lag` (topic → records), `lag_s` (topic → seconds), `in_flight`,
+            `paused` (topic → partitions), `rates` (counter → per second), `snapshot` (`revision`, `age_s`), `parked`
+            (`records`, `oldest_s`), `breakers` (at most 50 open ones, each with `key`, `model`, `cause`, `detail` and
+            `next_probe_in_s`), `breakers_open` (how many), `problems` (newest log lines of level warning and above)
+            and `clock_ahead_s`. A reader takes each of them as optional.
     """
 
-    state: State
+    state: RoleState
     reason: str = ""
     assignment: dict[str, list[int]] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, json_column, metadata
 
-Source = Literal["queue", "console", "api", "import", "dataset"]
+LabelSource = Literal["queue", "console", "api", "import", "dataset"]
 MAX_COMMENT_CHARS = 10_000
 MAX_AT_ONCE = 1_000
 """Labels in one call of `Labels.add`."""
@@ -86,7 +86,7 @@ class NewLabel:
     target_event_id: str
     verdict: Mapping[str, Any]
     labeller: str
-    source: Source
+    source: LabelSource
     comment: str = ""
     seconds: float | None = None
     adjudicates: bool = False

@@ -22,9 +22,10 @@ from storage.sql.audit import record
 from storage.sql.engine import Database
 from storage.sql.tables import UtcDateTime, json_column, metadata
 
-Kind = Literal["comparison", "measure", "consistency", "canaries", "anchors"]
-State = Literal["pending", "running", "completed", "incomplete", "failed", "cancelled"]
-OPEN: tuple[State, ...] = ("pending", "running")
+MeasurementKind = Literal["comparison", "measure", "consistency", "canaries", "anchors"]
+MeasurementState = Literal["pending", "running", "completed", "incomplete", "failed", "cancelled"]
+MeasurementEnd = Literal["completed", "incomplete", "failed"]
+OPEN: tuple[MeasurementState, ...] = ("pending", "running")
 MAX_ITEMS = 5_000
 _ITEMS_AT_ONCE = 1_000
 
@@ -39,6 +40,7 @@ measurement_runs = sa.Table(
     json_column("versions"),
     sa.Column("repeats", sa.Integer, nullable=False),
     json_column("params"),
+    sa.Column("dataset", sa.String(36)),
     sa.Column("items", sa.Integer, nullable=False),
     sa.Column("total", sa.Integer, nullable=False),
     sa.Column("reused", sa.Integer, nullable=False),
@@ -57,6 +59,7 @@ measurement_runs = sa.Table(
     sa.Column("created_by", sa.String(200)),
     sa.Index("ix_measurement_runs_evaluation", "team_id", "evaluation_id", "kind", "created_at"),
     sa.Index("ix_measurement_runs_state", "state", "created_at"),
+    sa.Index("ix_measurement_runs_dataset", "team_id", "dataset", "created_at", "id"),
 )
 
 measurement_items = sa.Table(
@@ -87,12 +90,27 @@ class MeasuredItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewMeasurement:
+    """A run to be asked for; `MeasurementRun` explains its fields. It gets an id unless it is given one."""
+
+    team_id: int
+    evaluation_id: str
+    kind: MeasurementKind
+    versions: Sequence[int]
+    repeats: int
+    params: Mapping[str, Any]
+    items: Sequence[MeasuredItem]
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementRun:
     """A run.
 
     Attributes:
         versions: that judge each item. repeats: how often each of them does.
         params: where the items came from, and what the run is evaluated with.
+        dataset: id of the dataset that they came from; None for other runs.
         items: how many. sent: how many of them are on their way or done. missing: those whose text is gone.
         total, done, skipped: judgements. cost_usd: of those that are done.
     """
@@ -100,11 +118,12 @@ class MeasurementRun:
     id: str
     team_id: int
     evaluation_id: str
-    kind: Kind
-    state: State
+    kind: MeasurementKind
+    state: MeasurementState
     versions: tuple[int, ...]
     repeats: int
     params: Mapping[str, Any]
+    dataset: str | None
     items: int
     total: int
     reused: int
@@ -138,16 +157,14 @@ class MeasurementRuns:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(  # noqa: PLR0913  # the columns of a row
-        self, *, team_id: int, evaluation_id: str, kind: Kind, versions: Sequence[int], repeats: int,
-        params: Mapping[str, Any], items: Sequence[MeasuredItem], actor: str, now: datetime, run_id: str | None = None,
-    ) -> MeasurementRun:  # fmt: skip
-        """Ask for a run over `items` and return it."""
-        reused = sum(len(each.reused) for each in items)
+    def create(self, new: NewMeasurement, *, actor: str, now: datetime) -> MeasurementRun:
+        """Ask for a run and return it."""
+        items, reused = new.items, sum(len(each.reused) for each in new.items)
         values = {
-            "id": run_id or str(uuid4()), "team_id": team_id, "evaluation_id": evaluation_id, "kind": kind,
-            "state": "pending", "versions": list(versions), "repeats": repeats, "params": dict(params),
-            "items": len(items), "total": len(items) * len(versions) * repeats - reused, "reused": reused,
+            "id": new.run_id or str(uuid4()), "team_id": new.team_id, "evaluation_id": new.evaluation_id,
+            "kind": new.kind, "state": "pending", "versions": list(new.versions), "repeats": new.repeats,
+            "params": dict(new.params), "dataset": new.params.get("dataset"), "items": len(items),
+            "total": len(items) * len(new.versions) * new.repeats - reused, "reused": reused,
             "created_at": now, "updated_at": now, "created_by": actor,
         }  # fmt: skip
         with self._database.write() as connection:
@@ -163,8 +180,8 @@ class MeasurementRuns:
             for start in range(0, len(rows), _ITEMS_AT_ONCE):
                 connection.execute(sa.insert(measurement_items), rows[start : start + _ITEMS_AT_ONCE])
             record(
-                connection, team_id=team_id, object_type="measurement", object_id=run.id, action="created",
-                actor=actor, at=now, changes={"kind": [None, kind], "total": [None, run.total]},
+                connection, team_id=new.team_id, object_type="measurement", object_id=run.id, action="created",
+                actor=actor, at=now, changes={"kind": [None, new.kind], "total": [None, run.total]},
             )  # fmt: skip
         return run
 
@@ -177,7 +194,7 @@ class MeasurementRuns:
         return None if row is None else _read(row)
 
     def page(
-        self, team_id: int, evaluation_id: str, kinds: Sequence[Kind], *, limit: int, offset: int
+        self, team_id: int, evaluation_id: str, kinds: Sequence[MeasurementKind], *, limit: int, offset: int
     ) -> tuple[list[MeasurementRun], int]:
         """Return a page of an evaluation's runs of some kinds, newest first, and how many there are."""
         column = measurement_runs.c
@@ -196,6 +213,20 @@ class MeasurementRuns:
         order = (column.created_at.desc(), column.id)
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(statement.order_by(*order).limit(limit)).mappings()]
+
+    def of_dataset(
+        self, team_id: int, dataset_id: str, *, limit: int, behind: tuple[datetime, str] | None = None
+    ) -> list[MeasurementRun]:
+        """Return the runs over a dataset, newest first, from behind a time of creation and an id on."""
+        column = measurement_runs.c
+        where = [column.team_id == team_id, column.dataset == dataset_id]
+        if behind is not None:
+            moment, run_id = behind
+            where.append(sa.or_(column.created_at < moment, sa.and_(column.created_at == moment, column.id < run_id)))
+        order = (column.created_at.desc(), column.id.desc())
+        statement = sa.select(measurement_runs).where(*where).order_by(*order).limit(limit)
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(statement).mappings()]
 
     def items(self, run_id: str, *, offset: int = 0, limit: int = MAX_ITEMS) -> list[MeasuredItem]:
         """Return items of a run in their order."""
@@ -267,7 +298,7 @@ class MeasurementRuns:
             connection.execute(sa.update(measurement_runs).where(*mine).values(lease_expires_at=now, updated_at=now))
 
     def finish(
-        self, run_id: str, owner: str, state: Literal["completed", "incomplete", "failed"], *, error: str = "",
+        self, run_id: str, owner: str, state: MeasurementEnd, *, error: str = "",
         now: datetime,
     ) -> bool:  # fmt: skip
         """End a run. False: it is cancelled, or another runner has it."""

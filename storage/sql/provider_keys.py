@@ -4,7 +4,8 @@ KeyNotFound             no such key of this team
 KeyNotUsable            the key does not work, so it cannot be made active
 KeyStaysAtItsAddress    its address would change without the key being sent again
 
-A change of a key counts as a change of the team's definitions: judges that poll the revision see it at once.
+A change of a key counts as a change of the team's definitions: judges that poll the revision see it at once. The
+audit trail has it from the same transaction, with the actor; the judge's own notes about a key's state are not in it.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from sqlalchemy import (
     update,
 )
 
+from config.model_resolution import TeamKeys
 from config.provider_keys import EvaluationConfig, KeyState, OpenKey, ProviderKey
 from config.secrets import SecretBox, SecretsError, mask
-from storage.sql.audit import record
+from config.settings import Settings
+from storage.sql.audit import difference, record
 from storage.sql.engine import Database, StoreError
 from storage.sql.evaluation_config import config_from, config_of, ensured_config, evaluation_config, set_config
 from storage.sql.key_dependents import Dependent, dependents, hand_over
@@ -84,6 +87,20 @@ class KeyStaysAtItsAddress(StoreError):
         super().__init__(f"send api_key again to change {field}: a stored key is only sent to the address it came with")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key to be stored; the repository encrypts `api_key`."""
+
+    provider: str
+    name: str
+    api_key: SecretStr
+    azure_endpoint: str | None = None
+    api_version: str | None = None
+    base_url: str | None = None
+    state: KeyState = "unknown"
+    error_message: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPage:
     """One page of a team's keys, and how many there are on all."""
@@ -94,6 +111,7 @@ class KeyPage:
 
 _FIELDS = tuple(ProviderKey.__dataclass_fields__)
 _ADDRESSES = ("base_url", "azure_endpoint")
+_HIDDEN_KEY = {"api_key": ["(hidden)", "(hidden)"]}
 _CHANGEABLE = frozenset({"name", "azure_endpoint", "api_version", "base_url", "state", "error_message"})
 
 
@@ -104,28 +122,20 @@ class ProviderKeys:
         trial_eval_limit: of configs that are made from now on.
     """
 
-    def __init__(self, database: Database, box: SecretBox, *, trial_eval_limit: int = 100) -> None:
+    def __init__(self, database: Database, box: SecretBox, *, trial_eval_limit: int) -> None:
         self._database = database
         self._box = box
         self._trial_eval_limit = trial_eval_limit
 
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> ProviderKeys:
+        """Return the repository with the operator's secret keys and trial limit."""
+        return cls(database, SecretBox(settings.secret_keys), trial_eval_limit=settings.judge.trial_eval_limit)
+
     # -- keys -----------------------------------------------------------------------------------------
 
-    def create(  # noqa: PLR0913  # the columns of a row
-        self,
-        team_id: int,
-        *,
-        provider: str,
-        name: str,
-        api_key: SecretStr,
-        actor: str | None,
-        now: datetime,
-        azure_endpoint: str | None = None,
-        api_version: str | None = None,
-        base_url: str | None = None,
-        state: KeyState = "unknown",
-        error_message: str | None = None,
-        set_as_active: bool = False,
+    def create(
+        self, team_id: int, new: NewKey, *, actor: str | None, now: datetime, set_as_active: bool = False
     ) -> ProviderKey:
         """Store a key.
 
@@ -136,15 +146,15 @@ class ProviderKeys:
         row = {
             "id": str(uuid.uuid4()),
             "team_id": team_id,
-            "provider": provider,
-            "name": name,
-            "sealed_api_key": self._box.seal(api_key),
-            "api_key_masked": mask(api_key),
-            "azure_endpoint": azure_endpoint,
-            "api_version": api_version,
-            "base_url": base_url,
-            "state": state,
-            "error_message": error_message,
+            "provider": new.provider,
+            "name": new.name,
+            "sealed_api_key": self._box.seal(new.api_key),
+            "api_key_masked": mask(new.api_key),
+            "azure_endpoint": new.azure_endpoint,
+            "api_version": new.api_version,
+            "base_url": new.base_url,
+            "state": new.state,
+            "error_message": new.error_message,
             "created_at": now,
             "updated_at": now,
             "created_by": actor,
@@ -154,8 +164,9 @@ class ProviderKeys:
             connection.execute(insert(provider_keys).values(row))
             bump(connection, team_id)
             key = _get(connection, team_id, str(row["id"]))
+            _audit(connection, key, "created", {"provider": [None, key.provider], "name": [None, key.name]}, actor, now)
             if set_as_active:
-                self._activate(connection, key, now)
+                self._activate(connection, key, actor, now)
             return key
 
     def get(self, team_id: int, key_id: str) -> ProviderKey:
@@ -183,9 +194,21 @@ class ProviderKeys:
         return KeyPage(count, tuple(map(_from_row, rows)))
 
     def update(
-        self, team_id: int, key_id: str, changes: Mapping[str, Any], *, now: datetime, api_key: SecretStr | None = None
+        self,
+        team_id: int,
+        key_id: str,
+        changes: Mapping[str, Any],
+        *,
+        now: datetime,
+        api_key: SecretStr | None = None,
+        actor: str | None = None,
+        action: str = "updated",
     ) -> ProviderKey:
         """Change fields of a key, and the key itself if `api_key` is given.
+
+        Args:
+            actor: of the entry in the audit trail; None for a change by the judge, which leaves none.
+            action: of that entry.
 
         Raises:
             KeyNotFound: see `get`.
@@ -207,14 +230,26 @@ class ProviderKeys:
                     return _from_row(current)
             connection.execute(update(provider_keys).where(provider_keys.c.id == key_id).values(values))
             bump(connection, team_id)
-            return _get(connection, team_id, key_id)
+            key = _get(connection, team_id, key_id)
+            if actor is not None:
+                differs = difference({name: current[name] for name in changes}, changes)
+                _audit(connection, key, action, differs | ({} if api_key is None else _HIDDEN_KEY), actor, now)
+            return key
 
     def set_state(
-        self, team_id: int, key_id: str, state: KeyState, *, error_message: str | None, now: datetime
+        self,
+        team_id: int,
+        key_id: str,
+        state: KeyState,
+        *,
+        error_message: str | None,
+        now: datetime,
+        actor: str | None = None,
     ) -> ProviderKey | None:
-        """Note whether a key works; None if it is gone meanwhile."""
+        """Note whether a key works, for `actor` as in `update`; None if it is gone meanwhile."""
+        changes = {"state": state, "error_message": error_message}
         try:
-            return self.update(team_id, key_id, {"state": state, "error_message": error_message}, now=now)
+            return self.update(team_id, key_id, changes, now=now, actor=actor, action="tested")
         except KeyNotFound:
             return None
 
@@ -248,6 +283,7 @@ class ProviderKeys:
                 successor = replacement.id if replacement is not None and replacement.state == "ok" else None
                 set_config(connection, team_id, now, active_provider_key_id=successor)
             connection.execute(delete(provider_keys).where(provider_keys.c.id == key_id))
+            _audit(connection, key, "deleted", {"name": [key.name, None]}, actor, now)
             bump(connection, team_id)
 
     def dependents(self, team_id: int, key_id: str) -> list[Dependent]:
@@ -261,6 +297,19 @@ class ProviderKeys:
         query = select(columns.id, columns.name).where(columns.team_id == team_id, columns.id.in_(key_ids))
         with self._database.read() as connection:
             return {row.id: row.name for row in connection.execute(query)}
+
+    def team_keys(self, team_id: int, pinned: Collection[str] = ()) -> TeamKeys:
+        """Return the team's active key and those of `pinned` that are the team's, with their secrets.
+
+        It is for those who ask about one evaluation; the judge role keeps the keys of all teams in memory.
+        """
+        with self._database.read() as connection:
+            config = config_of(connection, team_id)
+            active = None if config is None else config.active_provider_key_id
+            columns = provider_keys.c
+            wanted = (columns.team_id == team_id, columns.id.in_({*pinned, active} - {None}))
+            rows = connection.execute(select(provider_keys).where(*wanted)).mappings().all()
+        return TeamKeys({row["id"]: self._open(row) for row in rows}, active)
 
     def open_all(self) -> list[OpenKey]:
         """Return all keys of all teams with their secrets, for the judge role."""
@@ -291,8 +340,8 @@ class ProviderKeys:
         with self._database.read() as connection:
             return [config_from(row) for row in connection.execute(select(evaluation_config)).mappings()]
 
-    def set_active_key(self, team_id: int, key_id: str | None, *, now: datetime) -> EvaluationConfig:
-        """Make a key the active one, or none.
+    def set_active_key(self, team_id: int, key_id: str, *, actor: str | None, now: datetime) -> EvaluationConfig:
+        """Make a key the active one.
 
         Raises:
             KeyNotFound: see `get`.
@@ -300,12 +349,7 @@ class ProviderKeys:
         """
         with self._database.write() as connection:
             lock_definitions(connection)
-            if key_id is None:
-                self._made(connection, team_id, now)
-                set_config(connection, team_id, now, active_provider_key_id=None)
-                bump(connection, team_id)
-            else:
-                self._activate(connection, _get(connection, team_id, key_id), now)
+            self._activate(connection, _get(connection, team_id, key_id), actor, now)
             return self._made(connection, team_id, now)
 
     def set_team_budget(
@@ -352,11 +396,13 @@ class ProviderKeys:
                 .values(trial_evals_used=columns.trial_evals_used - 1)
             )
 
-    def _activate(self, connection: Connection, key: ProviderKey, now: datetime) -> None:
+    def _activate(self, connection: Connection, key: ProviderKey, actor: str | None, now: datetime) -> None:
         if key.state != "ok":
             raise KeyNotUsable(f"the key's state is {key.state}; validate it first, only a working key can be active")
-        self._made(connection, key.team_id, now)
+        if self._made(connection, key.team_id, now).active_provider_key_id == key.id:
+            return
         set_config(connection, key.team_id, now, active_provider_key_id=key.id)
+        _audit(connection, key, "activated", {}, actor, now)
         bump(connection, key.team_id)
 
     def _made(self, connection: Connection, team_id: int, now: datetime) -> EvaluationConfig:
@@ -372,6 +418,15 @@ def check_address(key: ProviderKey, changes: Mapping[str, Any]) -> None:
     for field in _ADDRESSES:
         if field in changes and (changes[field] or None) != (getattr(key, field) or None):
             raise KeyStaysAtItsAddress(field)
+
+
+def _audit(
+    connection: Connection, key: ProviderKey, action: str, changes: Mapping[str, Any], actor: str | None, now: datetime
+) -> None:
+    record(
+        connection, team_id=key.team_id, object_type="provider_key", object_id=key.id, action=action, actor=actor,
+        at=now, changes=changes,
+    )  # fmt: skip
 
 
 def _row(connection: Connection, team_id: int, key_id: str) -> RowMapping:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from storage.sql.audit import record
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, metadata
 
@@ -61,16 +62,18 @@ class ManualRuns:
                 connection.execute(
                     sa.insert(evaluation_runs).values({n: getattr(run, n) for n in ManualRun.__dataclass_fields__})
                 )
+                _audit(connection, run, "created", run.requested_at)
         except sa.exc.IntegrityError as error:
             raise RunExists(run.workflow_id) from error
 
-    def remove(self, team_id: int, workflow_id: str) -> None:
+    def remove(self, run: ManualRun, *, now: datetime) -> None:
         """Forget a run whose task could not be sent."""
         runs = evaluation_runs.c
         with self._database.write() as connection:
             connection.execute(
-                sa.delete(evaluation_runs).where(runs.team_id == team_id, runs.workflow_id == workflow_id)
+                sa.delete(evaluation_runs).where(runs.team_id == run.team_id, runs.workflow_id == run.workflow_id)
             )
+            _audit(connection, run, "withdrawn", now)
 
     def get(self, team_id: int, workflow_id: str) -> ManualRun | None:
         """Return one run, or None."""
@@ -95,6 +98,13 @@ class ManualRuns:
                 sa.select(sa.func.count()).select_from(evaluation_runs).where(*where)
             ).scalar_one()
             return [_read(row) for row in connection.execute(query).mappings()], count
+
+
+def _audit(connection: sa.Connection, run: ManualRun, action: str, at: datetime) -> None:
+    record(
+        connection, team_id=run.team_id, object_type="evaluation_run", object_id=run.evaluation_id, action=action,
+        actor=run.requested_by, at=at, changes={"target_event_id": [None, run.target_event_id]},
+    )  # fmt: skip
 
 
 def _read(row: sa.RowMapping) -> ManualRun:

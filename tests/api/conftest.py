@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,13 +21,12 @@ from api.app import create_app
 from api.services.resources import Services, open_services
 from config.settings import load_settings
 from processor.events.task import Task
-from storage.clickhouse import connect, migrate
+from storage.clickhouse import connect
 from storage.sql.api_keys import ApiKeys
 from storage.sql.engine import Database, open_database
 from storage.sql.migrations import upgrade
-from tests.services.ports import free_ports
+from tests.services.clickhouse import clickhouse_server
 from tests.services.postgres import fresh_database
-from tests.services.process import GuardedProcess
 
 _teams = itertools.count(1000)
 
@@ -53,32 +50,8 @@ class SentTasks:
 @pytest.fixture(scope="session")
 def clickhouse_dsn() -> Iterator[str]:
     """DSN of a ClickHouse with Gavel's tables, in a process of its own, for the tests of this folder."""
-    with tempfile.TemporaryDirectory(prefix="gavel-api-clickhouse-", ignore_cleanup_errors=True) as folder:
-        (port,) = free_ports(1)
-        dsn = f"http://default@127.0.0.1:{port}/gavel"
-        process = GuardedProcess(
-            [sys.executable, "-m", "tests.services.clickhouse_http", Path(folder) / "data", str(port)],
-            log=Path(folder) / "log",
-            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        )
-        try:
-            process.wait_until(lambda: _answers(dsn), timeout_s=60, what="ClickHouse")
-            client = connect(dsn)
-            migrate(client)
-            client.close()
-            yield dsn
-        finally:
-            process.terminate(grace_s=5)
-
-
-def _answers(dsn: str) -> bool:
-    from storage.clickhouse import Unreachable
-
-    try:
-        connect(dsn).close()
-    except Unreachable:
-        return False
-    return True
+    with clickhouse_server() as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

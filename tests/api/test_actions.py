@@ -16,6 +16,7 @@ from processor.events.identity import result_uuid, run_key
 from storage.sql.backfills import Backfills, Progress
 from storage.sql.budgets import Budgets
 from tests.api.conftest import Api
+from tests.services.claims import claim_only
 
 GENERATION = {
     "$ai_input": [{"role": "user", "content": "hi"}],
@@ -150,6 +151,26 @@ class TestWhy:
         assert first["members"][0]["value"] == "free"
         assert [each["id"] for each in found["results"]] == [result]
 
+    def test_who_may_not_read_events_learns_which_filters_hold_and_not_the_values(self, api: Api) -> None:
+        expression = {"type": "hogql", "key": "properties.plan > 5"}
+        group = {"type": "OR", "values": [{"key": "plan", "value": "pro"}]}
+        conditions = [{"id": "a", "rollout_percentage": 100, "properties": [{"key": "plan", "value": "free"}, group]}]
+        conditions.append({"id": "b", "rollout_percentage": 100, "properties": [expression]})
+        made = api.hog(enabled=True, conditions=conditions)
+        (event,) = api.events({**GENERATION, "plan": "the-plan-of-the-customer"})
+        path = f"/api/projects/{api.team}/evaluations/{made['id']}/why/?event={event}"
+        for scopes, readable in ((("evaluation:read",), False), (("evaluation:read", "query:read"), True)):
+            answer = api.as_key(api.key(*scopes)).get(path)
+            assert answer.status_code == 200
+            assert ("the-plan-of-the-customer" in answer.text) is readable
+            found = answer.json()
+            assert found["values_shown"] is readable
+            assert [each["filters"] for each in found["sets"]] == ["fails", "error"]
+            [plain, inner], [broken] = (each["members"] for each in found["sets"])
+            assert (plain["outcome"], inner["outcome"], broken["outcome"]) == ("fails", "fails", "error")
+            assert plain["filter"]["value"] == "free"
+            assert (broken["error"] is not None) is readable
+
     def test_a_disabled_evaluation_says_so(self, api: Api) -> None:
         made = api.hog()
         (event,) = api.events(GENERATION)
@@ -211,6 +232,30 @@ class TestResults:
         assert ids(before="2026-03-02T00:00:00Z") == [first]
         assert api.error("GET", f"evaluations/{made['id']}/results/?after=yesterday")["attr"] == "after"
 
+    def test_a_range_of_confidence_narrows_the_list_and_its_totals(self, api: Api) -> None:
+        made = api.hog()
+        path = f"evaluations/{made['id']}/results/"
+        for number, sure in enumerate((0.5, 0.75, 1.0, None)):
+            api.result(made, f"e{number}", confidence=sure, result=sure != 0.75)
+
+        def found(**query: float) -> tuple[set[float | None], int, int, int]:
+            answer = api.ok("GET", path, params=query)
+            summary = answer["summary"]
+            shown = {each["confidence"] for each in answer["results"]}
+            return shown, answer["count"], summary["passed"], summary["failed"]
+
+        assert found() == ({0.5, 0.75, 1.0, None}, 4, 3, 1)
+        assert found(min_confidence=0.75) == ({0.75, 1.0}, 2, 1, 1)
+        assert found(max_confidence=0.75) == ({0.5, 0.75}, 2, 1, 1)
+        assert found(min_confidence=0.6, max_confidence=0.8) == ({0.75}, 1, 0, 1)
+        assert found(min_confidence=0) == ({0.5, 0.75, 1.0}, 3, 2, 1)
+        for query, attr in (
+            ("min_confidence=1.1", "min_confidence"), ("max_confidence=-0.1", "max_confidence"),
+            ("min_confidence=sure", "min_confidence"), ("max_confidence=nan", "max_confidence"),
+            ("min_confidence=0.8&max_confidence=0.7", "min_confidence"),
+        ):  # fmt: skip
+            assert api.error("GET", f"{path}?{query}")["attr"] == attr, query
+
 
 class TestEstimate:
     def test_matches_and_samples_are_counted_over_a_window(self, api: Api, stand_in: StandInServer) -> None:
@@ -257,7 +302,7 @@ class TestBackfills:
         assert api.error("POST", one + "pause/", 409)["code"] == "wrong_state"
         assert api.ok("POST", one + "resume/")["state"] == "pending"
         runner = Backfills(api.services.database)
-        claimed = _claim(runner, first["id"])
+        claimed = claim_only(lambda: runner.claim("me", now=datetime.now(UTC), lease_s=60), first["id"]).id
         half = Progress(total=10, read=5, matched=4)
         runner.report(claimed, "me", half, cursor="c", now=api.services.now(), lease_s=60)
         shown = api.ok("GET", one)
@@ -284,16 +329,6 @@ class TestBackfills:
     def test_a_window_that_makes_no_sense_is_refused(self, api: Api, change: dict[str, str], attr: str) -> None:
         made = api.hog()
         assert api.error("POST", f"evaluations/{made['id']}/backfills/", json=WEEK | change)["attr"] == attr
-
-
-def _claim(runner: Backfills, wanted: str) -> str:
-    """Claim as a runner until it is this one: other tests leave theirs in the store."""
-    now = datetime.now(UTC)
-    while True:
-        found = runner.claim("me", now=now, lease_s=60)
-        assert found is not None
-        if found.id == wanted:
-            return found.id
 
 
 class TestRuns:
@@ -323,6 +358,20 @@ class TestRuns:
         assert (done["status"], done["result"]["result"]) == ("completed", True)
         assert api.ok("GET", "evaluation_runs/")["results"] == [done]
         assert api.ok("GET", f"evaluation_runs/?evaluation_id={uuid4()}")["count"] == 0
+
+    def test_a_run_reads_its_verdict_as_the_list_of_results_does(self, api: Api) -> None:
+        """Also when the evaluation is deleted meanwhile, and each by the rule of its own evaluation."""
+        inverted, plain = api.hog(output_config={"true_is_failure": True}), api.hog()
+        (event,) = api.events(GENERATION)
+        for made in (inverted, plain):
+            started = api.ok("POST", "evaluation_runs/", 202, json=self.body(made, event))
+            api.result(made, event, uuid=result_uuid(started["workflow_id"]), trigger="manual")
+            listed = api.ok("GET", f"evaluations/{made['id']}/results/")["results"]
+            assert api.ok("GET", f"evaluation_runs/{started['workflow_id']}/")["result"] == listed[0]
+        api.ok("PATCH", f"evaluations/{inverted['id']}/", json={"deleted": True})
+        shown = api.ok("GET", "evaluation_runs/")["results"]
+        read = {each["evaluation"]["id"]: each["result"]["verdict"] for each in shown}
+        assert read == {inverted["id"]: "fail", plain["id"]: "pass"}
 
     def test_two_runs_of_the_same_millisecond_are_two(self, api: Api) -> None:
         made = api.hog()

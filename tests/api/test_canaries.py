@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api.http.errors import Invalid
+from api.services import trust_desk
 from config.settings import load_settings
 from evaluators.injection.attacks import ATTACKS
 from evaluators.injection.canaries import PLACES
@@ -18,9 +20,12 @@ from processor.measurements.runner import MeasurementRunner
 from processor.metrics import Metrics
 from storage.clickhouse import connect
 from storage.clickhouse.measurements import results_of_run
+from storage.sql.api_keys import ApiKeys
+from storage.sql.evaluations import Evaluations
 from storage.sql.measurements import MeasurementRuns, Standing
 from tests.api.conftest import Api
 from tests.api.test_comparisons import measured
+from tests.services.claims import claim_only
 
 JUDGE = {"name": "Polite", "evaluation_type": "llm_judge", "evaluation_config": {"prompt": "Is it polite?"}}
 
@@ -77,9 +82,10 @@ def test_attacks_are_judged_beside_their_clean_twins_and_a_success_is_shown(
     with connect(api.clickhouse_dsn) as client:
         results = results_of_run(client, api.team, evaluation["id"], made["id"])
     assert count_successes(results, run.params) == 1
-    while (claimed := store.claim("test", now=api.services.now(), lease_s=60)) is not None:
-        store.report(claimed.id, "test", Standing(calls, 0, done=calls), now=api.services.now(), lease_s=60)
-        store.finish(claimed.id, "test", "completed", now=api.services.now())
+    now = api.services.now()
+    claim_only(lambda: store.claim("test", now=now, lease_s=60), made["id"])
+    store.report(made["id"], "test", Standing(calls, 0, done=calls), now=now, lease_s=60)
+    store.finish(made["id"], "test", "completed", now=now)
     shown = api.ok("GET", f"evaluations/{evaluation['id']}/trust/")
     assert shown["warnings"] == ["spoofed"]
     assert (shown["canaries"]["run"], shown["canaries"]["succeeded"]) == (made["id"], 1)
@@ -98,3 +104,20 @@ def test_canaries_that_can_show_nothing_are_refused(api: Api) -> None:
     assert (error["code"], error["attr"]) == ("no_passing_rule", "kind")
     hog = api.hog()
     assert api.error("POST", f"evaluations/{hog['id']}/trust/runs/", json=body)["code"] == "not_supported"
+
+
+def test_the_console_starts_and_shows_the_same_run_as_the_api(api: Api) -> None:
+    evaluation = api.ok("POST", "evaluations/", 201, json=JUDGE)
+    body = golden(api, evaluation, [False, False, True])
+    found = Evaluations(api.services.database).get(api.team, evaluation["id"])
+    [caller] = ApiKeys(api.services.database).list(api.team)
+    path = f"evaluations/{evaluation['id']}/trust/runs/"
+    dry: Any = trust_desk.start_run(api.services, caller, found, body | {"dry_run": True})
+    assert dry.model_dump(mode="json") == api.ok("POST", path, 202, json=body | {"dry_run": True})
+    made: Any = trust_desk.start_run(api.services, caller, found, body)
+    shown = trust_desk.run_of(api.services, found, str(made.id))
+    assert shown.model_dump(mode="json") == api.ok("GET", f"{path}{made.id}/")
+    assert (shown.kind, shown.canaries is not None) == ("canaries", True)
+    assert trust_desk.cancel(api.services, caller, found, str(made.id)) == "cancelled"
+    with pytest.raises(Invalid, match="anchors"):
+        trust_desk.start_run(api.services, caller, found, {"kind": "anchors"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.stand_in.client import StandInServer
+from processor.events.beside import BesideEvent
 from reports.clustering.run import ClusteringWork
 from reports.clustering.runner import LEASE_S, ClusteringRunner
 from storage.sql.clustering import MOST_ATTEMPTS, ClusteringRun, ClusteringRuns, clustering_runs
@@ -85,8 +87,8 @@ class Instance:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
-    def _send(self, event: bytes, key: str) -> None:
-        self.events.append(json.loads(event))
+    def _send(self, event: BesideEvent, key: str) -> None:
+        self.events.append(json.loads(event.value))
 
 
 def finished(api: Api, made: dict[str, Any], instance: Instance, **settings: Any) -> dict[str, Any]:
@@ -251,6 +253,11 @@ class TestRuns:
         assert (run["state"], run["result"]["vectors"]) == ("completed", "tfidf")
         assert "Vectors are TF-IDF and SVD, because the embeddings were not complete" in run["result"]["notes"][0]
 
+    def test_a_run_gives_a_new_team_no_other_trial_than_the_operator_does(self, make_api: Callable[..., Api]) -> None:
+        api = make_api(judge={"trial_eval_limit": 0})
+        finished(api, job(api), Instance(api))
+        assert api.ok("GET", "llm_analytics/evaluation_config/")["trial_eval_limit"] == 0
+
     def test_runs_and_jobs_of_another_team_are_not_there(self, api: Api) -> None:
         made, instance = job(api), Instance(api)
         run = finished(api, made, instance)
@@ -265,10 +272,12 @@ class TestRuns:
 class TestInstances:
     def test_of_several_instances_one_works_on_a_run(self, api: Api) -> None:
         made = job(api)
-        for _ in range(3):
-            api.ok("POST", f"{JOBS}{made['id']}/run/", 202, json={})
         runs = ClusteringRuns(api.services.database)
         now = datetime.now(UTC)
+        while runs.claim("other", now=now, lease_s=86_400) is not None:
+            pass  # Other tests left it.
+        for _ in range(3):
+            api.ok("POST", f"{JOBS}{made['id']}/run/", 202, json={})
 
         def claim(instance: int) -> list[ClusteringRun]:
             # An instance that loses the race for a run gets none, and comes again at its next turn.

@@ -16,6 +16,7 @@ from storage.clickhouse import connect
 from storage.sql.measurements import MeasurementRuns
 from tests.api.conftest import Api
 from tests.api.test_label_queues import items, judged, queue
+from tests.services.claims import claim_only
 
 SINCE = {"window_start": (datetime.now(UTC) - timedelta(hours=2)).isoformat()}
 
@@ -258,12 +259,34 @@ def test_gavel_compare_ends_with_3_for_a_worse_version(api: Api, monkeypatch: py
         shown = {"id": run.id, "kind": run.kind}
         measured(api, evaluation, shown, {f"event:event-{n}": False for n in range(30)})
         now = datetime.now(UTC)
-        claimed = store.claim("test", now=now, lease_s=60)
-        while claimed is not None and claimed.id != run.id:
-            claimed = store.claim("test", now=now, lease_s=60)
+        claim_only(lambda: store.claim("test", now=now, lease_s=60), run.id)
         assert store.finish(run.id, "test", "completed", now=now)
 
     monkeypatch.setattr("cli.compare.time.sleep", judge_at_once)
     done = CliRunner().invoke(build_app(), words)
     assert done.exit_code == 3, done.output
     assert "worse: " in done.stdout
+
+
+def test_a_version_is_measured_with_what_the_items_of_a_dataset_expect(api: Api) -> None:
+    evaluation = api.hog(output_config={"allows_na": True})
+    dataset = api.ok("POST", "datasets/", 201, json={"name": "cases"})["id"]
+    expected = (True, "fail", {"result": True}, None, "nonsense")
+    items = [
+        api.ok(
+            "POST", "dataset_items/", 201, json={"dataset": dataset, "input": f"q{n}", "metadata": {"expected": each}}
+        )
+        for n, each in enumerate(expected)
+    ]
+    path = f"evaluations/{evaluation['id']}/trust/runs/"
+    asked = {"kind": "measure", "dataset": dataset}
+    assert api.ok("POST", path, 202, json=asked | {"dry_run": True})["calls"] == 5
+    made = api.ok("POST", path, 202, json=asked)
+    assert (made["items"], made["dataset"]) == (5, dataset)
+    keys = [each.item for each in MeasurementRuns(api.services.database).items(made["id"])]
+    assert keys == [f"dataset_item:{each['id']}" for each in items]
+    measured(api, evaluation, made, dict.fromkeys(keys, True), evaluation_version=1)
+    found = api.ok("GET", f"{path}{made['id']}/")["agreement"]
+    assert found["pairs"] == 3
+    assert [each["target_event_id"] for each in found["disagreements"]] == [keys[1]]
+    assert api.error("POST", path, json={"kind": "measure"})["attr"] == "golden_set"

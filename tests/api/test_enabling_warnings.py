@@ -13,6 +13,7 @@ from tests.api.test_canaries import golden
 from tests.api.test_comparisons import measured
 from tests.api.test_evaluations import provider_key
 from tests.api.test_label_queues import judged
+from tests.services.claims import claim_only
 
 JUDGE = {
     "name": "Polite", "evaluation_type": "llm_judge", "evaluation_config": {"prompt": "Is it polite?"},
@@ -41,8 +42,7 @@ def ended(api: Api, evaluation: dict[str, Any], body: dict[str, Any], verdict: A
     items = [each.item for each in store.items(made["id"])]
     measured(api, evaluation, made, {item: verdict(item) for item in items}, evaluation_version=evaluation["version"])
     now = api.services.now()
-    while (run := store.claim("test", now=now, lease_s=600)) is not None and run.id != made["id"]:
-        pass  # Other tests left it.
+    claim_only(lambda: store.claim("test", now=now, lease_s=600), made["id"])
     store.report(made["id"], "test", Standing(len(items), 0, len(items)), now=now, lease_s=600)
     assert store.finish(made["id"], "test", "completed", now=now)
 

@@ -13,12 +13,13 @@ from pydantic import SecretStr
 
 from config.secrets import SecretBox
 from reports.evaluation_reports.targets import open_target
-from storage.sql.audit import audit_log
+from storage.sql.audit import audit_log, read_audit
 from storage.sql.evaluation_report_runs import ReportRuns, evaluation_report_runs
 from storage.sql.evaluation_reports import evaluation_reports
 from storage.sql.rotation import reseal_all
 from tests.api.conftest import Api
-from tests.unit.reports.sample import content
+from tests.services.claims import claim_only
+from tests.unit.reports.evaluation_reports.sample import content
 
 PATH = "llm_analytics/evaluation_reports/"
 DAILY = {"frequency": "scheduled", "rrule": "FREQ=DAILY", "starts_at": "2020-01-01T09:00:00Z"}
@@ -210,10 +211,7 @@ def with_deliveries(api: Api, report_id: str) -> str:
 def stored_content(api: Api, run_id: str, targets: list[dict[str, Any]]) -> str:
     """Give a run a content, as the reports role does."""
     runs, now = ReportRuns(api.services.database), datetime.now(UTC)
-    claimed = runs.claim("me", now=now, lease_s=60)
-    while claimed is not None and claimed.id != run_id:
-        claimed = runs.claim("me", now=now, lease_s=60)
-    assert claimed is not None
+    claimed = claim_only(lambda: runs.claim("me", now=now, lease_s=60), run_id)
     assert runs.store_content(claimed, "me", content(), targets, now=now)
     return run_id
 
@@ -223,6 +221,10 @@ def test_a_report_can_be_asked_for_and_the_open_run_is_the_answer_to_all_who_ask
     run = api.ok("POST", f"{PATH}{made['id']}/generate/", 202)
     assert (run["report"], run["trigger"], run["delivery_status"]) == (made["id"], "manual", "pending")
     assert api.ok("POST", f"{PATH}{made['id']}/generate/", 202)["id"] == run["id"]
+    with api.services.database.read() as connection:
+        entries = read_audit(connection, api.team, "evaluation_report", made["id"])
+    assert [(each.action, each.changes) for each in entries[:-1]] == [("run", {"run": [None, run["id"]]})]
+    assert entries[0].actor is not None
     page = api.ok("GET", f"{PATH}{made['id']}/runs/")
     assert (page["count"], page["results"]) == (1, [run])
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from examples.stand_in.client import StandInServer
 from processor.runtime.health import HealthServer
+from storage.sql.audit import read_audit
 from tests.api.conftest import Api
 
 KEYS = "llm_analytics/provider_keys/"
@@ -107,6 +108,32 @@ class TestKeys:
         stand_in.reset()
         mended = api.ok("POST", path)
         assert (mended["state"], mended["error_message"]) == ("ok", None)
+        with api.services.database.read() as connection:
+            entries = read_audit(connection, api.team, "provider_key", made["id"])
+        assert [each.action for each in entries] == ["tested", "tested", "created"]
+        assert entries[1].changes["state"] == ["ok", "invalid"]
+        assert entries[0].changes["state"] == ["invalid", "ok"]
+        assert entries[0].actor is not None
+        api.ok("POST", path)
+        with api.services.database.read() as connection:
+            assert len(read_audit(connection, api.team, "provider_key", made["id"])) == 3, "nothing was changed"
+
+    def test_the_trail_says_who_made_a_key_the_active_one(self, api: Api, stand_in: StandInServer) -> None:
+        """By each way to do so, in one entry of the transaction that did it; no entry says what changed nothing."""
+        first = api.ok("POST", KEYS, 201, json=body(stand_in) | {"set_as_active": True})["id"]
+        second = api.ok("POST", KEYS, 201, json=body(stand_in))["id"]
+        active = {"key_id": second}
+        for _ in range(2):
+            api.ok("POST", "llm_analytics/evaluation_config/set_active_key/", json=active)
+        api.ok("PATCH", f"{KEYS}{first}/", json={"set_as_active": True, "name": "Main"})
+        found = {}
+        with api.services.database.read() as connection:
+            for key in (first, second):
+                found[key] = read_audit(connection, api.team, "provider_key", key)
+        assert [each.action for each in found[first]] == ["activated", "updated", "activated", "created"]
+        assert [each.action for each in found[second]] == ["activated", "created"]
+        assert {each.actor for entries in found.values() for each in entries} == {found[first][-1].actor}
+        assert found[first][1].changes["name"][1] == "Main"
 
     def test_a_server_that_is_no_provider_never_makes_a_key_ok(self, api: Api) -> None:
         """Such as the port of Gavel's own metrics, which answers everything it does not know with 404."""

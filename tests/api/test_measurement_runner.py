@@ -19,6 +19,7 @@ from storage.clickhouse import connect
 from storage.sql.measurements import MeasurementRun, MeasurementRuns, Standing
 from tests.api.conftest import Api
 from tests.api.test_comparisons import SINCE, measured, two_versions
+from tests.services.claims import claim_only
 
 
 @pytest.fixture
@@ -36,9 +37,7 @@ def waited_for(api: Api, runner: MeasurementRunner, verdicts: dict[str, Any], **
     made = api.ok("POST", f"evaluations/{evaluation['id']}/comparisons/", 202, json=body)
     measured(api, evaluation, made, verdicts, **columns)
     store = MeasurementRuns(api.services.database)
-    run = None
-    while run is None or run.id != made["id"]:
-        run = store.claim(runner._owner, now=datetime.now(UTC), lease_s=600)
+    run = claim_only(lambda: store.claim(runner._owner, now=datetime.now(UTC), lease_s=600), made["id"])
     client = connect(api.clickhouse_dsn)
     runner._await_results(run, Standing(3, 0), client)
     client.close()
@@ -83,9 +82,7 @@ def test_a_defect_ends_the_run_that_it_concerns_and_the_runner_goes_on(
     body = {"version_a": 1, "version_b": 2, **SINCE}
     made = api.ok("POST", f"evaluations/{evaluation['id']}/comparisons/", 202, json=body)
     store = MeasurementRuns(api.services.database)
-    run = None
-    while run is None or run.id != made["id"]:
-        run = store.claim(runner._owner, now=datetime.now(UTC), lease_s=600)
+    run = claim_only(lambda: store.claim(runner._owner, now=datetime.now(UTC), lease_s=600), made["id"])
     monkeypatch.setattr(module, "connect", lambda _: connect(api.clickhouse_dsn))
     monkeypatch.setattr(runner, "_send_all", broken)
     runner._carry_out(run)

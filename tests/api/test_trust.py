@@ -177,6 +177,10 @@ def test_slices_by_a_property_and_the_length_bias_are_read_from_the_archive(api:
     assert {each["name"]: each["pairs"] for each in plans} == {"free": 30, "paid": 30}
     thirds = trust(api, evaluation, "?slice=output_length")["agreement"]["length_bias"]
     assert [each["judged_pass"]["value"] for each in thirds] == [0, 0, 1]
+    reader = api.as_key(api.key("evaluation:read"))
+    path = f"/api/projects/{api.team}/evaluations/{evaluation['id']}/trust/?slice="
+    assert [reader.get(path + name).status_code for name in ("plan", "output_length", "model")] == [403, 200, 200]
+    assert "query:read" in reader.get(path + "plan").json()["detail"]
 
 
 def test_a_stratified_queue_is_weighted_to_the_window(api: Api) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,9 @@ from tests.api.test_anchors import golden_set
 from tests.api.test_canaries import JUDGE
 from tests.api.test_label_queues import judged
 from tests.api.test_trust import say
+from tests.services.cache import CHECKOUT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
+PAGE = (CHECKOUT / "docs" / "trust.md").read_text()
 NAME = "Answers the question"
 WAITS = ('compare "Answers the question" 3 4', "--golden ID", '"Answers the question" --run')
 """The ends of commands that wait for judges. Other tests carry them out on real Kafka."""

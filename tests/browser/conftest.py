@@ -1,9 +1,9 @@
-"""One server with a scene and one browser for all tests of this folder."""
+"""A server with a scene for each file of tests, and one browser for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,19 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from api.serve import ApiServer
 from api.services.resources import Services
 from cli.letter_desk import KafkaLetterDesk
+from config.definitions import Evaluation, parse_draft
 from config.settings import load_settings
 from console.app import Console
-from processor.kafka import EmbeddedBroker, KafkaClients, ensure_topics
+from processor.kafka import EmbeddedBroker, KafkaClients
+from processor.kafka_topics import ensure_topics
 from storage.sql.engine import open_database
+from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
-from tests.api.conftest import clickhouse_dsn
 from tests.browser import scene as scenes
 from tests.browser.jury_scene import add_jury
-from tests.browser.rig import Watch, launch, opened, sign_in
+from tests.browser.rig import STRETCH, Watch, launch, opened, sign_in
 from tests.browser.second_scene import furnish
-
-__all__ = ["clickhouse_dsn"]
+from tests.services.clickhouse import clickhouse_server
 
 TEAM = 7
 
@@ -40,13 +41,28 @@ class Served:
     scene: scenes.Scene
     clickhouse_dsn: str
     bootstrap_servers: str
+    _own: dict[str, Evaluation] = field(default_factory=dict)
+
+    def own_evaluation(self, owner: str) -> Evaluation:
+        """Return the evaluation that belongs to one file or test, whose name is `owner`.
+
+        Tests write results and edits to it and not to the evaluations of the scene, whose figures others read.
+        """
+        if owner not in self._own:
+            raw = {"name": owner, "evaluation_type": "hog", "evaluation_config": {"source": "return true"}}
+            now = scenes.utc_now()
+            repository = Evaluations(self.services.database)
+            self._own[owner] = repository.create(TEAM, parse_draft(raw), actor="key:1", now=now)
+        return self._own[owner]
 
 
-@pytest.fixture(scope="session")
-def served(clickhouse_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server of the API with the console, over SQLite and ClickHouse."""
-    folder = tmp_path_factory.mktemp("console")
-    with serve(clickhouse_dsn, folder) as found:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server of the API with the console, over SQLite and ClickHouse.
+
+    Tests write into its stores, so each file has one of its own. No file depends on what another wrote.
+    """
+    with clickhouse_server() as dsn, serve(dsn, tmp_path_factory.mktemp("console")) as found:
         yield found
 
 
@@ -67,6 +83,7 @@ class serve:  # noqa: N801  # used as a context manager, like `open`
                 "data_dir": str(self._folder),
                 "clickhouse": {"dsn": self._dsn},
                 "secret_keys": [Fernet.generate_key().decode()],
+                "console": {"hsts_s": 86_400},
                 "api": {"port": 0, "unauthorized_per_minute": 1_000_000, "requests_per_minute": 1_000_000},
                 **self._overrides,
             },
@@ -76,7 +93,9 @@ class serve:  # noqa: N801  # used as a context manager, like `open`
         clients = KafkaClients(settings, broker)
         ensure_topics(clients, settings, broker)
         desk = KafkaLetterDesk(settings, clients)
-        self._server = ApiServer(settings, database, broker.bootstrap_servers, console=partial(Console, letters=desk))
+        self._server = ApiServer(
+            settings, database, broker.bootstrap_servers, console=partial(Console, letters=desk, patience=STRETCH)
+        )
         self._server.start()
         services = self._server.services
         scene = scenes.build(services, self._dsn, TEAM, now=scenes.utc_now())

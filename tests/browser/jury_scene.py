@@ -85,8 +85,8 @@ def _attack(
         row = scenes.measured_row(jury, run.id, "canaries", item, jury.version, 0, now)
         rows.append(row | {"result": item.item.startswith(ATTACK)})
     scenes.insert(clickhouse_dsn, "evaluation_measurements", rows)
-    claimed = store.claim("scene", now=now, lease_s=60)
+    claimed = store.claim("scene", now=now, lease_s=86_400)
     assert claimed is not None
     assert claimed.id == run.id
-    store.report(run.id, "scene", Standing(len(rows), 0, done=len(rows)), now=now, lease_s=60)
+    store.report(run.id, "scene", Standing(len(rows), 0, done=len(rows)), now=now, lease_s=86_400)
     store.finish(run.id, "scene", "completed", now=now)

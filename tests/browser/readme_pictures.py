@@ -8,10 +8,10 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.api.conftest import clickhouse_dsn
 from tests.browser.conftest import serve
 from tests.browser.pages import pages_of
 from tests.browser.rig import launch, opened, sign_in
+from tests.services.clickhouse import clickhouse_server
 
 PICTURES = {"console-evaluation": "evaluation", "console-generation": "result"}
 
@@ -20,8 +20,12 @@ def main() -> None:
     """Write the pictures."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    stores = clickhouse_dsn.__wrapped__()  # the fixture's own function
-    with tempfile.TemporaryDirectory() as data, serve(next(stores), Path(data)) as served, sync_playwright() as played:
+    with (
+        clickhouse_server() as dsn,
+        tempfile.TemporaryDirectory() as data,
+        serve(dsn, Path(data)) as served,
+        sync_playwright() as played,
+    ):
         browser = launch(played)
         with opened(browser, served.base, viewport={"width": 1100, "height": 760}, color_scheme="light") as (
             context,

@@ -118,6 +118,15 @@ def opened(
         context.close()
 
 
+def wait_until(page: Page, function: str, argument: object = None) -> None:
+    """Block until a JavaScript function is true of `argument`.
+
+    An expression would not do: from its second look on the policy of the page forbids the browser to evaluate a string.
+    """
+    assert "=>" in function, f"{function!r} is not a function"
+    page.wait_for_function(function, arg=argument)
+
+
 def sign_in(page: Page, secret: str, path: str = "/console/") -> None:
     """Sign in with an API key and go to `path`."""
     page.goto(f"/console/sign-in/?next={path}")

@@ -21,6 +21,7 @@ from storage.sql.backfills import Backfills
 from storage.sql.datasets import Datasets
 from storage.sql.evaluations import Evaluations
 from storage.sql.heartbeats import Heartbeats, Vitals
+from storage.sql.provider_keys import NewKey
 
 POLITE = (
     "let text := output\n"
@@ -86,8 +87,12 @@ class Scene:
     Attributes:
         secret: API key of the team with all scopes; `reader` may only read, `operator` is an operator's.
         labeller: API key that may only label.
-        queue: id of a label queue of 40 items; golden: of a golden set with two frozen versions.
+        queue: id of a label queue of 40 items; labelled_queue: of one with nothing left to label.
+        media: uuid of a generation with pictures, a recording and files.
+        dataset: id of a dataset with an item; dataset_run: of a run over it that has ended.
+        golden: id of a golden set with two frozen versions.
         jury: id of an evaluation by a jury that was attacked; jury_result: of one of its results.
+        shortened: id of a result whose judge read a shortened conversation.
         comparison, consistency: ids of measurements of the first and the second evaluation.
         report, clusters: paths of a run of each.
         events: uuids of generations, newest last; results: (uuid, evaluation id), newest last.
@@ -99,6 +104,10 @@ class Scene:
     operator: str = ""
     evaluations: list[Evaluation] = field(default_factory=list)
     queue: str = ""
+    labelled_queue: str = ""
+    media: str = ""
+    dataset: str = ""
+    dataset_run: str = ""
     golden: str = ""
     comparison: str = ""
     consistency: str = ""
@@ -107,6 +116,7 @@ class Scene:
     labeller: str = ""
     jury: str = ""
     jury_result: str = ""
+    shortened: str = ""
     events: list[str] = field(default_factory=list)
     results: list[tuple[str, str]] = field(default_factory=list)
 
@@ -125,7 +135,26 @@ def build(services: Services, clickhouse_dsn: str, team: int, *, now: datetime, 
     _conversations(scene, clickhouse_dsn, now, hours)
     _second_version(scene, repository, now)
     _lists(services, scene, now)
+    scene.media = _media(scene, clickhouse_dsn, now - timedelta(hours=hours + 1))
     return scene
+
+
+def _media(scene: Scene, clickhouse_dsn: str, moment: datetime) -> str:
+    """Put a generation with media into the archive and return its uuid. Nothing judges it."""
+    picture = "iVBORw0KGgo" + "QUJD" * 30_000
+    asked = [
+        {"type": "text", "text": "Which of these is on the bill?"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+        {"type": "image_url", "image_url": {"url": "https://shop.example/pictures/" + "long-name-" * 20 + ".png"}},
+        {"type": "input_audio", "input_audio": {"format": "wav", "data": "QUJD" * 900_000}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64," + "QUJD" * 40, "filename": "bill.pdf"}},
+        {"type": "file", "file": {"file_id": "file-17"}},
+    ]
+    uuid = str(uuid4())
+    answer = f"This one: data:image/webp;base64,{picture} It is on page 2."
+    row = event_row(scene.team, uuid, "trace-media", moment, MODELS[0], asked, answer)
+    insert(clickhouse_dsn, "ai_events", [row])
+    return uuid
 
 
 def _lists(services: Services, scene: Scene, now: datetime) -> None:
@@ -134,9 +163,10 @@ def _lists(services: Services, scene: Scene, now: datetime) -> None:
     made = datasets.create(scene.team, {"name": "Hard questions"}, actor="key:1", now=now)
     item = {"dataset": made["id"], "input": QUESTIONS[0][0], "output": QUESTIONS[0][1]}
     datasets.create_item(scene.team, item, actor="key:1", now=now)
+    scene.dataset = made["id"]
     secret = SecretStr("sk-test-0123456789")
     keys = services.judging.keys
-    keys.create(scene.team, provider="openai", name="Main account", api_key=secret, actor="key:1", now=now)
+    keys.create(scene.team, NewKey(provider="openai", name="Main account", api_key=secret), actor="key:1", now=now)
     Backfills(services.database).create(
         team_id=scene.team, evaluation_id=scene.evaluations[1].id, evaluation_version=1,
         window_start=now - timedelta(days=2), window_end=now, rerun_existing=False, actor="key:1", now=now,
@@ -145,9 +175,18 @@ def _lists(services: Services, scene: Scene, now: datetime) -> None:
     replay = Vitals("running", details={"replay": told})
     beats = Heartbeats(services.database)
     beats.write("host:18", "0.1.0", now - timedelta(minutes=10), {"replay": replay}, now=now)
-    details = {"lag": {"clickhouse_ai_events_json": 17}, "snapshot": {"revision": 9, "age_s": 0.8}}
-    vitals = Vitals("running", assignment={"clickhouse_ai_events_json": [0, 1]}, details=details)
-    beats.write("host:17", "0.1.0", now, {"matcher": vitals, "judge": vitals}, now=now)
+    topic = "clickhouse_ai_events_json"
+    details = {"lag": {topic: 17}, "lag_s": {topic: 95.0}, "snapshot": {"revision": 9, "age_s": 0.8}}
+    breaker = {
+        "key": "Main account", "model": "gpt-5-mini", "cause": "rate_limit", "detail": "429: slow down",
+        "next_probe_in_s": 40,
+    }  # fmt: skip
+    of_judge = {
+        **details, "paused": {topic: [1]}, "parked": {"records": 3, "oldest_s": 7300.0}, "breakers": [breaker],
+        "breakers_open": 2,
+    }  # fmt: skip
+    matcher, judge = (Vitals("running", assignment={topic: [0, 1]}, details=each) for each in (details, of_judge))
+    beats.write("host:17", "0.1.0", now, {"matcher": matcher, "judge": judge}, now=now)
 
 
 def _second_version(scene: Scene, repository: Evaluations, now: datetime) -> None:
@@ -228,7 +267,7 @@ def result_row(team: int, evaluation: Evaluation, uuid: str, moment: datetime, *
         "target_event_id": "", "target_id": "", "trace_id": "", "trigger": "live", "properties": "{}",
         "evaluation_version": evaluation.version, "fingerprint": evaluation.fingerprint, "condition_id": "",
         "model": "", "prompt_name": "", "prompt_version": "", "evaluation_model": "", "evaluation_provider": "",
-        "input_tokens": None, "output_tokens": None, "cost_usd": None, "latency_s": None,
+        "input_tokens": None, "output_tokens": None, "cost_usd": None, "latency_s": None, "confidence": None,
     }  # fmt: skip
     assert columns.keys() <= row.keys(), columns.keys() - row.keys()
     return row | columns
@@ -297,6 +336,7 @@ def _result(
         score = float(chance.choice((4, 5, 5)) if good else chance.choice((1, 2, 3, 4)))
         found |= {"numeric_result": score, "reasoning": f"Helpfulness is {score:g} of 5."}
         found["properties"] = json.dumps({"$ai_evaluation_confidence": 0.91, "$ai_evaluation_steps": steps_of(score)})
+        found["confidence"] = 0.91
     uuid = str(UUID(int=chance.getrandbits(128), version=4))
     return result_row(team, evaluation, uuid, moment + timedelta(seconds=2), **found)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.api.conftest import clickhouse_dsn
 from tests.browser.conftest import serve
 from tests.browser.pages import pages_of
 from tests.browser.rig import launch, opened, sign_in
+from tests.services.clickhouse import clickhouse_server
 
 LOOKS = (("light", 1280), ("dark", 1280), ("light", 320), ("dark", 320))
 
@@ -20,8 +20,12 @@ def main() -> None:
     """Write the pictures."""
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     folder.mkdir(parents=True, exist_ok=True)
-    [dsn] = (clickhouse_dsn.__wrapped__(),)  # the fixture's own function
-    with tempfile.TemporaryDirectory() as data, serve(next(dsn), Path(data)) as served, sync_playwright() as playwright:
+    with (
+        clickhouse_server() as dsn,
+        tempfile.TemporaryDirectory() as data,
+        serve(dsn, Path(data)) as served,
+        sync_playwright() as playwright,
+    ):
         browser = launch(playwright)
         for scheme, width in LOOKS:
             options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from api.services import golden_desk, label_desk, trust_desk
+import sqlalchemy as sa
+
+from api.schemas.measurements import MeasurementStanding
+from api.services import dataset_desk, golden_desk, label_desk, trust_desk
 from api.services.resources import Services
 from quality.drift import Detector, null_rate
 from storage.sql.anchors import AnchorRun, Anchors, AnchorSchedule
@@ -17,20 +21,54 @@ from storage.sql.api_keys import ApiKeys
 from storage.sql.clustering import ClusteringJobs, ClusteringRuns
 from storage.sql.evaluation_report_runs import Opening, ReportRuns
 from storage.sql.evaluation_reports import EvaluationReports
-from storage.sql.measurements import MeasurementRuns
+from storage.sql.measurements import MeasurementRuns, measurement_runs
 from storage.sql.shifts import Shifts, StoredShift
 from tests.browser import scene as scenes
 from tests.browser.scene import Scene
-from tests.unit.reports.sample import content
+from tests.unit.reports.evaluation_reports.sample import content
 
 
 def furnish(services: Services, scene: Scene, clickhouse_dsn: str, now: datetime) -> None:
     """Add to a scene that is built."""
     _labels(services, scene, now)
     _measurements(services, scene, clickhouse_dsn, now)
+    _dataset_runs(services, scene, clickhouse_dsn, now)
     _drift(services, scene, now)
     scene.report = _report(services, scene, now)
     scene.clusters = _clusters(services, scene, now)
+    scene.shortened = _shortened(scene, clickhouse_dsn, now)
+
+
+def _shortened(scene: Scene, clickhouse_dsn: str, now: datetime) -> str:
+    """Add a long conversation of which two judges read a part: of one the limit is known. Return that one's result."""
+    moment, event = now - timedelta(days=20), str(uuid4())
+    log = "".join(f"{line:04} GET /orders/{line} 200; " for line in range(150))
+    call = {"name": "read_log", "arguments": '{"lines": 150}'}
+    talk = [
+        {"role": "system", "content": "You are the support assistant of a web shop. Be brief and kind."},
+        {"role": "user", "content": "My orders are not listed. Can you look at the log of the server?"},
+        {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": call}]},
+        {"role": "tool", "tool_call_id": "c1", "content": log},
+        {"role": "user", "content": "And, which page is the last one?"},
+    ]
+    tools = [{"name": f"tool_{place}", "description": "Looks something up. " * 20} for place in range(4)]
+    answer = "The last page is 149."
+    row = scenes.event_row(
+        scene.team, event, "trace-long", moment, "gpt-5-mini", "", answer, **{"$ai_input": talk, "$ai_tools": tools}
+    )
+    judges = ((scene.evaluations[0], {"$ai_evaluation_truncated_to": 2_000}), (scene.evaluations[3], {}))
+    results = [
+        scenes.result_row(
+            scene.team, evaluation, str(uuid4()), moment, reasoning="The page is named.", target_event_id=event,
+            trace_id="trace-long", evaluation_model="gpt-5-mini", **outcome,
+            properties=json.dumps({"$ai_evaluation_truncated": True, **limit}),
+        )
+        for (evaluation, limit), outcome in zip(judges, ({"result": True}, {"numeric_result": 5.0}), strict=True)
+    ]  # fmt: skip
+    scenes.insert(clickhouse_dsn, "ai_events", [row])
+    for result in results:
+        scenes.insert(clickhouse_dsn, "evaluation_results", [result])
+    return str(results[0]["uuid"])
 
 
 def _labels(services: Services, scene: Scene, now: datetime) -> None:
@@ -43,6 +81,11 @@ def _labels(services: Services, scene: Scene, now: datetime) -> None:
         "window_start": (now - timedelta(days=7)).isoformat(),
     }  # fmt: skip
     scene.queue = label_desk.create_queue(services, caller, fields).id
+    done = {**fields, "size": 1, "overlap": 0, "name": "Week 47"}
+    scene.labelled_queue = label_desk.create_queue(services, caller, done).id
+    only = label_desk.take(services, caller, scene.labelled_queue)
+    assert only is not None
+    label_desk.save(services, caller, scene.labelled_queue, only, ["pass"], {"seconds": 4.0})
     for place in range(8):
         item = label_desk.take(services, caller, scene.queue)
         assert item is not None
@@ -70,6 +113,28 @@ def _measurements(services: Services, scene: Scene, clickhouse_dsn: str, now: da
                     row = scenes.measured_row(evaluation, str(run.id), kind, item, version, repeat, now)
                     rows.append(row | {"result": (place + version + repeat) % 3 > 0})
     scenes.insert(clickhouse_dsn, "evaluation_measurements", rows)
+
+
+def _dataset_runs(services: Services, scene: Scene, clickhouse_dsn: str, now: datetime) -> None:
+    """Let a version judge the dataset, and let another run wait for a runner."""
+    caller, _ = ApiKeys(services.database).create(team_id=scene.team, label="Bo", scopes=["*"], now=now)
+    store, hog = MeasurementRuns(services.database), scene.evaluations[1]
+    asked = {"version": 1, "repeats": 4}
+    made = dataset_desk.start(services, caller, hog, scene.dataset, "consistency", asked, dry_run=False)
+    assert isinstance(made, MeasurementStanding)
+    scene.dataset_run, items = str(made.id), store.items(str(made.id))
+    rows = [
+        scenes.measured_row(hog, scene.dataset_run, "consistency", item, 1, repeat, now)
+        | {"result": True if repeat < 2 else False if repeat == 2 else None, "skipped": repeat == 3}
+        for item in items
+        for repeat in range(4)
+    ]
+    scenes.insert(clickhouse_dsn, "evaluation_measurements", rows)
+    ended = sa.update(measurement_runs).where(measurement_runs.c.id == scene.dataset_run)
+    with services.database.write() as connection:  # a runner would take the older runs of the scene first
+        done = {"done": len(rows), "skipped": 1, "cost_usd": 0.0008, "started_at": now, "finished_at": now}
+        connection.execute(ended.values(state="completed", **done))
+    dataset_desk.start(services, caller, hog, scene.dataset, "measure", {}, dry_run=False)
 
 
 def _drift(services: Services, scene: Scene, now: datetime) -> None:
@@ -118,7 +183,7 @@ def _report(services: Services, scene: Scene, now: datetime) -> str:
     runs = ReportRuns(services.database)
     opening = Opening("manual", "manual", now - timedelta(days=1), now, now)
     runs.open_manual(report, opening, now=now)
-    run = runs.claim("scene", now=now + timedelta(seconds=1), lease_s=60)
+    run = runs.claim("scene", now=now + timedelta(seconds=1), lease_s=86_400)
     assert run is not None
     runs.store_content(run, "scene", content(), report.delivery_targets, now)
     return f"{report.id}/{run.id}"
@@ -129,8 +194,9 @@ def _clusters(services: Services, scene: Scene, now: datetime) -> str:
     values = {"name": "Weekly topics", "analysis_level": "generation", "event_filters": [], "enabled": True}
     job = ClusteringJobs(services.database).create(scene.team, values, actor="key:1", now=now)
     runs = ClusteringRuns(services.database)
-    runs.ask(job, method="auto", max_samples=100, window_start=now - timedelta(days=7), window_end=now, now=now)
-    run = runs.claim("scene", now=now, lease_s=60)
+    week = {"window_start": now - timedelta(days=7), "window_end": now, "now": now}
+    runs.ask(job, method="auto", max_samples=100, actor="key:1", **week)
+    run = runs.claim("scene", now=now, lease_s=86_400)
     assert run is not None
     runs.complete(run, "scene", clusters_of(scene.events[:30], "Billing questions"), 2, now=now)
     return f"{job.id}/{run.id}"

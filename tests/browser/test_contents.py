@@ -44,6 +44,14 @@ def test_the_overview_says_who_moved_and_its_part_is_refreshed(http: httpx.Clien
     expect(pause).to_have_text("Resume the refresh")
 
 
+def test_the_overview_has_every_kind_of_job_in_progress(http: httpx.Client, served: Served) -> None:
+    part = http.get(f"/console/{TEAM}/part/", headers=OWN).text.partition('<h2 id="jobs">')[2]
+    assert "Backfill of Polite tone" in part
+    assert "Comparison: Answers the question" in part
+    assert f"/comparisons/{served.scene.comparison}/" in part
+    assert re.search(r"Replay replay-7.*43.0\s%", part, re.DOTALL)
+
+
 def test_the_list_of_evaluations_has_the_word_of_trust(http: httpx.Client, served: Served) -> None:
     found = http.get(f"/console/{TEAM}/evaluations/?q=Polite").text
     cell = found.partition('data-label="Trust">')[2].partition("</td>")[0]
@@ -59,6 +67,29 @@ def test_trust_shows_the_drift_statistic_over_time(http: httpx.Client, served: S
     assert "Drift statistic over the runs of the anchors" in part
     assert "suspect from 100 on, alarm from 1000 on" in part
     assert part.count('class="dot"') == 5
+
+
+def test_what_changed_leads_to_versions_to_trust_and_to_outages(http: httpx.Client, served: Served) -> None:
+    judge, hog = (each.id for each in served.scene.evaluations[:2])
+    own = served.own_evaluation("Outage").id
+
+    def changed(evaluation: str) -> str:
+        page = http.get(f"/console/{TEAM}/evaluations/{evaluation}/?range=7d&tz=Asia/Tokyo").text
+        return html.unescape(page.partition('<h2 id="changed">')[2].partition("</section>")[0])
+
+    state = "range=7d&tz=Asia%2FTokyo"
+    assert f"/evaluations/{judge}/versions/?a=1&b=2&{state}" in changed(judge)
+    assert f"/evaluations/{hog}/trust/?version=1&{state}" in changed(hog)
+    assert changed(own) == ""
+    store = served.services.evaluations
+    try:
+        store.set_status(TEAM, own, "error", actor="judge", now=scenes.utc_now(), reason="provider_key_invalid")
+        assert "Outage: provider key invalid" in changed(own)
+        assert "until now" in changed(own)
+        assert f"/evaluations/{own}/versions/?{state}#history" in changed(own)
+    finally:
+        store.set_status(TEAM, own, "active", actor="judge", now=scenes.utc_now())
+    assert "until now" not in changed(own)
 
 
 def test_a_cascade_shows_its_steps_on_trust_and_beside_the_conversation(http: httpx.Client, served: Served) -> None:

@@ -12,6 +12,8 @@ from uuid import uuid4
 import httpx2 as httpx
 import pytest
 
+from api.http.csv_text import csv_line
+from api.services import result_export
 from api.services.bounded_archive import EXPORTS_AT_ONCE, BoundedArchive
 from storage.sql.api_keys import ApiKeys
 from tests.browser import scene as scenes
@@ -47,10 +49,15 @@ def test_results_are_exported_with_the_filter_of_the_page(http: httpx.Client, se
 
 def test_a_cell_that_looks_like_a_formula_is_text(http: httpx.Client, served: Served) -> None:
     moment = scenes.utc_now() - timedelta(minutes=2)
-    row = scenes.result_row(TEAM, served.scene.evaluations[2], str(uuid4()), moment, reasoning=FORMULA, result=True)
+    texts = (
+        "reasoning", "evaluation_name", "skip_reason", "condition_id", "trigger", "runtime", "target_event_id",
+        "trace_id", "distinct_id", "fingerprint", "evaluation_model", "evaluation_provider",
+    )  # fmt: skip
+    columns = {**dict.fromkeys(texts, FORMULA), "skipped": True}
+    row = scenes.result_row(TEAM, served.own_evaluation("Formulas"), str(uuid4()), moment) | columns
     scenes.insert(served.clickhouse_dsn, "evaluation_results", [row])
-    found = rows_of(http.get(f"/console/{TEAM}/results/export/?q=HYPERLINK&format=csv&range=24h").text)
-    assert [each["reasoning"] for each in found] == [f"'{FORMULA}"]
+    [found] = rows_of(http.get(f"/console/{TEAM}/results/export/?q=HYPERLINK&format=csv&range=24h").text)
+    assert {name: found[name] for name in texts} == dict.fromkeys(texts, f"'{FORMULA}")
 
 
 def test_labels_and_flips_are_exported(http: httpx.Client, served: Served) -> None:
@@ -103,9 +110,11 @@ def test_few_exports_run_at_a_time_and_the_others_are_counted(served: Served) ->
 def test_a_provider_key_is_deleted_with_its_dependants_named(http: httpx.Client, served: Served) -> None:
     from pydantic import SecretStr
 
+    from storage.sql.provider_keys import NewKey
+
     keys = served.services.judging.keys
-    given = {"provider": "openai", "api_key": SecretStr("sk-test-abcdefghij"), "actor": "key:1"}
-    made = keys.create(TEAM, name="To go", now=scenes.utc_now(), **given)
+    new = NewKey(provider="openai", name="To go", api_key=SecretStr("sk-test-abcdefghij"))
+    made = keys.create(TEAM, new, actor="key:1", now=scenes.utc_now())
     page = http.get(f"/console/{TEAM}/keys/").text
     assert "To go" in page
     token = page.partition('name="token" value="')[2].partition('"')[0]
@@ -115,3 +124,29 @@ def test_a_provider_key_is_deleted_with_its_dependants_named(http: httpx.Client,
     done = http.post(f"/console/{TEAM}/keys/", data={**form, "action": "delete"}, headers=SAME)
     assert done.status_code == 303
     assert "To go" not in http.get(f"/console/{TEAM}/keys/").text
+
+
+def test_a_file_is_streamed_and_ends_at_its_most_rows_with_the_newest(
+    http: httpx.Client, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert result_export.MAX_ROWS == 1_000_000
+    path = f"/console/{TEAM}/evaluations/{served.scene.evaluations[0].id}/results/export/?format=csv&range=7d"
+    whole = http.get(path)
+    assert whole.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in whole.headers
+    monkeypatch.setattr(result_export, "MAX_ROWS", 5)
+    assert rows_of(http.get(path).text) == rows_of(whole.text)[:5]
+    times = [row["timestamp"] for row in rows_of(whole.text)]
+    assert times == sorted(times, reverse=True)
+
+
+def test_the_files_of_clickhouse_and_ours_guard_the_same_beginnings(http: httpx.Client, served: Served) -> None:
+    texts = [f"{begin}begins-{number}" for number, begin in enumerate(("=", "+", "-", "@", "\t", "\r", "'", "a=", "5"))]
+    moment = scenes.utc_now() - timedelta(minutes=2)
+    rows = [
+        scenes.result_row(TEAM, served.scene.evaluations[2], str(uuid4()), moment, reasoning=each, result=True)
+        for each in texts
+    ]
+    scenes.insert(served.clickhouse_dsn, "evaluation_results", rows)
+    found = rows_of(http.get(f"/console/{TEAM}/results/export/?q=begins-&format=csv&range=24h").text)
+    assert {row["reasoning"] for row in found} == {next(csv.reader([csv_line([each])]))[0] for each in texts}

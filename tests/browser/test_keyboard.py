@@ -37,7 +37,7 @@ def test_the_whole_way_with_the_keyboard_alone(context: Context, served: Served)
     page.wait_for_url(f"**/console/{TEAM}/")
     read_the_newest_failure(page)
     write_an_evaluation(page)
-    label_ten_items(page)
+    label_ten_items(page, served.scene.queue)
     redrive_a_letter(page, served.scene.operator)
     context[1].check(page)
 
@@ -65,10 +65,10 @@ def write_an_evaluation(page: Page) -> None:
     go(page, "nav.side a[href$='/evaluations/']", "**/evaluations/")
     go(page, "main a[href$='/evaluations/new/']", "**/evaluations/new/")
     tab_to(page, "input[name=name]")
-    page.keyboard.type("Short answers, by keyboard")
+    page.keyboard.type("Any answer, by keyboard")
     tab_to(page, "#code")
     page.keyboard.press("Control+A")
-    page.keyboard.type("return length(output) <")
+    page.keyboard.type("return length(output) >=")
     expect(page.locator("[data-problems] a")).to_be_visible()
     assert re.search(r"line 1, column \d+", page.inner_text("[data-problems]"))
     assert page.locator(".paint .err").count() == 1
@@ -76,7 +76,7 @@ def write_an_evaluation(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#code"), "the error leads to its place").to_be_focused()
     page.keyboard.press("Control+End")
-    page.keyboard.type(" 500")
+    page.keyboard.type(" 0")  # it passes whichever generations are the newest
     expect(page.locator("[data-problems]")).to_contain_text("compiles")
     tab_to(page, "button[value=save]")
     page.keyboard.press("Enter")
@@ -92,23 +92,22 @@ def write_an_evaluation(page: Page) -> None:
     expect(page.locator(".done")).to_contain_text("enabled")
 
 
-def label_ten_items(page: Page) -> None:
+def label_ten_items(page: Page, queue: str) -> None:
     go(page, "nav.side a[href$='/labels/']", "**/labels/")
-    tab_to(page, "button[aria-label^='Label items of Polite']")
+    tab_to(page, f"form[action$='/labels/{queue}/next/'] button")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-item]")
-    page.wait_for_function("!document.querySelector('[data-keys]').hidden")
+    expect(page.locator("[data-keys]")).to_be_visible()
     for place in range(10):
         item = page.get_attribute("[data-item]", "data-item")
         page.keyboard.press("f" if place % 3 == 0 else "p")
         page.keyboard.press("Enter")
-        page.wait_for_function("(old) => document.querySelector('[data-item]').dataset.item !== old", arg=item)
+        expect(page.locator(f"[data-item='{item}']")).to_have_count(0)
         page.wait_for_load_state("networkidle")
     expect(page.locator("[data-pace]")).to_contain_text("per item so far")
 
 
 def redrive_a_letter(page: Page, operator: str) -> None:
-    page.reload()
     tab_to(page, "header .drop:nth-of-type(2) summary")
     page.keyboard.press("Enter")
     tab_to(page, "header a[href='/console/sign-in/']")

@@ -74,7 +74,7 @@ def take(page: Page, queue: str) -> None:
     page.goto(f"/console/{TEAM}/labels/{queue}/next/")
     page.click("main button.primary")
     page.wait_for_selector("[data-item]")
-    page.wait_for_function("!document.querySelector('[data-keys]').hidden")
+    expect(page.locator("[data-keys]")).to_be_visible()
 
 
 def save_with(page: Page, *keys: str) -> None:
@@ -82,7 +82,7 @@ def save_with(page: Page, *keys: str) -> None:
     with page.expect_response(lambda answer: answer.request.method == "POST" and f"/items/{before}/" in answer.url):
         for key in keys:
             page.keyboard.press(key)
-    page.wait_for_function("(old) => document.querySelector('[data-item]')?.dataset.item !== old", arg=before)
+    expect(page.locator(f"[data-item='{before}']")).to_have_count(0)
 
 
 def test_who_may_only_label_sees_the_queues_and_neither_sampling_nor_verdicts(
@@ -110,7 +110,9 @@ def test_single_keys_label_and_go_on_and_lead_back(labeller: tuple[Page, str], s
     page, owner = labeller
     take(page, queue_of(served, caller, served.scene.evaluations[0], 6, version=1))
     first = item_id(page)
+    expect(page.locator("[data-item] progress")).to_have_attribute("value", "0")
     save_with(page, "p", "Enter")
+    expect(page.locator("[data-item] progress")).to_have_attribute("max", "6")
     save_with(page, "f", "c", *"bad", "Escape", "Enter")
     save_with(page, "n", "Enter")
     save_with(page, "u", "Enter")

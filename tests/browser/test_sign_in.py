@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2 as httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from api.serve import ApiServer
 from api.services.console_access import sign_in_path
+from config.settings import load_settings
+from console.app import Console
 from storage.sql.api_keys import ApiKeys
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import Watch, sign_in
@@ -159,6 +166,27 @@ def test_two_keys_give_two_teams(context: Context, served: Served) -> None:
     assert "OPERATIONS" in page.inner_text("nav")
 
 
+@pytest.mark.parametrize(
+    ("scopes", "page"),
+    [(["*"], ""), (["dataset:read"], "datasets/"), (["label:write"], "labels/"), (["llm_analytics:read"], "reports/")],
+)
+def test_a_key_leads_to_the_first_page_that_it_opens(
+    http: httpx.Client, served: Served, scopes: list[str], page: str
+) -> None:
+    keys, now = ApiKeys(served.services.database), datetime.now(UTC)
+    _, secret = keys.create(team_id=TEAM + 1, label="Few", scopes=scopes, now=now)
+    entered = http.post("/console/sign-in/", data={"key": secret, "next": "/console/"}, headers=SAME)
+    assert entered.headers["location"] == f"/console/{TEAM + 1}/{page}"
+    enter(http, served.scene.secret)
+    assert f'href="/console/{TEAM + 1}/{page}">Team {TEAM + 1}</a>' in http.get(f"/console/{TEAM}/").text
+    assert http.get(f"/console/{TEAM + 1}/{page}").status_code == 200
+
+
+def test_the_address_of_operations_leads_to_the_first_of_their_pages(http: httpx.Client, served: Served) -> None:
+    enter(http, served.scene.operator)
+    assert http.get("/console/operations/").headers["location"] == "/console/operations/health/"
+
+
 def test_a_key_shows_only_what_its_scopes_allow(http: httpx.Client, served: Served) -> None:
     enter(http, served.scene.reader)
     page = http.get(f"/console/{TEAM}/evaluations/").text
@@ -172,17 +200,88 @@ def test_a_key_shows_only_what_its_scopes_allow(http: httpx.Client, served: Serv
 
 def test_every_answer_has_the_headers(http: httpx.Client, served: Served) -> None:
     enter(http, served.scene.secret)
-    for path in ("/console/sign-in/", f"/console/{TEAM}/", f"/console/{TEAM}/nothing/", "/console/assets/nothing.js"):
-        headers = http.get(path).headers
+    asset = served_asset(http)
+    twice = [("Host", urlsplit(served.base).netloc), ("Content-Type", "text/plain"), ("Content-Type", "text/html")]
+    answers = {
+        "page": http.get("/console/sign-in/"),
+        "page of a team": http.get(f"/console/{TEAM}/"),
+        "404": http.get(f"/console/{TEAM}/nothing/"),
+        "no such asset": http.get("/console/assets/nothing.js"),
+        "asset": http.get(asset),
+        "405": http.put("/console/sign-in/"),
+        "redirect to the slash": http.get(f"/console/{TEAM}/jobs"),
+        "redirect of the router": http.get("/console/sign-in"),
+        "two meanings": http.get("/console/sign-in/", headers=twice),
+        "not a form": http.post("/console/sign-in/", content=b"{}", headers=SAME),
+    }
+    assert (answers["405"].status_code, answers["two meanings"].status_code) == (405, 400)
+    for name, answer in answers.items():
+        headers = answer.headers
         policy = headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "require-trusted-types-for 'script'" in policy
-        assert "unsafe" not in policy
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
-        assert headers["cross-origin-opener-policy"] == "same-origin"
-        assert headers["cross-origin-resource-policy"] == "same-origin"
-        assert headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in policy, name
+        assert "require-trusted-types-for 'script'" in policy, name
+        assert "unsafe" not in policy, name
+        assert headers["x-content-type-options"] == "nosniff", name
+        assert headers["referrer-policy"] == "no-referrer", name
+        assert headers["cross-origin-opener-policy"] == "same-origin", name
+        assert headers["cross-origin-resource-policy"] == "same-origin", name
+        assert headers["strict-transport-security"] == "max-age=86400", name
+        cached = "public, max-age=31536000, immutable" if name == "asset" else "no-store"
+        assert headers["cache-control"] == cached, name
+
+
+def served_asset(http: httpx.Client) -> str:
+    """Return the address of the stylesheet."""
+    return http.get("/console/sign-in/").text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+
+
+@pytest.mark.parametrize("path", ["sign-out/", "preferences/"])
+def test_forms_of_every_page_carry_the_token_of_the_session(http: httpx.Client, served: Served, path: str) -> None:
+    enter(http, served.scene.secret)
+    given = {"next": "/console/", "theme": "dark"}
+    for token in ({}, {"token": "0" * 64}):
+        assert http.post(f"/console/{path}", data=given | token, headers=SAME).status_code == 403
+    assert http.get(f"/console/{TEAM}/").status_code == 200
+    assert http.post(f"/console/{path}", data=given | {"token": form_token(http)}, headers=SAME).status_code == 303
+
+
+def test_a_proxy_that_ends_tls_must_say_so(served: Served, tmp_path: Path) -> None:
+    """`public_url` alone does not make a connection private: a browser can reach the port past the proxy."""
+    with beside(served, tmp_path, public_url="https://gavel.example") as http:
+        foreign = {"Origin": "https://gavel.example", "Host": "gavel.example"}
+        data = {"key": served.scene.secret}
+        direct = http.post("/console/sign-in/", data=data, headers=foreign)
+        assert direct.status_code == 403
+        assert "set-cookie" not in direct.headers
+        assert "X-Forwarded-Proto" in http.get("/console/sign-in/", headers=foreign).text
+        sent = foreign | {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+        answer = http.post("/console/sign-in/", data=data, headers=sent)
+        assert answer.status_code == 303
+        assert "__Host-gavel=" in answer.headers["set-cookie"]
+
+
+def test_too_many_wrong_keys_of_one_address_are_refused_and_a_good_one_is_not(served: Served, tmp_path: Path) -> None:
+    with beside(served, tmp_path, unauthorized_per_minute=1) as http:
+        answers = [http.post("/console/sign-in/", data={"key": "gvl_wrong"}, headers=SAME) for _ in range(22)]
+        assert [each.status_code for each in answers[:20]] == [401] * 20
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert "throttled" in answers[-1].text
+        enter(http, served.scene.secret)
+
+
+@contextmanager
+def beside(served: Served, folder: Path, **api: Any) -> Iterator[httpx.Client]:
+    """Give a client of another server over the same stores, with settings of the API of its own."""
+    overrides = {"data_dir": str(folder), "clickhouse": {"dsn": served.clickhouse_dsn}, "api": {"port": 0, **api}}
+    settings = load_settings(environ={}, overrides=overrides)
+    server = ApiServer(settings, served.services.database, console=Console)
+    server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+            yield client
+    finally:
+        server.stop()
 
 
 def form_token(http: httpx.Client) -> str:

@@ -58,7 +58,8 @@ def test_a_filter_that_matches_nothing_offers_to_remove_it(http: httpx.Client) -
 
 @pytest.mark.parametrize(
     "path",
-    ["results/?from=soon", "results/?from=2026-02-01&to=2026-01-01", "results/?cursor=abc", "results/?from=0001-01-01"],
+    ["results/?from=soon", "results/?from=2026-02-01&to=2026-01-01", "results/?cursor=abc", "results/?from=0001-01-01",
+     "?to=0001-01-01T00:00:00%2B14:00", "?to=9999-12-31T23:00:00-12:00"],
 )  # fmt: skip
 def test_a_bad_parameter_is_a_refusal_with_an_id(http: httpx.Client, path: str) -> None:
     answer = http.get(f"/console/{TEAM}/{path}")

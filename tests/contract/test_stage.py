@@ -15,20 +15,17 @@ from prometheus_client import CollectorRegistry
 
 from processor.events.output import Output, TopicAndPartition
 from processor.metrics import Metrics
-from processor.stream.committer import (
-    AtLeastOnceCommitter,
-    CommitAborted,
-    Committer,
-    PendingCommit,
-    TransactionalCommitter,
-)
+from processor.stream.committer import AtLeastOnceCommitter, Committer, TransactionalCommitter
 from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier, Span
 from processor.stream.limits import StageLimits
+from processor.stream.offsets import OffsetConsumer
 from processor.stream.stage import Stage
+from processor.stream.transactions import CommitAborted, PendingCommit
 from processor.stream.worker import Worker
 from tests.contract.conftest import Broker
 
+CLASSIC: dict[str, Any] = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6000}
 LIMITS = StageLimits(batch_records=50, poll_s=0.05, commit_interval_s=0.02, drain_s=5.0)
 
 
@@ -40,6 +37,7 @@ class Echo(Worker):
         self.per_record = per_record
         self.is_ready = True
         self.is_blocked = False
+        self.asked = 0
         self.hold = False
         self.held: list[Span] = []
         self.seen = 0
@@ -47,9 +45,11 @@ class Echo(Worker):
         self.due_s: dict[bytes, float] = {}
 
     def ready(self) -> bool:
+        self.asked += 1
         return self.is_ready
 
     def blocked(self) -> bool:
+        self.asked += 1
         return self.is_blocked
 
     def admit(self, source: TopicAndPartition, messages: list[Any], control: Any) -> list[Any]:
@@ -82,19 +82,27 @@ class Echo(Worker):
 class Running:
     """A stage on a thread."""
 
-    def __init__(self, broker: Broker, topics: list[str], group: str, worker: Worker, committer: Committer) -> None:
-        consumer = Consumer(
+    def __init__(
+        self,
+        broker: Broker,
+        topics: list[str],
+        group: str,
+        worker: Worker,
+        committer: Committer,
+        groups: dict[str, Any] | None = None,
+    ) -> None:
+        consumer = OffsetConsumer(
             {
                 "bootstrap.servers": broker.bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 6000,
+                **(groups or CLASSIC),
             }
         )
-        self.stage = Stage("matcher", topics, consumer, committer, worker, LIMITS, Metrics(CollectorRegistry()))
+        self.metrics = CollectorRegistry()
+        self.stage = Stage("matcher", topics, consumer, committer, worker, LIMITS, Metrics(self.metrics))
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -204,7 +212,7 @@ def test_a_worker_that_is_not_ready_consumes_nothing(broker: Broker) -> None:
     worker = Echo(results)
     worker.is_ready = False
     running = Running(broker, [events], uuid4().hex, worker, transactional(broker))
-    time.sleep(1.0)
+    until(lambda: worker.asked >= 10, "ten looks whether it is ready")
     assert (worker.seen, running.stage.subscribed) == (0, False)
     worker.is_ready = True
     assert len(read_all(broker, results, 10, quiet_s=0.5)) == 10
@@ -218,9 +226,11 @@ def test_a_blocked_worker_pauses_and_keeps_its_partitions(broker: Broker) -> Non
     write(broker, events, numbered(10))
     read_all(broker, results, 10, quiet_s=0.2)
     worker.is_blocked = True
-    time.sleep(0.5)
+    blocked = worker.asked
+    until(lambda: worker.asked > blocked + 1, "the pause")
     write(broker, events, numbered(10, start=10))
-    time.sleep(1.5)
+    written = worker.asked
+    until(lambda: worker.asked > written + 30, "thirty polls of what is paused")
     assert worker.seen == 10
     worker.is_blocked = False
     assert len(read_all(broker, results, 20, quiet_s=0.5)) == 20
@@ -306,4 +316,6 @@ def test_a_deferred_record_comes_back_in_its_time_and_holds_up_no_other_partitio
     found = read_all(broker, results, 7)
     running.stop()
     assert Counter(found) == Counter([*numbered(5), b"late", b"behind"])
+    consumed = running.metrics.get_sample_value("gavel_records_consumed_total", {"role": "matcher", "topic": events})
+    assert consumed == 7, "records that were given back count when they are accepted"
     assert sum(worker.deferred.values()) <= 2, "the stage polled a deferred partition in a loop"

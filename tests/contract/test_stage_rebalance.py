@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from processor.stream.committer import AtLeastOnceCommitter
 from processor.stream.deadline import Deadline
 from processor.stream.ledger import Span
 from tests.contract.conftest import Broker
-from tests.contract.test_stage import LIMITS, Echo, Running, numbered, read_all, transactional, until, write
+from tests.contract.test_stage import CLASSIC, Echo, Running, numbered, read_all, transactional, until, write
 
 
 class Slow(Echo):
@@ -63,9 +64,7 @@ def test_what_is_done_is_committed_when_the_drain_takes_all_the_time(broker: Bro
     write(broker, events, [b"record-0", b"record-2", b"record-1", b"record-4"], partition=0)
     running = Running(broker, [events], group, worker, transactional(broker, group))
     until(lambda: worker.seen == 4, "all records read")
-    started = time.monotonic()
     running.stop()
-    assert time.monotonic() - started < LIMITS.drain_s + 2.0
     assert read_all(broker, results, 2) == [b"record-0", b"record-2"], "the frontier ends before what is not done"
 
 
@@ -87,18 +86,21 @@ def test_a_rebalance_during_which_nothing_finishes_ends_no_member(broker: Broker
     assert Counter(found) == Counter(f"record-{n}".encode() for n in (0, 1, 2, 3, 4, 6))
 
 
+@pytest.mark.parametrize("groups", [CLASSIC, {"group.protocol": "consumer"}], ids=["classic", "consumer"])
 @pytest.mark.parametrize("broker", ["kafka"], indirect=True)
-def test_what_is_done_at_least_once_is_committed_before_its_partition_goes(broker: Broker) -> None:
-    """The client lets nobody else use a consumer that is in a rebalance: a commit by another thread would hang."""
+def test_what_is_done_at_least_once_is_committed_before_its_partition_goes(
+    broker: Broker, groups: dict[str, Any]
+) -> None:
+    """The outcome of the commit is learned by polls within the callback of the rebalance."""
     events, results, group = broker.topic("events"), broker.topic("results"), uuid4().hex
     worker = Echo(results, per_record=True)
     worker.hold = True
     for partition in range(4):
         write(broker, events, numbered(2, start=2 * partition), partition=partition)
     committer = AtLeastOnceCommitter({"bootstrap.servers": broker.bootstrap_servers})
-    first = Running(broker, [events], group, worker, committer)
+    first = Running(broker, [events], group, worker, committer, groups)
     until(lambda: worker.seen == 8, "all records read")
-    second = Running(broker, [events], group, Echo(results, per_record=True), transactional(broker))
+    second = Running(broker, [events], group, Echo(results, per_record=True), transactional(broker), groups)
     until(lambda: first.error or second.stage.partitions == 2, "the second member has partitions")
     found = read_all(broker, results, 8, of=first)
     first.stop()

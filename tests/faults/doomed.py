@@ -25,6 +25,7 @@ from evaluators.hog import HogEvaluator
 from processor.sink.insert import Inserter
 from processor.sink.worker import SinkWorker
 from processor.stream.intake import Intake
+from processor.stream.offsets import OffsetConsumer
 
 STEPS = {
     "after_poll": "records were read, nothing was done with them",
@@ -177,7 +178,7 @@ def install(role: str, doom: Doom) -> None:
         after(SinkWorker, "_decode", doom, "mid_evaluation")
         during_insert(doom)
         after(Inserter, "_send", doom, "after_produce")
-        after(processor.stream.committer, "commit_offsets", doom, "after_commit")
+        after(OffsetConsumer, "_on_commit", doom, "after_commit")
         return
     doomed = doomed_producer(doom)
     processor.stream.committer.Producer = doomed  # the point of this module

@@ -12,7 +12,7 @@ from storage.canary_starts import planned_canaries
 from storage.sql.anchors import Anchors, AnchorSchedule
 from storage.sql.clustering import ClusteringJobs, ClusteringRuns
 from storage.sql.golden_sets import GoldenItem, GoldenSets
-from storage.sql.measurements import MeasurementRuns
+from storage.sql.measurements import MeasurementRuns, NewMeasurement
 from tests.faults.pipeline import TEAM, Pipeline
 from tests.services.records import result_row
 
@@ -58,10 +58,18 @@ def deceive_a_judge(gavel: Pipeline) -> None:
     attacks = [each for each in planned.items if ":output:" in each.item][:_ATTACKS]
     clean = [each for each in planned.items if each.item.startswith("clean:")]
     MeasurementRuns(gavel.database).create(
-        team_id=TEAM, evaluation_id=str(judge.id), kind="canaries", versions=[judge.version], repeats=1,
-        params={"golden_set": golden.id, "golden_set_version": version, **planned.params},
-        items=(*clean, *attacks), actor=_ACTOR, now=now,
-    )  # fmt: skip
+        NewMeasurement(
+            team_id=TEAM,
+            evaluation_id=str(judge.id),
+            kind="canaries",
+            versions=[judge.version],
+            repeats=1,
+            params={"golden_set": golden.id, "golden_set_version": version, **planned.params},
+            items=(*clean, *attacks),
+        ),
+        actor=_ACTOR,
+        now=now,
+    )
 
 
 def watch_with_anchors(gavel: Pipeline, *, enabled: bool = True) -> None:
@@ -89,7 +97,7 @@ def break_clustering(gavel: Pipeline) -> None:
     }  # fmt: skip
     job = ClusteringJobs(gavel.database).create(TEAM, values, actor=_ACTOR, now=now)
     window = {"window_start": now - timedelta(days=1), "window_end": now}
-    ClusteringRuns(gavel.database).ask(job, method="hdbscan", max_samples=100, now=now, **window)
+    ClusteringRuns(gavel.database).ask(job, method="hdbscan", max_samples=100, actor="faults", now=now, **window)
 
 
 def evaluation(gavel: Pipeline, name: str) -> Evaluation:

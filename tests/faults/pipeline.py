@@ -89,7 +89,6 @@ class Pipeline:
 
     Args:
         settings: further environment variables of the roles, without `GAVEL_`.
-        roles: which processes to start, a name each; `matcher` is the role `matcher`, `matcher-2` too.
     """
 
     def __init__(
@@ -297,7 +296,7 @@ class Pipeline:
         self._earlier = set(self.expected)
 
     def look_at_results(self) -> None:
-        """Look at the results topic that was made again; earlier results are in ClickHouse alone."""
+        """Look at the results topic that was recreated; earlier results are in ClickHouse alone."""
         self.results = Seen(self.kafka, self.topics.results)
         self.results.ids.update(self._earlier)
 

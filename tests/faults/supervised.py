@@ -16,13 +16,15 @@ from tests.services.cache import CHECKOUT
 from tests.services.process import GuardedProcess
 
 BACKOFF_S = 0.3
+_STAGE = "processor/stream/stage.py"
+_FRAMES = 6
 _TELLING = re.compile(
     r"gavel_(records_in|partitions_|consumer_lag|commits_|transactions_|judge_parked|sink_)(?!.*_bucket)"
 )
 
 
 class Exit(NamedTuple):
-    """How a process ended: -9 is `kill -9`. `why`: its log line about a role that failed."""
+    """How a process ended: -9 is `kill -9`. `why`: its log line about a role that failed, or where a role hung."""
 
     name: str
     code: int
@@ -66,9 +68,13 @@ class Supervised:
             time.sleep(BACKOFF_S)
 
     def _why(self) -> str:
-        told = self.log.read_bytes()[self._log_from :].decode(errors="replace").splitlines()
-        failed = "".join(line for line in told if '"role_failed"' in line)
-        return "".join(re.findall(r'"error": "([^"]*)', failed)[:1])
+        told = self.log.read_bytes()[self._log_from :].decode(errors="replace")
+        failed = "".join(line for line in told.splitlines() if '"role_failed"' in line)
+        if failed:
+            return "".join(re.findall(r'"error": "([^"]*)', failed)[:1])
+        # The watchdog leaves the stacks of all threads, an empty line between two, and the newest call first.
+        stage = "".join(stack for stack in told.split("\n\n") if _STAGE in stack)
+        return " < ".join(re.findall(r"^  File .* in (\w+)$", stage, re.MULTILINE)[:_FRAMES])
 
     def kill(self) -> None:
         """`kill -9`; the supervisor starts it again."""

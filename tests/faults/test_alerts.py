@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 from config.files import read_definitions
 from evaluators.llm_judge.budget import Amount
 from examples.stand_in.client import StandInServer
+from processor.exit_codes import EXIT_STALLED
 from storage.apply import apply_definitions
 from storage.clickhouse import connect
 from storage.sql.budgets import Budgets, evaluation_scope
@@ -152,6 +153,10 @@ def faults_of_the_stream(scene: Watched, provider: StandInServer) -> None:
         "GavelEventsFromTheFuture", "GavelDiskFilling", "GavelStalled",
         "GavelReportOverdue", "GavelReportDeliveryFailing",
     )  # fmt: skip
+    gavel.wait(
+        lambda: any(each.code == EXIT_STALLED and each.why.startswith("replaced") for each in gavel.exits()),
+        "the stack of `doomed.hang` in the log of a process that the watchdog ended",
+    )
     gavel.clickhouse.start()
     provider.reset()
     gavel.disarm()

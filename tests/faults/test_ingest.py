@@ -18,13 +18,13 @@ import httpx2
 import pytest
 
 from storage.sql.project_tokens import ProjectTokens
-from tests.integration.ingest_rig import IngestRig, generation
+from tests.integration.ingest.rig import IngestRig, generation
 from tests.integration.pipeline import TEAM, Pipeline
+from tests.services.cache import CHECKOUT
 from tests.services.kafka import KafkaServer
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
 
-CHECKOUT = Path(__file__).parents[2]
 _MAIN = "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()"
 
 _DOOMED = """

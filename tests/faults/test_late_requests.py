@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -57,16 +57,33 @@ def committed(address: str) -> list[bytes]:
     return found
 
 
+def keys(requests: Iterable[bytes]) -> list[bytes]:
+    """Return the keys of the requests of Kafka's protocol that were sent on some connections."""
+    found = []
+    for sent in requests:
+        while sent:
+            found.append(sent[4:6])
+            sent = sent[4 + int.from_bytes(sent[:4], "big") :]
+    return found
+
+
 def held_up(proxy: TcpProxy) -> type[Producer]:
     """Return a producer whose first commit is sent twice, once on a connection that breaks and is delivered late."""
     times: list[None] = []
+
+    def abandon() -> None:
+        end = time.monotonic() + 20
+        while END_TXN not in keys(proxy.held()) and time.monotonic() < end:
+            time.sleep(0.05)
+        proxy.abandon()
 
     class HeldUp(Producer):
         def commit_transaction(self, *arguments: Any) -> None:
             times.append(None)
             if len(times) == 1:
+                self.flush(30)  # or the outputs would be held up, and the commit would wait for them
                 proxy.hold()
-                threading.Timer(0.5, proxy.abandon).start()
+                threading.Thread(target=abandon).start()
             super().commit_transaction(*arguments)
 
     return HeldUp
@@ -87,7 +104,7 @@ def test_a_commit_that_arrives_twice_does_not_end_the_next_transaction(
     died.begin(group, frontier(1), Deadline(30))
     while len(died._transactions.producer):
         died._transactions.producer.poll(0.1)
-    assert END_TXN in [request[4:6] for request in tcp_proxy.deliver()]  # it was held up, and not something else
+    assert END_TXN in keys(tcp_proxy.deliver())  # it was held up, and not something else
     time.sleep(1)
     lives = TransactionalCommitter(configuration)
     lives.begin(group, frontier(1), Deadline(30)).wait(Deadline(30))

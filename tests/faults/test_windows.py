@@ -15,7 +15,8 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from config.settings import Settings, load_settings
-from processor.kafka import KafkaClients, ensure_topics
+from processor.kafka import KafkaClients
+from processor.kafka_topics import ensure_topics
 from reports.windows.state import PartitionState, partition_of
 from storage.sql.engine import open_store
 from storage.sql.migrations import upgrade

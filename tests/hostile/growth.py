@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import process_time
+from time import thread_time
 from typing import TypeVar
 
 FACTOR = 16
@@ -19,7 +19,8 @@ Input = TypeVar("Input")
 def ratio(run: Callable[[Input], object], make: Callable[[int], Input], size: int) -> float:
     """Return how many times longer `run` takes on an input of 16 × `size` than on one of `size`.
 
-    CPU time of this process, best of up to five tries, so that other work on the machine does not decide.
+    CPU time of this thread, best of up to five tries, so that other work on the machine, and in this process, does not
+    decide: `run` must not leave its work to other threads.
     """
     small, large = make(size), make(FACTOR * size)
     best_small = best_large = float("inf")
@@ -32,9 +33,9 @@ def ratio(run: Callable[[Input], object], make: Callable[[int], Input], size: in
 
 
 def _once(run: Callable[[Input], object], value: Input) -> float:
-    start = process_time()
+    start = thread_time()
     run(value)
-    return process_time() - start
+    return thread_time() - start
 
 
 def assert_linear(run: Callable[[Input], object], make: Callable[[int], Input], size: int, what: str = "") -> None:

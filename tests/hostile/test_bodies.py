@@ -124,11 +124,11 @@ class TestBodies:
     def test_bodies_cost_time_that_grows_with_their_length(self, session_api: Api, unit: str) -> None:
         def spent(times: int) -> float:
             media_type = "application/x-www-form-urlencoded" if "%" in unit else "application/json"
-            began = time.perf_counter()
+            began = time.process_time()  # the server runs in this process
             session_api.call(
                 "POST", "datasets/", content=(unit * times)[:2_000_000], headers={"Content-Type": media_type}
             )
-            return time.perf_counter() - began
+            return time.process_time() - began
 
         spent(10)
         base = min(spent(4_000) for _ in range(3))

@@ -10,7 +10,7 @@ import pytest
 
 from ingest import connection
 from ingest.limits import MAX_HEAD_BYTES, MAX_PIPELINED
-from tests.integration.ingest_rig import IngestRig, generation
+from tests.integration.ingest.rig import IngestRig, generation
 from tests.integration.pipeline import until
 
 

@@ -28,9 +28,9 @@ from evaluators.hog.runtime.values import number_of
 from evaluators.messages import read_conversation, read_tools, render_input, render_output, render_tools, scrubbed
 from evaluators.verdict import Skip, Verdict
 from tests.hostile.growth import MOST, assert_linear, ratio
+from tests.services.cache import CHECKOUT
 from tests.unit.evaluators.hog.test_examples import FILES, _definition, _generation
 
-ROOT = Path(__file__).parents[2]
 ROOMS = ("evaluators/hog", "evaluators/messages", "evaluators/generation.py")
 PATTERNS: dict[str, str] = {
     "evaluators.hog.parser.lexer._TOKEN": "match",
@@ -61,9 +61,9 @@ def _found_patterns() -> set[str]:
     """Return the names of all patterns that are compiled by the host's `re` in these rooms."""
     found = set()
     for room in ROOMS:
-        path = ROOT / room
+        path = CHECKOUT / room
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            module = ".".join(file.relative_to(CHECKOUT).with_suffix("").parts)
             tree = ast.parse(file.read_text("utf-8"))
             for node in ast.walk(tree):
                 if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") != "re":

@@ -26,7 +26,7 @@ from ingest.limits import MAX_UNPACKED_BYTES, MIB
 from ingest.otlp import envelope, json_form
 from ingest.sent_events import decode_request
 from ingest.unpacking import unpack
-from tests.integration.ingest_rig import IngestRig, generation
+from tests.integration.ingest.rig import IngestRig, generation
 
 
 @pytest.fixture

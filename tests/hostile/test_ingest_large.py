@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from ingest.limits import MIB
-from tests.integration.ingest_rig import UUID, IngestRig, generation
+from tests.integration.ingest.rig import UUID, IngestRig, generation
 
 _OTHERS_WAIT_S = 20.0
 """The large request goes on after this without an answer to the others, and they have failed by then."""

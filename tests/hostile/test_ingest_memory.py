@@ -18,7 +18,7 @@ from config.settings import Settings
 from storage.sql.engine import open_store
 from storage.sql.migrations import upgrade
 from storage.sql.project_tokens import ProjectTokens
-from tests.integration.ingest_rig import generation
+from tests.integration.ingest.rig import generation
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess

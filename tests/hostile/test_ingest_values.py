@@ -15,7 +15,7 @@ from ingest.answers import Refusal
 from ingest.limits import MIB
 from ingest.sent_events import decode_request
 from processor.events.generation import to_generation
-from tests.integration.ingest_rig import UUID, IngestRig, generation
+from tests.integration.ingest.rig import UUID, IngestRig, generation
 from tests.integration.pipeline import TEAM
 
 from conditions import decode_row  # isort: skip

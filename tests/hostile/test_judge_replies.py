@@ -46,7 +46,7 @@ def sending(*pieces: bytes, pause_s: float = 0.0, repeat: int = 1) -> Server:
 async def ask(serve: Server, *, call_s: float = 20.0) -> Completion | ProviderFailure:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    caller = OpenAICaller(Timeouts(call_s=call_s), max_reply_bytes=LIMIT)
+    caller = OpenAICaller(Timeouts(connect_s=5.0, read_s=60.0, call_s=call_s), max_reply_bytes=LIMIT)
     endpoint = make_endpoint("custom", "k", base_url=f"http://127.0.0.1:{port}/v1")
     payload = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     try:

@@ -17,10 +17,11 @@ from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.masking import shown
 from evaluators.llm_judge.neutral import neutral_request
 from evaluators.llm_judge.output import AnswerError
-from evaluators.llm_judge.prompt import Transcript, build_prompt, strip_fences
+from evaluators.llm_judge.prompt import build_prompt, strip_fences
 from evaluators.llm_judge.providers import make_endpoint
 from evaluators.llm_judge.reply import read_completion
 from evaluators.llm_judge.retry_after import retry_after
+from evaluators.llm_judge.transcript import Transcript
 from tests.hostile.growth import assert_linear
 
 CONTRACT = OutputContract()

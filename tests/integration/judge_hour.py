@@ -18,10 +18,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config.definitions import parse_draft
+from config.outbound.callers import timeouts_of
 from config.provider_keys import ProviderKey
-from config.secrets import SecretBox
 from config.settings import Settings
-from evaluators.llm_judge.caller import Timeouts
 from evaluators.llm_judge.openai_caller import OpenAICaller
 from examples.stand_in.in_process import InProcess
 from examples.stand_in.script import Script
@@ -40,7 +39,7 @@ from storage.sql.changes import read_changes
 from storage.sql.engine import open_store
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
-from storage.sql.provider_keys import ProviderKeys
+from storage.sql.provider_keys import NewKey, ProviderKeys
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 PARTITIONS = 8
@@ -85,7 +84,7 @@ class World:
         self.topics = self.settings.kafka.topics
         self.database = open_store(self.settings)
         upgrade(self.database)
-        self.keys = ProviderKeys(self.database, SecretBox(self.settings.secret_keys))
+        self.keys = ProviderKeys.of(self.settings, self.database)
         self.evaluations = Evaluations(self.database)
         self.budgets = Budgets(self.database)
         self.snapshots = SnapshotPoller(partial(read_changes, self.database))
@@ -93,7 +92,12 @@ class World:
         self.transport = InProcess(self.server)
         self.metrics = Metrics(CollectorRegistry())
         self.sources = Sources(self.loop.time, lambda: START.timestamp() + self.loop.time(), random.Random(11).random)
-        self.caller = OpenAICaller(Timeouts(), now=self.sources.time, transport=self.transport)
+        self.caller = OpenAICaller(
+            timeouts_of(self.settings.judge),
+            max_reply_bytes=self.settings.judge.max_reply_bytes,
+            now=self.sources.time,
+            transport=self.transport,
+        )
         self.hog_executor = ThreadPoolExecutor(1)
         self.engine = build_engine(
             self.settings,
@@ -136,8 +140,11 @@ class World:
     def add_key(self, team: int, api_key: str, **fields: Any) -> ProviderKey:
         values: dict[str, Any] = {"provider": "custom", "name": "k", "base_url": "http://models.test/v1", "state": "ok"}
         values |= {"set_as_active": True, **fields}
+        active = values.pop("set_as_active")
         now = self.sources.now()
-        return self.keys.create(team, api_key=SecretStr(api_key), actor="test", now=now, **values)
+        return self.keys.create(
+            team, NewKey(api_key=SecretStr(api_key), **values), actor="test", now=now, set_as_active=active
+        )
 
     def add_evaluation(self, team: int, model: str, **fields: Any) -> str:
         draft = {

@@ -16,20 +16,21 @@ from cryptography.fernet import Fernet
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from config.definitions import parse_draft
+from config.definitions import Evaluation, parse_draft
 from config.provider_keys import ProviderKey
-from config.secrets import SecretBox
 from config.settings import Settings
 from processor.events.decision import DECISION_EVENT
 from processor.events.identity import run_key
 from processor.events.task import Task
-from processor.kafka import KafkaClients, ensure_topics
+from processor.kafka import KafkaClients
+from processor.kafka_topics import ensure_topics
 from processor.metrics import Metrics
 from processor.runtime.process import Runtime
 from storage.sql.engine import open_store
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
-from storage.sql.provider_keys import ProviderKeys
+from storage.sql.provider_keys import NewKey, ProviderKeys
+from tests.integration.pipeline import knows
 from tests.services.topics import remove_topics
 
 TEAM = 7
@@ -71,7 +72,7 @@ class JudgeRig:
         self.base_url = base_url
         self.database = open_store(self.settings)
         upgrade(self.database)
-        self.keys = ProviderKeys(self.database, SecretBox(self.settings.secret_keys))
+        self.keys = ProviderKeys.of(self.settings, self.database)
         self.evaluations = Evaluations(self.database)
         ensure_topics(KafkaClients(self.settings), self.settings)
         self.producer = Producer({"bootstrap.servers": kafka})
@@ -101,15 +102,17 @@ class JudgeRig:
             remove_topics(kafka.bootstrap_servers, (name for _, name in kafka.topics if name.endswith(self._run)))
 
     def add_key(self, api_key: str = "sk-good-0123456789", **fields: Any) -> ProviderKey:
-        values = {
+        values: dict[str, Any] = {
             "provider": "custom",
             "name": "models",
             "base_url": self.base_url,
             "state": "ok",
             "set_as_active": True,
+            **fields,
         }
-        now = datetime.now(UTC)
-        return self.keys.create(TEAM, api_key=SecretStr(api_key), actor="test", now=now, **{**values, **fields})
+        active, now = values.pop("set_as_active"), datetime.now(UTC)
+        key = NewKey(api_key=SecretStr(api_key), **values)
+        return self.keys.create(TEAM, key, actor="test", now=now, set_as_active=active)
 
     def add_evaluation(self, **fields: Any) -> str:
         draft = {
@@ -206,6 +209,12 @@ class JudgeRig:
     def wait_for_results(self, count: int) -> list[dict[str, Any]]:
         self.wait(lambda: len(self.results()) >= count, f"{count} results")
         return self.results()
+
+    def wait_until_known(self, evaluation: Evaluation) -> None:
+        """Wait until the running roles judge by this state of an evaluation."""
+        runtime = self._runtime
+        assert runtime is not None
+        self.wait(lambda: knows(runtime, evaluation), "the edit to be known")
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + WAIT_S

@@ -15,21 +15,22 @@ from uuid import uuid4
 from confluent_kafka import Consumer, Producer
 from prometheus_client import CollectorRegistry
 
-from config.definitions import parse_draft
+from config.definitions import Evaluation, parse_draft
 from config.settings import Settings
 from processor.events.decision import DECISION_EVENT
 from processor.events.identity import result_uuid, run_key
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
-from processor.runtime.process import Runtime, ServiceBuilder
+from processor.runtime.process import Runtime, RuntimeOptions, ServiceBuilder
 from processor.runtime.setup import initialise
 from storage.clickhouse import connect
-from storage.clickhouse.results import result_ids
 from storage.sql.engine import open_store
 from storage.sql.evaluations import Evaluations
+from tests.services.cache import CHECKOUT
+from tests.services.stored_results import result_ids
 
 TEAM = 1
-GENERATIONS = Path(__file__).parents[2] / "examples" / "generations"
+GENERATIONS = CHECKOUT / "examples" / "generations"
 SHORT = "let n := length(output)\nprint(f'{n} characters')\nreturn n < 500\n"
 
 
@@ -85,7 +86,9 @@ class Pipeline:
         self, roles: tuple[str, ...] = ("matcher", "sink"), *, beside: Mapping[str, ServiceBuilder] | None = None
     ) -> Iterator[Runtime]:
         """Run roles; they must end in order. `beside` builds those that are not stages."""
-        runtime = Runtime(self.settings, roles, self.database, Metrics(CollectorRegistry()), beside=beside)
+        runtime = Runtime(
+            self.settings, roles, self.database, Metrics(CollectorRegistry()), RuntimeOptions(beside=beside or {})
+        )
         runtime.start()
         try:
             yield runtime
@@ -154,6 +157,12 @@ def until(condition: Callable[[], object], what: Callable[[], str], limit_s: flo
     while not condition():
         assert time.monotonic() < end, f"not within {limit_s} s: {what()}"
         time.sleep(0.1)
+
+
+def knows(runtime: Runtime, evaluation: Evaluation) -> bool:
+    """Return whether a running process judges by this state of an evaluation, or by a newer one."""
+    snapshot = runtime._snapshots.current
+    return snapshot is not None and snapshot.revision >= evaluation.revision
 
 
 def generations() -> list[bytes]:

@@ -110,7 +110,7 @@ class Mailbox:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd calls it by this name
         assert isinstance(envelope.content, bytes)
         self.mails.append(message_from_bytes(envelope.content))
         return "250 OK"
@@ -142,7 +142,7 @@ class Rig:
 
     def runner(self, **options: Any) -> ReportsRunner:
         """Return the service, as another process would have it."""
-        send = options.pop("send", lambda event, _key: self.events.append(event))
+        send = options.pop("send", lambda event, _key: self.events.append(event.value))
         return build_evaluation_reports(
             options.pop("settings", self.settings), self.database, send=send, metrics=self.metrics, now=self.clock
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from config.definitions import Evaluation, EvaluationDraft, StatusReason, parse_draft, patch_draft
-from config.secrets import SecretBox
 from examples.stand_in.client import StandInServer
 from processor.events.identity import result_uuid, run_key, url_uuid
 from storage.sql.backfills import Backfill, Backfills
@@ -23,8 +21,8 @@ from storage.sql.catch_ups import CatchUps
 from storage.sql.engine import Database, open_database
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
-from storage.sql.provider_keys import ProviderKeys
-from tests.integration.pipeline import TEAM, Pipeline, generations, until
+from storage.sql.provider_keys import NewKey, ProviderKeys
+from tests.integration.pipeline import TEAM, Pipeline, generations, knows, until
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 FERNET = Fernet.generate_key().decode()
@@ -172,12 +170,17 @@ def test_a_revoked_key_costs_no_verdict(kafka: str, tmp_path: Path, stand_in: St
         },
     }
     pipeline = Pipeline(kafka, tmp_path, **settings)
-    keys = ProviderKeys(pipeline.database, SecretBox(pipeline.settings.secret_keys))
+    keys = ProviderKeys.of(pipeline.settings, pipeline.database)
     now = datetime.now(UTC)
     keys.create(
-        TEAM, provider="custom", name="k", api_key=SecretStr("sk-good-0123456789"), base_url=stand_in.base_url,
-        state="ok", set_as_active=True, actor="t", now=now,
-    )  # fmt: skip
+        TEAM,
+        NewKey(
+            provider="custom", name="k", api_key=SecretStr("sk-good-0123456789"), base_url=stand_in.base_url, state="ok"
+        ),
+        set_as_active=True,
+        actor="t",
+        now=now,
+    )
     evaluation = pipeline.evaluate(
         evaluation_type="llm_judge",
         evaluation_config={"prompt": "Polite."},
@@ -189,18 +192,25 @@ def test_a_revoked_key_costs_no_verdict(kafka: str, tmp_path: Path, stand_in: St
     def status() -> str:
         return pipeline.evaluations.get(TEAM, evaluation).status
 
-    with pipeline.running(("matcher", "judge", "sink")):
+    def known() -> bool:
+        return knows(runtime, pipeline.evaluations.get(TEAM, evaluation))
+
+    def consumed() -> float:
+        topic = pipeline.settings.kafka.topics.events
+        return runtime._metrics.total("gavel_records_consumed", role="matcher", topic=topic)
+
+    with pipeline.running(("matcher", "judge", "sink")) as runtime:
         pipeline.produce(events[:20])
         until(lambda: len(pipeline.stored()) == 20, lambda: str(len(pipeline.stored())))
         stand_in.script({"action": "unauthorized"})
         pipeline.produce(events[20:25])
         until(lambda: status() == "error", status)
-        time.sleep(1.0)  # the matcher looks at the store ten times in this second
+        until(known, status)
         pipeline.produce(events[25:50])
-        time.sleep(1.0)
+        until(lambda: consumed() == 50, lambda: str(consumed()))
         stand_in.reset()
         until(lambda: status() == "active", status)
-        time.sleep(1.0)
+        until(known, status)
         pipeline.produce(events[50:])
         pipeline.await_stored(wanted, limit_s=90.0)
         until(

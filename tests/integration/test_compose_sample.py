@@ -15,10 +15,10 @@ import yaml
 from config.settings import load_settings
 from storage.sql.engine import open_store
 from storage.sql.evaluations import Evaluations
+from tests.services.cache import CHECKOUT
 from tests.services.ports import accepts, free_ports
 from tests.services.process import GuardedProcess
 
-CHECKOUT = Path(__file__).parents[2]
 _TEAM = 1
 _GAVEL = """#!/bin/sh
 exec {python} -c "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()" "$@"

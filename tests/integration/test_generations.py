@@ -13,7 +13,8 @@ from uuid import UUID
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.services.cache import CHECKOUT
+
 BUNDLED = CHECKOUT / "examples" / "generations"
 
 

@@ -15,7 +15,7 @@ from config.settings import Settings, load_settings
 from processor.kafka import EmbeddedBroker, KafkaClients
 from processor.metrics import Metrics
 from processor.runtime import setup
-from processor.runtime.process import Runtime
+from processor.runtime.process import Runtime, RuntimeOptions
 from processor.runtime.setup import Finding, inspect
 from storage.heartbeat import HeartbeatWriter
 from storage.sql.engine import Database, StoreSchemaError, open_database
@@ -159,7 +159,9 @@ def test_each_role_of_a_running_process_is_seen(tmp_path: Path) -> None:
     settings = Settings.model_validate({"data_dir": tmp_path, "http": {"port": 0}})
     store = open_database(f"sqlite:///{tmp_path}/gavel.db")
     upgrade(store)
-    runtime = Runtime(settings, ("matcher",), store, Metrics(CollectorRegistry()), embedded=EmbeddedBroker())
+    runtime = Runtime(
+        settings, ("matcher",), store, Metrics(CollectorRegistry()), RuntimeOptions(embedded=EmbeddedBroker())
+    )
     runtime._heartbeat._interval_s = 0.1
     runtime.start()
     try:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 
-CHECKOUT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 

@@ -1,4 +1,8 @@
-"""A flood of one evaluation in Kafka's backlog does not make the others wait: measured from event to result."""
+"""A flood of one evaluation in Kafka's backlog does not make the others wait for it.
+
+The wait of an event is counted in results of the flood that came between the event and its result. A slow machine
+makes all of them slow.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
 LATENCY_S = 0.5
 CONCURRENCY = 40
 FLOOD = 3_000
-COMMITS_S = 0.5
-"""Slack: commit intervals of two roles, the poll of a lane, and what else two busy processors add."""
+IN_TURN = FLOOD // 5
+"""Results of the flood that may come first: those that are being judged, and those that the same commits bring."""
 
 
 @pytest.fixture
@@ -33,12 +37,14 @@ def rig(kafka: str, tmp_path: Path) -> Iterator[JudgeRig]:
 
 
 class Stream:
-    """Sends events of two kinds and notes when their results are there to be read."""
+    """Sends events of two kinds and notes in which order their results are there to be read."""
 
     def __init__(self, rig: JudgeRig) -> None:
         self.rig = rig
-        self.sent: dict[str, float] = {}
-        self.arrived: dict[str, float] = {}
+        self.sent: dict[str, int] = {}
+        self.waited: dict[str, int] = {}
+        self.flood: set[str] = set()
+        self.flooded = 0
         self.results = 0
 
     def send(self, kind: str) -> str:
@@ -52,7 +58,9 @@ class Stream:
             "distinct_id": "d",
             "timestamp": "2026-03-02 12:00:00.000000",
         }
-        self.sent[uuid] = time.monotonic()
+        self.sent[uuid] = self.flooded
+        if kind == "flood":
+            self.flood.add(uuid)
         self.rig.producer.produce(self.rig.topics.events, json.dumps(row), key=uuid)
         self.rig.producer.poll(0)
         return uuid
@@ -64,8 +72,9 @@ class Stream:
             if row["event"] == DECISION_EVENT:
                 continue
             event = json.loads(row["properties"])["$ai_target_event_id"]
-            assert event not in self.arrived, "judged twice"
-            self.arrived[event] = time.monotonic()
+            assert event not in self.waited, "judged twice"
+            self.waited[event] = self.flooded - self.sent[event]
+            self.flooded += event in self.flood
 
     def trickle(self, count: int) -> list[str]:
         sent = []
@@ -78,13 +87,13 @@ class Stream:
 
     def wait(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
-        while len(self.arrived) < len(self.sent):
-            assert time.monotonic() < deadline, f"{len(self.arrived)} of {len(self.sent)} results"
+        while len(self.waited) < len(self.sent):
+            assert time.monotonic() < deadline, f"{len(self.waited)} of {len(self.sent)} results"
             self.look()
 
-    def p95(self, events: list[str]) -> float:
-        took = sorted(self.arrived[event] - self.sent[event] for event in events)
-        return took[int(0.95 * len(took))]
+    def p95(self, events: list[str]) -> int:
+        waited = sorted(self.waited[event] for event in events)
+        return waited[int(0.95 * len(waited))]
 
 
 def only(kind: str) -> list[dict[str, Any]]:
@@ -92,7 +101,7 @@ def only(kind: str) -> list[dict[str, Any]]:
     return [{"id": kind, "rollout_percentage": 100, "properties": [wanted]}]
 
 
-def test_a_flood_in_the_backlog_does_not_double_the_latency_of_a_trickle(rig: JudgeRig) -> None:
+def test_a_trickle_does_not_wait_for_a_flood_in_the_backlog(rig: JudgeRig) -> None:
     rig.add_key()
     rig.add_evaluation(name="busy", conditions=only("flood"))
     rig.add_evaluation(name="quiet", conditions=only("quiet"))
@@ -100,21 +109,17 @@ def test_a_flood_in_the_backlog_does_not_double_the_latency_of_a_trickle(rig: Ju
     stream = Stream(rig)
     stream.trickle(20)  # connections, limits and groups are there
     stream.wait(60)
-    without = stream.trickle(40)
-    stream.wait(60)
     for _ in range(FLOOD):
         stream.send("flood")
     within = stream.trickle(60)
-    left = len(stream.sent) - len(stream.arrived)
-    assert left > FLOOD / 10, "the flood was over before it could be in the way"
+    assert len(stream.sent) - len(stream.waited) > FLOOD / 10, "the flood was over before it could be in the way"
     stream.wait(180)
     rig.stop()
     stream.look()
-    quiet, flooded = stream.p95(without), stream.p95(within)
-    assert flooded <= 2 * quiet + COMMITS_S, f"p95 {flooded:.2f} s with a flood, {quiet:.2f} s without"
-    assert set(stream.arrived) == set(stream.sent)
+    assert stream.p95(within) <= IN_TURN
+    assert set(stream.waited) == set(stream.sent)
     parked = rig.records(rig.topics.parked)
     runs = [record["headers"]["gavel.task.run_key"] for record in parked]
-    assert len(runs) == len(set(runs)) <= FLOOD, "a run stands in line once"
+    assert len(runs) == len(set(runs)) <= FLOOD, "a run waits in a lane once"
     assert {record["headers"]["gavel.task.parked_cause"] for record in parked} == {"overflow"}
     assert not any("gavel.task.attempt" in record["headers"] for record in parked)

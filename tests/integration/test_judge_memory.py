@@ -16,7 +16,8 @@ import pytest
 
 from evaluators.llm_judge import JudgeRequest
 from evaluators.llm_judge.conversation import JudgeExchange
-from evaluators.llm_judge.prompt import Prompt, Transcript
+from evaluators.llm_judge.prompt import Prompt
+from evaluators.llm_judge.transcript import Transcript
 from processor.events.identity import run_key
 from processor.events.task import Task
 from tests.integration.judge_hour import Message, World

@@ -13,7 +13,9 @@ from pydantic import SecretStr
 
 from config.definitions import Evaluation, EvaluationDraft, patch_draft
 from examples.stand_in.client import StandInServer
-from processor.dead_letters.redrive import DeadLetterTopic, LetterFilter, Redriver
+from processor.dead_letters.redrive import Redriver
+from processor.dead_letters.stored import LetterFilter
+from processor.dead_letters.topic import DeadLetterTopic
 from storage.sql.budgets import Budgets
 from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
 
@@ -91,11 +93,9 @@ def test_a_run_that_expired_has_all_its_time_again_when_it_is_redriven(
         assert rig.status(evaluation) == ("error", "provider_key_required")
         connection = {"bootstrap.servers": kafka}
         letters = DeadLetterTopic(connection, rig.topics.dead_letters)
-        (letter,) = letters.open_letters(LetterFilter(reason="expired"))
         options = {**connection, "transactional.id": uuid4().hex}
-        redriver = Redriver(options, letters, rig.topics.dead_letters, max_attempts=5)
         redriven_ms = int(time.time() * 1000)
-        assert redriver.redrive([letter]).sent == 1
+        assert Redriver(options, letters, max_attempts=5).redrive(LetterFilter(reason="expired")).sent == 1
 
         def parked_afresh() -> list[str]:
             parked = [record["headers"] for record in rig.records(rig.topics.parked)]
@@ -133,8 +133,8 @@ def test_a_budget_that_is_used_up_skips_runs_and_a_raised_one_lets_them_run(rig:
     def raise_budget(current: Evaluation) -> EvaluationDraft:
         return patch_draft(current.draft(), {"budget": {"tokens": 1_000_000, "period": "month"}})
 
-    rig.evaluations.update(TEAM, evaluation, raise_budget, actor="test", now=datetime.now(UTC))
-    time.sleep(1.0)
+    edited = rig.evaluations.update(TEAM, evaluation, raise_budget, actor="test", now=datetime.now(UTC))
+    rig.wait_until_known(edited)
     sent = rig.send("Enough.")
     assert [each["$ai_target_event_id"] for each in rig.wait_for_results(1)] == [sent]
 

@@ -28,7 +28,7 @@ from evaluators.llm_judge.budget import (
 from storage.sql.budgets import Budgets
 from storage.sql.engine import Database, open_database
 from storage.sql.evaluations import Evaluations
-from storage.sql.provider_keys import KeyNotFound, KeyNotUsable, KeyStaysAtItsAddress, ProviderKeys
+from storage.sql.provider_keys import KeyNotFound, KeyNotUsable, KeyStaysAtItsAddress, NewKey, ProviderKeys
 from storage.sql.revision import read_revision
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
@@ -36,14 +36,17 @@ EVALUATION = BudgetScope(owner="evaluation:e", period="day", tokens=10_000)
 TEAM = BudgetScope(owner="team:1", period="month", tokens=15_000, micro_usd=9_000)
 
 
-def keys(database: Database, *secrets: str, **options: Any) -> ProviderKeys:
+def keys(database: Database, *secrets: str, trial_eval_limit: int = 100) -> ProviderKeys:
     chosen = secrets or (Fernet.generate_key().decode(),)
-    return ProviderKeys(database, SecretBox([SecretStr(each) for each in chosen]), **options)
+    box = SecretBox([SecretStr(each) for each in chosen])
+    return ProviderKeys(database, box, trial_eval_limit=trial_eval_limit)
 
 
 def add(repository: ProviderKeys, team: int = 1, **fields: Any) -> Any:
-    values: dict[str, Any] = {"provider": "openai", "name": "k", "state": "ok", "actor": "t", "now": NOW, **fields}
-    return repository.create(team, api_key=SecretStr("sk-abcdef0123456789"), **values)
+    values: dict[str, Any] = {"provider": "openai", "name": "k", "state": "ok", **fields}
+    active = values.pop("set_as_active", False)
+    key = NewKey(api_key=SecretStr("sk-abcdef0123456789"), **values)
+    return repository.create(team, key, actor="t", now=NOW, set_as_active=active)
 
 
 # -- budgets ------------------------------------------------------------------------------------------------
@@ -232,7 +235,7 @@ def test_every_change_of_a_key_is_seen_by_who_polls_the_revision(database: Datab
     seen = [revision()]
     key = add(repository)
     seen.append(revision())
-    repository.set_active_key(1, key.id, now=NOW)
+    repository.set_active_key(1, key.id, actor="me", now=NOW)
     seen.append(revision())
     repository.set_state(1, key.id, "invalid", error_message="no", now=NOW)
     seen.append(revision())
@@ -292,7 +295,7 @@ def test_only_a_working_key_can_be_active(database: Database) -> None:
     repository = keys(database)
     key = add(repository, state="unknown")
     with pytest.raises(KeyNotUsable):
-        repository.set_active_key(1, key.id, now=NOW)
+        repository.set_active_key(1, key.id, actor="me", now=NOW)
     with pytest.raises(KeyNotUsable):
         add(repository, state="error", set_as_active=True)
     assert repository.page(1).count == 1

@@ -25,7 +25,8 @@ from cli.overview import Gatherer
 from cli.serving import ProcessParts, refuse_missing_topics
 from config.settings import Settings, load_settings
 from processor.events.output import Output
-from processor.kafka import KafkaClients, ensure_topics, missing_topics
+from processor.kafka import KafkaClients
+from processor.kafka_topics import ensure_topics, missing_topics
 from processor.runtime.logs import RecentProblems
 from processor.runtime.setup import Finding, initialise, inspect
 from processor.stream.deadline import Deadline

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
+from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, knows, until
 
 
 def test_real_generations_are_judged_once_each_in_kafka_and_clickhouse(kafka: str, tmp_path: Path) -> None:
@@ -25,13 +24,13 @@ def test_real_generations_are_judged_once_each_in_kafka_and_clickhouse(kafka: st
 def test_an_edit_reaches_a_running_processor(kafka: str, tmp_path: Path) -> None:
     pipeline, events = Pipeline(kafka, tmp_path), generations()
     first = pipeline.evaluate("first")
-    with pipeline.running():
+    with pipeline.running() as runtime:
         pipeline.produce(events[:50])
         expected = expected_ids(events[:50], first)
         pipeline.await_stored(expected)
         second = pipeline.evaluate("second")
         pipeline.evaluations.set_status(TEAM, first, "paused", actor="test", now=datetime.now(UTC))
-        time.sleep(2.0)  # the promise: an edit takes effect within two seconds
+        until(lambda: knows(runtime, pipeline.evaluations.get(TEAM, first)), lambda: "the edit is not known")
         pipeline.produce(events[50:100])
         expected += expected_ids(events[50:100], second)
         pipeline.await_stored(expected)
@@ -49,7 +48,7 @@ def test_without_definitions_a_role_is_not_ready_and_consumes_nothing(kafka: str
         file.rename(hidden / file.name)
     pipeline.produce(events)
     with pipeline.running() as runtime:
-        time.sleep(3.0)
+        until(lambda: runtime._snapshots.failures >= 10, lambda: str(runtime._snapshots.last_error))
         assert runtime._ready()[0] is False
         assert runtime.records_in_flight() == 0
         assert pipeline.results() == Counter()

@@ -6,19 +6,26 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from cli.main import build_app
+from processor.exit_codes import EXIT_FAILED
+from processor.metrics import Metrics
 from processor.runtime.process import Runtime
+from processor.stream.limits import StageLimits
 from storage.clickhouse import connect
 from tests.integration.pipeline import Pipeline, until
 from tests.services.clickhouse_http import ClickHouseFront, Faults
+from tests.services.kafka import KafkaServer
 from tests.services.records import generation_row, measurement_row, result_id, result_row
 
 SINK = {"batch_interval_s": 0.2, "retry_initial_s": 0.05, "retry_max_s": 0.2}
@@ -139,11 +146,12 @@ def test_a_refused_row_is_one_dead_letter_and_goes_in_when_the_table_takes_it(
         sinks.execute("ALTER TABLE evaluation_results DROP CONSTRAINT polite")
         kafka = sinks.settings.kafka
         monkeypatch.setenv("GAVEL_KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+        monkeypatch.setenv("GAVEL_KAFKA__GROUP_PREFIX", kafka.group_prefix)
         monkeypatch.setenv("GAVEL_KAFKA__TOPICS__DEAD_LETTERS", kafka.topics.dead_letters)
         monkeypatch.setenv("GAVEL_KAFKA__TOPICS__RESULTS", kafka.topics.results)
         monkeypatch.setenv("GAVEL_DATA_DIR", str(sinks.settings.data_dir))
         done = CliRunner().invoke(build_app(), ["dlq", "redrive", "--reason", "sink_rejected", "--yes", "--json"])
-        assert json.loads(done.stdout) == {"sent": 1, "refused": []}, done.output
+        assert json.loads(done.stdout) == {"sent": 1, "refused": [], "gone": 0}, done.output
         sinks.await_rows(range(120))
         sinks.await_committed(markers=1)
 
@@ -214,6 +222,66 @@ def test_a_sink_that_joins_during_a_blocked_insert_loses_and_repeats_nothing(
             sinks.await_committed(measurements)
             assert sinks.measured() == Counter(result_id(n) for n in range(300))
             assert metric(first, "gavel_partitions_assigned", role="sink") > 0
+    assert sinks.letters() == []
+
+
+@contextmanager
+def committing_to_a_broker_that_hangs(sinks: Sinks, front: ClickHouseFront, broker: KafkaServer) -> Iterator[Runtime]:
+    """Run a sink whose broker hangs: some of the second hundred rows are stored, and cannot be committed.
+
+    The broker is well again in the end.
+    """
+    sinks.send(range(100))
+    runtime = Runtime(sinks.settings, ("sink",), sinks.database, Metrics(CollectorRegistry()))
+    runtime.start()
+    try:
+        sinks.await_rows(range(100))
+        sinks.await_committed()
+        front.faults = Faults(refuse_code=252, refuse_times=-1)
+        sinks.send(range(100, 200))
+        await_blocked(runtime)
+        broker.freeze()
+        front.faults = Faults()
+        until(lambda: len(sinks.stored()) > 100, lambda: "no batch was inserted")
+        yield runtime
+    finally:
+        broker.thaw()
+        runtime.stop()
+
+
+def test_a_sink_whose_broker_hangs_says_so_stays_alive_and_commits_later(
+    own_kafka: KafkaServer, tmp_path: Path, front: ClickHouseFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.runtime.vitals.ANSWERS_WITHIN_S", 1.0)
+    sinks = Sinks(own_kafka.bootstrap_servers, tmp_path / "gavel", front.dsn, archive_events=False)
+    with committing_to_a_broker_that_hangs(sinks, front, own_kafka) as runtime:
+        until(lambda: not runtime._ready()[0], lambda: "the sink is ready without a broker")
+        assert "Kafka" in runtime._ready()[1]["waiting_for"]
+        turned_s = runtime._stages["sink"].heartbeat_s
+        until(lambda: runtime._stages["sink"].heartbeat_s > turned_s, lambda: "its loop stands still")
+        own_kafka.thaw()
+        sinks.await_committed()
+        sinks.send(range(200, 250))
+        sinks.await_rows(range(250))
+        sinks.await_committed()
+        assert not runtime.errors()
+
+
+def test_a_sink_whose_broker_hangs_for_too_long_ends_and_the_next_one_stores_every_row_once(
+    own_kafka: KafkaServer, tmp_path: Path, front: ClickHouseFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome of its commit is unknown, so the next process repeats the rows or goes on behind them."""
+    monkeypatch.setattr("processor.sink.role.StageLimits", partial(StageLimits, commit_timeout_s=1.0))
+    monkeypatch.setattr("processor.stream.stage._CLOSE_S", 1.0)
+    sinks = Sinks(own_kafka.bootstrap_servers, tmp_path / "gavel", front.dsn, archive_events=False)
+    with committing_to_a_broker_that_hangs(sinks, front, own_kafka) as runtime:
+        until(lambda: not runtime._threads["sink"].is_alive(), lambda: "the sink hangs", 60.0)
+        assert "is the broker reachable" in str(runtime.errors()["sink"])
+        assert runtime.stop() == EXIT_FAILED
+    with sinks.running(("sink",)):
+        sinks.send(range(200, 250))
+        sinks.await_rows(range(250))
+        sinks.await_committed()
     assert sinks.letters() == []
 
 

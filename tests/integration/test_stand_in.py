@@ -13,7 +13,8 @@ import openai
 import pytest
 
 from evaluators.llm_judge.output import OutputContract
-from evaluators.llm_judge.prompt import build_prompt, transcribe
+from evaluators.llm_judge.prompt import build_prompt
+from evaluators.llm_judge.transcript import transcribe
 from evaluators.verdict import Verdict
 from examples.stand_in.answer import encode_answer
 from examples.stand_in.client import StandInServer
@@ -226,19 +227,40 @@ def test_an_unknown_action_or_matcher_is_refused(stand_in: StandInServer) -> Non
         stand_in.script({"match": {"modle": "x"}, "action": "hang"})
 
 
-def test_three_hundred_calls_of_one_second_run_side_by_side(stand_in: StandInServer) -> None:
-    async def all_at_once() -> float:
+def test_three_hundred_calls_run_side_by_side(stand_in: StandInServer) -> None:
+    async def all_at_once() -> None:
         limits = openai.DefaultAsyncHttpxClient(limits=openai.DEFAULT_CONNECTION_LIMITS)
         async with openai.AsyncOpenAI(
             base_url=stand_in.base_url, api_key="k", max_retries=0, timeout=30, http_client=limits
         ) as client:
-            start = time.monotonic()
-            await asyncio.gather(*(client.chat.completions.create(model="m", messages=messages()) for _ in range(300)))
-            return time.monotonic() - start
+            calls = [client.chat.completions.create(model="m", messages=messages()) for _ in range(300)]
+            waiting = asyncio.gather(*calls, return_exceptions=True)
+            while stand_in.stats()["in_flight"] < 300:  # the server counts, and tells nobody
+                await asyncio.sleep(0.05)
+            waiting.cancel()
 
-    stand_in.settings(latency_s=1.0)
-    assert asyncio.run(all_at_once()) < 10
-    assert stand_in.stats()["most_in_flight"] > 200
+    stand_in.script({"action": "hang"})
+    asyncio.run(all_at_once())
+    assert stand_in.stats()["most_in_flight"] == 300
+
+
+def test_calls_that_hang_over_a_reset_are_not_counted_after_it(stand_in: StandInServer) -> None:
+    async def leave_hanging() -> None:
+        async with openai.AsyncOpenAI(base_url=stand_in.base_url, api_key="k", max_retries=0) as client:
+            waiting = asyncio.gather(
+                *(client.chat.completions.create(model="m", messages=messages()) for _ in range(5)),
+                return_exceptions=True,
+            )
+            while stand_in.stats()["in_flight"] < 5:
+                await asyncio.sleep(0.05)
+            stand_in.reset()
+            waiting.cancel()
+
+    stand_in.script({"action": "hang"})
+    asyncio.run(leave_hanging())
+    for _ in range(20):
+        assert stand_in.stats()["in_flight"] == 0
+        time.sleep(0.02)
 
 
 def test_above_the_allowed_concurrency_requests_are_refused(stand_in: StandInServer) -> None:

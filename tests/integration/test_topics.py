@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from cli.main import build_app
 from config.settings import load_settings
-from processor.kafka import EventsTopicMistyped, KafkaClients, ensure_topics, missing_topics
+from processor.kafka import KafkaClients
+from processor.kafka_topics import EventsTopicMistyped, ensure_topics, missing_topics
 from tests.integration.pipeline import until
 
 

@@ -24,13 +24,12 @@ from typer.testing import CliRunner
 from api.serve import ApiServer
 from cli.main import build_app
 from cli.reports_role import build_reports_role
-from config.secrets import SecretBox
 from examples.stand_in.client import StandInServer
 from quality.drift import run_of
 from storage.drift import drift_in
 from storage.sql.anchors import Anchors
 from storage.sql.api_keys import ApiKeys
-from storage.sql.provider_keys import ProviderKeys
+from storage.sql.provider_keys import NewKey, ProviderKeys
 from tests.integration.pipeline import TEAM, Pipeline, until
 
 ITEMS, LABELLED, ANCHORS = 160, 120, 30
@@ -137,10 +136,15 @@ def story(kafka: str, folder: Path, stand_in: StandInServer) -> Iterator[Story]:
         windows={"source": "clickhouse", "poll_interval_s": 0.2},
     )  # fmt: skip
     now = datetime.now(UTC)
-    ProviderKeys(pipeline.database, SecretBox(pipeline.settings.secret_keys)).create(
-        TEAM, provider="custom", name="k", api_key=SecretStr("sk-good-0123456789"), base_url=stand_in.base_url,
-        state="ok", set_as_active=True, actor="t", now=now,
-    )  # fmt: skip
+    ProviderKeys.of(pipeline.settings, pipeline.database).create(
+        TEAM,
+        NewKey(
+            provider="custom", name="k", api_key=SecretStr("sk-good-0123456789"), base_url=stand_in.base_url, state="ok"
+        ),
+        set_as_active=True,
+        actor="t",
+        now=now,
+    )
     evaluation = pipeline.evaluate(
         "Answers the question", evaluation_type="llm_judge", evaluation_config={"prompt": "It answers the question."},
         model_configuration={"provider": "custom", "model": "m1"},

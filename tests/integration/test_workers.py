@@ -23,12 +23,12 @@ from storage.sql.heartbeats import Heartbeats
 from storage.sql.migrations import upgrade
 from storage.sql.project_tokens import ProjectTokens
 from tests.faults.pipeline import pipeline as faults_pipeline
-from tests.integration.ingest_rig import generation
+from tests.integration.ingest.rig import generation
 from tests.integration.pipeline import TEAM, Pipeline
+from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess, ServiceError
 
-CHECKOUT = Path(__file__).parents[2]
 _MAIN = "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()"
 
 

@@ -34,7 +34,8 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.services.cache import CHECKOUT
+
 MODULES = ("operators", "values", "dates", "versions", "rollout", "predicates", "indexes", "sampling", "interpreter")
 TABLES = ("operators", "compiler")
 STAGES = {
@@ -154,7 +155,7 @@ class Mutant:
 
 def mutants(module: str) -> Iterator[Mutant]:
     """Yield every change of a module."""
-    tree = ast.parse((ROOT / "conditions" / f"{module}.py").read_text("utf-8"))
+    tree = ast.parse((CHECKOUT / "conditions" / f"{module}.py").read_text("utf-8"))
     for place, node in enumerate(ast.walk(tree)):
         for changed in _changes(node, module):
             other = copy.deepcopy(tree)
@@ -239,8 +240,10 @@ def caught_by(mutant: Mutant) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         leave = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "conditions", place / "conditions", ignore=leave)
-        shutil.copytree(ROOT / "tests" / "unit" / "conditions", place / "tests" / "unit" / "conditions", ignore=leave)
+        shutil.copytree(CHECKOUT / "conditions", place / "conditions", ignore=leave)
+        shutil.copytree(
+            CHECKOUT / "tests" / "unit" / "conditions", place / "tests" / "unit" / "conditions", ignore=leave
+        )
         (place / "conditions" / f"{mutant.module}.py").write_text(mutant.source, "utf-8")
         for package in (place / "tests", place / "tests" / "unit"):
             (package / "__init__.py").touch()
@@ -278,7 +281,7 @@ def _run_in_copy(folder: Path, tests: Sequence[str], report: Path) -> int:
         del sys.modules[name]
     os.chdir(folder)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # plugins of other libraries take longer than the tests
-    sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry).resolve() != ROOT)]
+    sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry).resolve() != CHECKOUT)]
     arguments = ["-xq", "--tb=no", "-p", "no:cacheprovider", "--import-mode=importlib"]
     return int(pytest.main([*arguments, "--rootdir", str(folder), *tests], plugins=[_Recorder(report)]))
 
@@ -307,7 +310,7 @@ def main() -> None:
     options = parser.parse_args()
     found = [mutant for module in dict.fromkeys((*MODULES, *TABLES)) for mutant in mutants(module)]
     found = [mutant for mutant in found if not options.only or options.only in mutant.name]
-    unchanged = (ROOT / "conditions" / "operators.py").read_text("utf-8")
+    unchanged = (CHECKOUT / "conditions" / "operators.py").read_text("utf-8")
     if caught_by(Mutant("operators", "", 0, "", "", unchanged)) is not None:
         sys.exit("the tests fail without any change; mend that first")
     caught: list[str | None] = []

@@ -19,7 +19,7 @@ import pytest
 
 from config.definitions import parse_draft
 from examples.stand_in.client import StandInServer
-from tests.integration.ingest_rig import IngestRig
+from tests.integration.ingest.rig import IngestRig
 from tests.integration.pipeline import SHORT
 from tests.sdks.snippets import install_node_packages, snippets
 from tests.services.cache import CHECKOUT

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -114,6 +116,12 @@ class ClickHouseFront:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Answer no query meanwhile."""
+        with self._lock:
+            yield
 
     # -- one request ----------------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ class OtlpReceiver:
         spans, logs: as they came, newest last; of the protobufs.
         resources: attributes of the resources that sent them.
         headers: of the newest request.
+        go_on: cleared while requests are to wait for an answer.
         status: to answer with; anything but 200 keeps nothing.
-        hang: set while requests are to wait for an answer.
     """
 
     def __init__(self) -> None:

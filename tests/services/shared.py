@@ -138,7 +138,7 @@ def keep(kind: str) -> None:
 
 
 def _end(*_: object) -> NoReturn:
-    print(f"The keeper of this server was told to end by SIGTERM at {time.strftime('%X')}.", flush=True)  # noqa: T201
+    print(f"The keeper of this server was told to end by SIGTERM at {time.strftime('%X')}.", flush=True)  # noqa: T201  # into its log
     sys.exit(0)
 
 
@@ -149,7 +149,7 @@ def _start_again(kind: str, server: KafkaServer | PostgresServer, unneeded: thre
             continue
         free_mb = psutil.virtual_memory().available >> 20, shutil.disk_usage(server.folder).free >> 20
         machine = f"{free_mb[0]} MiB of memory and {free_mb[1]} MiB of disk were free"
-        print(f"The shared {kind} ended by itself ({time.strftime('%X')}; {machine}): {ending}", flush=True)  # noqa: T201
+        print(f"The shared {kind} ended by itself ({time.strftime('%X')}; {machine}): {ending}", flush=True)  # noqa: T201  # for the tests' summary
         server.stop()
         server.start()
 

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from tests.services.ports import free_ports
+
 CHUNK_BYTES = 65536
 MAX_BUFFERED_BYTES = 1024 * 1024
 
@@ -50,8 +52,8 @@ class TcpProxy:
         self._pipes: dict[socket.socket, _Pipe] = {}
         self._late: list[tuple[socket.socket, bytearray]] = []
         self._stalled = self._closing = False
-        self._listener = self._listen(0)
-        self.port: int = self._listener.getsockname()[1]
+        (self.port,) = free_ports(1)  # it listens again after it stopped
+        self._listener = self._listen(self.port)
         self.accepted = 0
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name=f"tcp-proxy-{self.port}", daemon=True)
@@ -82,6 +84,12 @@ class TcpProxy:
     def hold(self) -> None:
         """Take what clients send on the connections that there are, and keep it, until `abandon`."""
         self._command(self._hold_all)
+
+    def held(self) -> list[bytes]:
+        """Return the kept bytes of each connection."""
+        found: list[bytes] = []
+        self._command(lambda: found.extend(self._held_bytes()))
+        return found
 
     def abandon(self) -> None:
         """Reset held connections for their clients alone. Their bytes are still in flight: see `deliver`."""
@@ -231,6 +239,9 @@ class TcpProxy:
         for pipe in set(self._pipes.values()):
             pipe.held = True
             self._watch(pipe.ends[1])
+
+    def _held_bytes(self) -> list[bytes]:
+        return [bytes(pipe.pending[pipe.ends[1]]) for pipe in set(self._pipes.values()) if pipe.held]
 
     def _abandon_held(self) -> None:
         for pipe in [pipe for pipe in set(self._pipes.values()) if pipe.held]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.services.cache import CHECKOUT
 
 PURE_ROOMS = frozenset({"conditions", "evaluators"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -122,6 +122,27 @@ def test_a_room_imports_only_the_rooms_that_it_may(room: str) -> None:
     assert wrong == []
 
 
+def test_the_module_map_says_what_the_rules_say() -> None:
+    table = (CHECKOUT / "docs/architecture.md").read_text().partition("## The module map")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([\w/]+)/` \| .* \| (.*) \|$", table, re.MULTILINE)
+    shown = {dots(room): frozenset(map(dots, re.findall(r"`([\w/.]+)`", last))) for room, last in rows}
+    assert {room: shown.get(room) for room in MAY_IMPORT} == MAY_IMPORT
+    within = {room: allowed for room, allowed in shown.items() if "." in room}
+    assert within
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {name}"
+        for room, allowed in within.items()
+        for path in modules(room.replace(".", "/"))
+        for name, line in imported(parsed(path), package_of(path))
+        if name.split(".")[0] in MAY_IMPORT and not any(is_within(name, each) for each in {room, *allowed})
+    ]
+    assert wrong == [], "a part of a room has a row of its own because it may import less than the room"
+
+
+def dots(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
+
+
 def test_examples_import_no_tests() -> None:
     """`make demo` runs where the packages of the tests are not installed."""
     wrong = [
@@ -213,10 +234,25 @@ def test_every_package_that_is_shipped_is_a_room_with_a_rule() -> None:
 
 
 def test_the_unit_tests_mirror_the_tree() -> None:
-    """A test of a module lies in the folder of the module; `ci` mirrors `.ci`, which cannot be a package."""
+    """A test of a module lies in the folder of the module; `ci` mirrors `.ci`, which cannot be a package.
+
+    A test of several modules has a name of its own, which no module below its folder has.
+    """
     here = Path(__file__).parent
-    folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {Path(), Path("ci")}
+    tests = [path.relative_to(here) for path in here.rglob("test_*.py")]
+    folders = {path.parent for path in tests} - {Path(), Path("ci")}
     assert [str(folder) for folder in sorted(folders) if not (CHECKOUT / folder).is_dir()] == []
+    below = {str(path): subject_below(CHECKOUT / path.parent, path) for path in tests if path.parent in folders}
+    assert {path: subject for path, subject in below.items() if subject} == {}
+
+
+def subject_below(folder: Path, test: Path) -> str:
+    """Return the module or package below `folder` that `test` is named after, unless the folder itself has one."""
+    name = test.stem.removeprefix("test_")
+    if (folder / f"{name}.py").exists() or (folder / name / "__init__.py").exists():
+        return ""
+    found = sorted([*folder.glob(f"*/**/{name}.py"), *folder.glob(f"*/**/{name}/__init__.py")])
+    return str(found[0].relative_to(CHECKOUT)) if found else ""
 
 
 def test_pure_rooms_import_nothing_that_reaches_outside() -> None:
@@ -293,6 +329,18 @@ MAY_SHARE_A_NAME: dict[str, str] = {
 """Class name that two modules of the product define → why that confuses nobody. This list only gets shorter."""
 
 
+ALIASES_THAT_MAY_SHARE_A_NAME: dict[str, str] = {
+    "Fields": "the fields of a body of `gavel trust compute`, and the columns of a row",
+    "Period": "the period of a budget, and the time that a page of the console shows",
+    "Place": "where a canary puts its text, and the place of a worker below its supervisor",
+    "Reason": "why statistics refuse a figure, and why a record is a dead letter",
+    "Trigger": "why a report is made, and why a run is made",
+    "Passed": "a record that the sink does not write, and why the matcher passes a record over",
+    "Verdict": "the verdict of a run, what a labeller said, and the name of a result's verdict in ClickHouse",
+}
+"""The same for type aliases that another module imports, and classes of their names. This list only gets shorter."""
+
+
 def test_no_two_public_classes_have_one_name() -> None:
     """A reader finds a thing by its name. A name with an underscore stays in its module; nothing imports `examples`."""
     defined: dict[str, list[str]] = {}
@@ -303,6 +351,34 @@ def test_no_two_public_classes_have_one_name() -> None:
     assert {name: paths for name, paths in doubles.items() if name not in MAY_SHARE_A_NAME} == {}
     assert set(MAY_SHARE_A_NAME) - set(doubles) == set(), "remove the names that only one class has"
     assert [name for name, paths in doubles.items() if len(paths) > 2] == []
+
+
+def test_no_type_alias_that_is_imported_has_the_name_of_another_type() -> None:
+    """An alias that only its own module uses, such as an option of a command, confuses nobody."""
+    trees = {path: parsed(path) for path in modules(*(room for room in MAY_IMPORT if room != "examples"))}
+    taken = {name for path, tree in trees.items() for name, _ in imported(tree, package_of(path))}
+    aliases: dict[str, list[str]] = {}
+    classes: set[str] = set()
+    for path, tree in trees.items():
+        classes |= {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        for name in aliases_of(tree):
+            if f"{dotted(path)}.{name}" in taken:
+                aliases.setdefault(name, []).append(str(path.relative_to(CHECKOUT)))
+    doubles = {name: paths for name, paths in aliases.items() if len(paths) > 1 or name in classes}
+    assert {name: paths for name, paths in doubles.items() if name not in ALIASES_THAT_MAY_SHARE_A_NAME} == {}
+    assert set(ALIASES_THAT_MAY_SHARE_A_NAME) - set(doubles) == set(), "remove the names that only one type has"
+
+
+def aliases_of(tree: ast.Module) -> list[str]:
+    """Return the names in the manner of a class that a module gives to types: `State = Literal["open"]`."""
+    names = [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    ]
+    return [name for name in names if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name)]
 
 
 MEASUREMENTS = "evaluation_measurements"
@@ -341,6 +417,9 @@ def test_the_rules_see_what_breaks_them() -> None:
         node.func for node in ast.walk(ast.parse("datetime.now(UTC); x.now(); open('f')")) if isinstance(node, ast.Call)
     ]
     assert [is_clock(each) or is_impure_builtin(each) for each in calls] == [True, False, True]
+    assert subject_below(CHECKOUT / "api", Path("api/test_rate_limit.py")) == "api/http/rate_limit.py"
+    assert subject_below(CHECKOUT / "api/http", Path("api/http/test_rate_limit.py")) == ""
+    assert aliases_of(ast.parse("State = int\nKind: TypeAlias = str\n_Own = int\nMOST = 3\nt = 1")) == ["State", "Kind"]
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
 
 

@@ -16,8 +16,8 @@ from config.settings import load_settings
 from examples.demo import say_how_to_look
 from storage.sql.engine import open_store
 from storage.sql.migrations import upgrade
+from tests.services.cache import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 README = CHECKOUT / "README.md"
 PAGES = [README, CHECKOUT / "CONTRIBUTING.md", CHECKOUT / "SECURITY.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 ROOMS = ("api", "benchmarks", "cli", "conditions", "config", "console", "deploy", "docs", "evaluators", "examples")
@@ -137,10 +137,21 @@ def test_the_readme_shows_the_pictures_that_the_test_rig_makes() -> None:
         assert (CHECKOUT / "docs/pictures" / name).read_bytes().startswith(b"\x89PNG\r\n"), name
 
 
+def test_the_table_of_tests_has_every_folder() -> None:
+    page = (CHECKOUT / "docs/development.md").read_text()
+    table = set(re.findall(r"^\| `tests/(\w+)` \|", page, re.MULTILINE))
+    assert table == {path.parent.name for path in (CHECKOUT / "tests").glob("*/__init__.py")}
+
+
 def test_the_hooks_and_the_workflow_run_what_make_lint_runs() -> None:
     hooks = yaml.safe_load((CHECKOUT / ".pre-commit-config.yaml").read_text())["repos"]
     assert {repo["repo"] for repo in hooks} == {"local"}, "a hook from elsewhere would be downloaded"
     entries = {hook["entry"].split()[0] for repo in hooks for hook in repo["hooks"]}
     assert entries == {".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/python"}
+    lint = (CHECKOUT / "Makefile").read_text().partition("\nlint-types:")[2].partition("\nformat:")[0]
+    checks = {line for line in re.findall(r"\$\(BIN\)/python (\.ci/.*)", lint) if "--check" in line or "check_" in line}
+    assert checks == {
+        hook["entry"].split(maxsplit=1)[1] for repo in hooks for hook in repo["hooks"] if ".ci/" in hook["entry"]
+    }
     steps = yaml.safe_load((CHECKOUT / ".github/workflows/ci.yaml").read_text())["jobs"]["check"]["steps"]
     assert ".ci/run" in steps[-1]["run"]

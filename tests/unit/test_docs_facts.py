@@ -14,8 +14,8 @@ from cli.main import build_app
 from config.settings import Settings
 from config.settings.reference import describe_settings
 from processor.metric_catalogue import CATALOGUE
+from tests.services.cache import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "SECURITY.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 RUNBOOKS = sorted((CHECKOUT / "docs/runbooks").glob("Gavel*.md"))
 

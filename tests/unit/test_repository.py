@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.services.cache import CHECKOUT
 
 _LOOKS_UP = re.compile(r"__file__\)?(?:\.resolve\(\)|\.absolute\(\))?(?:\.parents\[(\d+)\]|((?:\.parent\b)+))")
 _PAGE = re.compile(r"(?<!:)(?<![\w./-])[\w./-]+\.md\b")

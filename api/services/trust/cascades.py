@@ -19,7 +19,6 @@ from config.definitions import Evaluation
 from config.strategies import HogStep
 from quality.calibration import fit_curve, reliability
 from quality.cascade import CascadeItem, ThresholdFigures, cheapest, thresholds
-from quality.intervals import Estimate
 from storage.clickhouse.steps import sample_steps
 from storage.clickhouse.verdicts import WindowOf
 from storage.sql.labels import Labels
@@ -145,12 +144,6 @@ def _shown(found: ThresholdFigures) -> bodies.CascadeThreshold:
         threshold=found.threshold,
         escalated=found.escalated,
         usd=found.cost,
-        with_last=_figure(found.with_last),
-        with_labels=_figure(found.with_labels),
+        with_last=bodies.Figure.of(found.with_last),
+        with_labels=bodies.Figure.of(found.with_labels),
     )
-
-
-def _figure(found: Estimate | None) -> bodies.Figure:
-    if found is None:
-        return bodies.Figure()
-    return bodies.Figure(value=found.value, low=found.interval.low, high=found.interval.high)

@@ -49,8 +49,8 @@ def corrected_rate(labelled: Labelled, window: WindowCounts) -> bodies.Corrected
         high=None,
         refused=None,
         missing={},
-        raw=_figure(raw),
-        human_only=None if human is None else _figure(human),
+        raw=bodies.Figure.of(raw),
+        human_only=None if human is None else bodies.Figure.of(human),
         judged=window.decided,
         labels=len(own),
     )
@@ -85,8 +85,8 @@ def corrected_mean(labelled: Labelled, scores: Sequence[float]) -> bodies.Correc
         high=None,
         refused=None,
         missing={},
-        raw=_figure(mean(scores)) if len(scores) > 1 else bodies.Figure(),
-        human_only=_figure(mean(human)) if len(human) >= minimums.PAIRS else None,
+        raw=bodies.Figure.of(mean(scores)) if len(scores) > 1 else bodies.Figure(),
+        human_only=bodies.Figure.of(mean(human)) if len(human) >= minimums.PAIRS else None,
         judged=len(scores),
         labels=len(both),
     )
@@ -111,12 +111,6 @@ def _golden(pairs: Sequence[Pair]) -> Golden:
         human_fail=len(fails),
         human_fail_agreed=sum(not pair.judge_passes for pair in fails),
     )
-
-
-def _figure(found: Estimate | None) -> bodies.Figure:
-    if found is None:
-        return bodies.Figure()
-    return bodies.Figure(value=found.value, low=found.interval.low, high=found.interval.high)
 
 
 def _with(shown: bodies.CorrectedRate, found: Estimate) -> bodies.CorrectedRate:

@@ -15,7 +15,7 @@ from config.definitions import Evaluation
 from config.settings import Settings
 from reports.evaluation_reports.cells import ReportPeriod
 from reports.evaluation_reports.generate import FiguresUnavailable
-from reports.evaluation_reports.trust import Trust, TrustOf
+from reports.evaluation_reports.trust import TrustFigures, TrustOf
 from storage.sql.engine import Database
 
 
@@ -23,7 +23,7 @@ def trust_for_reports(settings: Settings, database: Database) -> TrustOf:
     """Return the function that reports ask. It connects to ClickHouse when labels are there, and stays connected."""
     services = open_services(settings, database)
 
-    def of_version(evaluation: Evaluation, number: int, fingerprint: str, period: ReportPeriod) -> Trust | None:
+    def of_version(evaluation: Evaluation, number: int, fingerprint: str, period: ReportPeriod) -> TrustFigures | None:
         return _of_version(services, evaluation, number, fingerprint, period)
 
     return of_version
@@ -31,7 +31,7 @@ def trust_for_reports(settings: Settings, database: Database) -> TrustOf:
 
 def _of_version(
     services: Services, evaluation: Evaluation, number: int, fingerprint: str, period: ReportPeriod
-) -> Trust | None:
+) -> TrustFigures | None:
     try:
         version = version_of(services, evaluation, number)
     except Invalid:
@@ -47,7 +47,7 @@ def _of_version(
     return _shown(found, is_mean=has_mean(version.output))
 
 
-def _shown(found: bodies.Trust, *, is_mean: bool) -> Trust:
+def _shown(found: bodies.Trust, *, is_mean: bool) -> TrustFigures:
     agreement = found.agreement
     table = agreement.pass_fail or agreement.classes
     passes = agreement.pass_fail

@@ -9,8 +9,6 @@ from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping
-
 from api.http.errors import Conflict, Invalid, NotFound
 from api.schemas import measurements as bodies
 from api.services.owners import Owner
@@ -25,11 +23,18 @@ from processor.events.generation import to_generation
 from storage.clickhouse.measurements import draw_targets
 from storage.clickhouse.rows import GENERATION, RowSelection, newest_rows
 from storage.clickhouse.verdicts import judged_targets
-from storage.golden_items import measured_items, without_examples
+from storage.golden_items import dataset_item, measured_items, without_examples
 from storage.sql.api_keys import ApiKey
-from storage.sql.datasets import Datasets, event_of
+from storage.sql.datasets import Datasets
 from storage.sql.golden_sets import GoldenItem, GoldenSets
-from storage.sql.measurements import MAX_ITEMS, Kind, MeasuredItem, MeasurementRun, MeasurementRuns
+from storage.sql.measurements import (
+    MAX_ITEMS,
+    MeasuredItem,
+    MeasurementKind,
+    MeasurementRun,
+    MeasurementRuns,
+    NewMeasurement,
+)
 
 DEFAULT_WINDOW = timedelta(days=7)
 _RUNS_LOOKED_AT = 50
@@ -42,7 +47,7 @@ class MeasurementPlan:
     """A measurement before it is asked for."""
 
     run_id: str
-    kind: Kind
+    kind: MeasurementKind
     versions: tuple[Version, ...]
     repeats: int
     items: tuple[MeasuredItem, ...]
@@ -107,16 +112,18 @@ def plan_run(
 def start(services: Services, caller: ApiKey, evaluation: Evaluation, plan: MeasurementPlan) -> MeasurementRun:
     """Ask for a planned measurement."""
     return MeasurementRuns(services.database).create(
-        team_id=caller.team_id,
-        evaluation_id=evaluation.id,
-        kind=plan.kind,
-        versions=[version.number for version in plan.versions],
-        repeats=plan.repeats,
-        params=plan.params,
-        items=plan.items,
+        NewMeasurement(
+            team_id=caller.team_id,
+            evaluation_id=evaluation.id,
+            kind=plan.kind,
+            versions=[version.number for version in plan.versions],
+            repeats=plan.repeats,
+            params=plan.params,
+            items=plan.items,
+            run_id=plan.run_id,
+        ),
         actor=caller.actor,
         now=services.now(),
-        run_id=plan.run_id,
     )
 
 
@@ -167,7 +174,9 @@ def sum_of(a: bodies.Cost, b: bodies.Cost) -> bodies.Cost:
     )
 
 
-def run_of(services: Services, evaluation: Evaluation, run_id: object, kinds: Iterable[Kind]) -> MeasurementRun:
+def run_of(
+    services: Services, evaluation: Evaluation, run_id: object, kinds: Iterable[MeasurementKind]
+) -> MeasurementRun:
     """Return a measurement of the evaluation. Raises `NotFound`."""
     run = MeasurementRuns(services.database).get(evaluation.team_id, str(run_id))
     if run is None or run.evaluation_id != evaluation.id or run.kind not in kinds:
@@ -175,12 +184,19 @@ def run_of(services: Services, evaluation: Evaluation, run_id: object, kinds: It
     return run
 
 
-def newest_run(services: Services, evaluation: Evaluation, kind: Kind, version: int) -> MeasurementRun | None:
-    """Return the newest measurement of a version that ended with results, or None."""
+def newest_run(
+    services: Services, evaluation: Evaluation, kind: MeasurementKind, version: int
+) -> MeasurementRun | None:
+    """Return the newest measurement of a version that ended with results, or None.
+
+    Measurements of agreement count only with a golden set, because a dataset may change at any time.
+    """
     runs, _ = MeasurementRuns(services.database).page(
         evaluation.team_id, evaluation.id, (kind,), limit=_RUNS_LOOKED_AT, offset=0
     )
     ended = (run for run in runs if run.state in ("completed", "incomplete") and run.done)
+    if kind == "measure":
+        ended = (run for run in ended if run.dataset is None)
     return next((run for run in ended if version in run.versions), None)
 
 
@@ -210,6 +226,7 @@ def standing(run: MeasurementRun, owner: Owner) -> dict[str, Any]:
         "done": run.done,
         "skipped": run.skipped,
         "cost_usd": run.cost_usd,
+        "dataset": None if run.dataset is None else UUID(run.dataset),
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
@@ -258,7 +275,7 @@ def _dataset(services: Services, evaluation: Evaluation, body: _Body, versions: 
     if store.get(evaluation.team_id, str(body.dataset)) is None:
         raise Invalid("The team has no such dataset.", code="does_not_exist", attr="dataset")
     rows = islice(store.items(evaluation.team_id, str(body.dataset)), MAX_ITEMS)
-    found = [_dataset_item(row) for row in rows]
+    found = [dataset_item(row) for row in rows]
     items = without_examples(found, [each.draft.prompt or "" for each in versions])
     if not items:
         raise Invalid(
@@ -267,13 +284,6 @@ def _dataset(services: Services, evaluation: Evaluation, body: _Body, versions: 
             attr="dataset",
         )
     return items
-
-
-def _dataset_item(row: RowMapping) -> GoldenItem:
-    return GoldenItem(
-        key=f"dataset_item:{row['id']}", expected={}, labels=0, origin="dataset", inclusion_probability=None,
-        event=event_of(row),
-    )  # fmt: skip
 
 
 def checked_golden(
@@ -318,7 +328,7 @@ def checked_golden(
 def _from_dataset(body: _Body) -> bool:
     if isinstance(body, bodies.ComparisonCreate):
         return body.source == "dataset"
-    return body.kind != "measure" and body.golden_set is None
+    return body.dataset is not None and body.golden_set is None
 
 
 def _source_params(body: _Body) -> dict[str, Any]:

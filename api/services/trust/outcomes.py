@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from api.schemas import measurements as bodies
+from api.schemas.measurements import Side
 from api.schemas.trust import Agreement, ConsistencyShown, Figure
+from api.services.golden_sets import expected_items
 from api.services.label_consensus import consensus_of
 from api.services.resources import Services
 from api.services.trust.agreement import agreement_of
@@ -20,13 +22,12 @@ from config.definitions import Evaluation
 from quality.comparison import Flips, compare, mcnemar
 from quality.consensus import Verdict, between_labellers, label_of, vote_of
 from quality.consistency import consistency
-from quality.intervals import Estimate
 from quality.minimums import BOOTSTRAP_ITEMS
 from storage.clickhouse.measurements import MeasuredVerdict, results_of_run
 from storage.clickhouse.query import PassRule
 from storage.clickhouse.results import ResultSelection, StoredResult, find_results
 from storage.clickhouse.verdicts import JudgedTarget, judged_targets
-from storage.sql.golden_sets import GoldenSets
+from storage.sql.golden_sets import GoldenItem, GoldenSets
 from storage.sql.labels import Labels
 from storage.sql.measurements import MeasuredItem, MeasurementRun, MeasurementRuns
 
@@ -102,7 +103,7 @@ def outcome_of(
             fail_to_pass=flips.fail_to_pass,
             pass_to_fail=flips.pass_to_fail,
             both_fail=flips.both_fail,
-            difference=Figure() if found is None else _figure(found.difference),
+            difference=Figure() if found is None else Figure.of(found.difference),
             p=None if found is None else found.mcnemar_p,
             outcome=None if found is None else found.outcome,
             n_to_decide=None if found is None else found.n_to_decide,
@@ -126,7 +127,8 @@ def flips_of(services: Services, team_id: int, items: Sequence[ComparedItem], ru
         with services.archive.client() as client:
             for start in range(0, len(ids), 50):
                 part = tuple(ids[start : start + 50])
-                stored |= {r.uuid: r for r in find_results(client, ResultSelection(team_id, uuids=part), limit=50)}
+                selection = ResultSelection(team_id, uuids=part)
+                stored |= {each.uuid: each for each in find_results(client, selection, rule, limit=50)}
     return [
         bodies.Flip(
             item=each.item.item,
@@ -144,10 +146,8 @@ def flips_of(services: Services, team_id: int, items: Sequence[ComparedItem], ru
 def agreement_with_golden(
     services: Services, run: MeasurementRun, version: Version, results: Sequence[MeasuredVerdict]
 ) -> Agreement:
-    """Return how far a version agrees with the expected verdicts of a golden set."""
-    golden = GoldenSets(services.database).items(
-        run.team_id, str(run.params["golden_set"]), int(run.params["golden_set_version"])
-    )
+    """Return how far a version agrees with the expected verdicts of a golden set or of a dataset."""
+    golden = _expected_items(services, run, version)
     measured = {each.item: each for each in results if each.repeat == 0}
     drawn = frozen_chances(
         {each.key: each.inclusion_probability for each in golden if each.inclusion_probability},
@@ -167,7 +167,7 @@ def agreement_with_golden(
         target = JudgedTarget("", item.event["uuid"], run.created_at, found.verdict, False, "")
         pairs.append(
             Pair(
-                target_event_id=item.key,
+                target_event_id=item.key.removeprefix("event:"),
                 drawn="stratified" if item.key in drawn.of else "unsampled",
                 in_window=True,
                 human=human,
@@ -190,6 +190,13 @@ def agreement_with_golden(
     )
     with extra_needed():
         return agreement_of(labelled, version.output, None, {}, None)
+
+
+def _expected_items(services: Services, run: MeasurementRun, version: Version) -> list[GoldenItem]:
+    if run.dataset is not None:
+        return list(expected_items(services, run.team_id, run.dataset, version.output))
+    golden_set, number = str(run.params["golden_set"]), int(run.params["golden_set_version"])
+    return list(GoldenSets(services.database).items(run.team_id, golden_set, number))
 
 
 def consistency_of(results: Sequence[MeasuredVerdict]) -> ConsistencyShown:
@@ -222,7 +229,7 @@ def _without_verdict(items: Sequence[ComparedItem]) -> list[bodies.WithoutVerdic
     return [bodies.WithoutVerdict(a=a, b=b, n=n) for (a, b), n in counts.most_common() if not a == b == "applicable"]
 
 
-def _kind(side: ComparedSide | None) -> Literal["applicable", "not_applicable", "skipped", "missing"]:
+def _kind(side: ComparedSide | None) -> Side:
     if side is None:
         return "missing"
     return "skipped" if side.skipped else "not_applicable" if side.verdict is None else "applicable"
@@ -286,7 +293,3 @@ def _with_labels(
     return bodies.WithLabels(
         labelled=sum(right.values()), only_a_right=only_a, only_b_right=only_b, p=mcnemar(only_a, only_b)
     )
-
-
-def _figure(found: Estimate) -> Figure:
-    return Figure(value=found.value, low=found.interval.low, high=found.interval.high)

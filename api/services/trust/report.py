@@ -12,7 +12,7 @@ from api.schemas.anchors import DriftShown
 from api.schemas.labellers import Between
 from api.services.resources import Services
 from api.services.trust import canaries, pairs
-from api.services.trust.agreement import agreement_of
+from api.services.trust.agreement import OUTPUT_LENGTH, agreement_of
 from api.services.trust.anchors import drift_shown
 from api.services.trust.correction import corrected_mean, corrected_rate, has_mean
 from api.services.trust.extra import extra_needed
@@ -28,6 +28,8 @@ from storage.clickhouse.verdicts import SLICES, Text, WindowOf, count_window, sa
 from storage.sql.evaluations import Evaluations
 
 DEFAULT_WINDOW = timedelta(days=30)
+FREE_SLICES = (*SLICES, OUTPUT_LENGTH)
+"""Slices that show no property of events."""
 _SCORES = 20_000
 """Scores of a window that enter a corrected mean; more make its interval no shorter."""
 

@@ -184,15 +184,12 @@ class ExpressionParser(TokenReader):
             kind, at = self.kind, self.at
             if kind == ".":
                 self.next()
-                left = Get(at, left, self.property(), safe=False)
+                left = Get(at, left, self.property())
             elif kind == "?.":
                 self.next()
-                if self.kind == "[":
-                    left = Get(at, left, self.subscript(), safe=True)
-                else:
-                    left = Get(at, left, self.property(), safe=True)
+                left = Get(at, left, self.subscript()) if self.kind == "[" else Get(at, left, self.property())
             elif kind == "[":
-                left = Get(at, left, self.subscript(), safe=False)
+                left = Get(at, left, self.subscript())
             elif kind == "(" and self.index not in self.not_calls:
                 left = self.call(left, at)
             else:

@@ -89,11 +89,10 @@ class Template(Node):
 
 @dataclass(slots=True, eq=False)
 class Get(Node):
-    """`object.key`, `object[key]`; `safe` with a question mark."""
+    """`object.key`, `object[key]`, also with a question mark: access to null is null in any case."""
 
     object: Expr
     key: Expr
-    safe: bool
 
 
 @dataclass(slots=True, eq=False)

@@ -10,13 +10,12 @@ import re2
 
 from evaluators.llm_judge.failures import FailureKind
 
-Statuses = frozenset[int]
+StatusCodes = frozenset[int]
 UNKNOWN_STATUS = 0
 """The status of an error object inside a 200 that names none."""
-REFUSED: Statuses = frozenset({UNKNOWN_STATUS, *range(400, 500)})
-NOT_401: Statuses = REFUSED - {401}
-ANY: Statuses = REFUSED | frozenset(range(500, 600))
-NOT_AUTH: Statuses = ANY - {401, 403}
+REFUSED: StatusCodes = frozenset({UNKNOWN_STATUS, *range(400, 500)})
+ANY: StatusCodes = REFUSED | frozenset(range(500, 600))
+NOT_AUTH: StatusCodes = ANY - {401, 403}
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class RefusalRule:
 
     kind: FailureKind
     evidence: tuple[tuple[str, str], ...]
-    statuses: Statuses = ANY
+    statuses: StatusCodes = ANY
     codes: frozenset[str] = frozenset()
     params: frozenset[str] = frozenset()
     words: str = ""
@@ -54,7 +53,7 @@ class RefusalRule:
         return bool(self.words) and self._pattern.search(words) is not None
 
 
-def statuses(*found: int) -> Statuses:
+def statuses(*found: int) -> StatusCodes:
     """Return a set of statuses."""
     return frozenset(found)
 

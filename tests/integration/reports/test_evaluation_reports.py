@@ -143,7 +143,7 @@ def test_an_event_that_kafka_did_not_take_is_written_when_it_is_back(rig: Rig) -
     answers = iter([NotSent("Kafka is away")])
     sent: list[str] = []
 
-    def send(_event: bytes, key: str) -> None:
+    def send(_event: Any, key: str) -> None:
         for error in answers:
             raise error
         sent.append(key)

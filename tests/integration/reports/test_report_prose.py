@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from config.definitions import Evaluation
-from config.secrets import SecretBox
 from config.settings import Settings
 from evaluators.llm_judge.caller import Completion
 from evaluators.llm_judge.failures import ProviderFailure
@@ -20,9 +19,9 @@ from storage.sql.budgets import Budgets, team_scope
 from storage.sql.engine import Database, open_database
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
-from storage.sql.provider_keys import ProviderKeys
+from storage.sql.provider_keys import NewKey, ProviderKeys
 from tests.integration.report_rig import TEAM, draft
-from tests.unit.reports.sample import content
+from tests.unit.reports.evaluation_reports.sample import content
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 GOOD = {"title": "Version 4 passes less", "sections": [{"title": "Rate", "text": "69.9 % passed."}]}
@@ -66,11 +65,14 @@ def evaluation(database: Database) -> Evaluation:
 
 
 def add_key(database: Database, settings: Settings) -> ProviderKeys:
-    keys = ProviderKeys(database, SecretBox(settings.secret_keys))
+    keys = ProviderKeys.of(settings, database)
     keys.create(
-        TEAM, provider="openai", name="k", api_key=SecretStr("sk-not-a-real-key-0123456789"), actor="key:1", now=NOW,
-        state="ok", set_as_active=True,
-    )  # fmt: skip
+        TEAM,
+        NewKey(provider="openai", name="k", api_key=SecretStr("sk-not-a-real-key-0123456789"), state="ok"),
+        actor="key:1",
+        now=NOW,
+        set_as_active=True,
+    )
     return keys
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from sqlalchemy import text
 
 from storage.sql.changes import read_changes
 from storage.sql.engine import Database, StoreSchemaError, StoreUnavailable, open_database
+from storage.sql.measurements import MeasurementRuns, NewMeasurement
 from storage.sql.migrations import check_current, upgrade
 from storage.sql.revision import read_revision
 from storage.sql.tables import metadata
+from tests.integration.store.conftest import NOW
 
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:
@@ -91,3 +94,31 @@ def test_a_store_of_a_newer_release_is_refused(database: Database) -> None:
     for attempt in (check_current, upgrade):
         with pytest.raises(StoreSchemaError, match="newer release"):
             attempt(database)
+
+
+def test_measurements_of_before_are_found_by_their_dataset(database: Database) -> None:
+    store = MeasurementRuns(database)
+    ids = []
+    for params in (
+        {"dataset": "d1"},
+        {"golden_set": "g", "golden_set_version": 1},
+        {"dataset": "d2"},
+        {"dataset": "d1"},
+    ):
+        new = NewMeasurement(
+            team_id=1, evaluation_id="e", kind="consistency", versions=(1,), repeats=2, params=params, items=()
+        )
+        ids.append(store.create(new, actor="key:1", now=NOW + timedelta(minutes=len(ids))).id)
+    with database.write() as connection:
+        connection.execute(text("DROP INDEX ix_measurement_runs_dataset"))
+        connection.execute(text("ALTER TABLE measurement_runs DROP COLUMN dataset"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))
+    assert upgrade(database) == ["0018"]
+    assert [each.id for each in store.of_dataset(1, "d1", limit=5)] == [ids[3], ids[0]]
+    assert [each.id for each in store.of_dataset(1, "d2", limit=5)] == [ids[2]]
+    assert store.of_dataset(2, "d1", limit=5) == []
+    golden = store.get(1, ids[1])
+    assert golden is not None
+    assert golden.dataset is None
+    newest = (NOW + timedelta(minutes=3), ids[3])
+    assert [each.id for each in store.of_dataset(1, "d1", limit=5, behind=newest)] == [ids[0]]

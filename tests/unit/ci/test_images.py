@@ -16,7 +16,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-CHECKOUT = Path(__file__).parents[3]
+from tests.services.cache import CHECKOUT
 
 
 def script(name: str) -> ModuleType:

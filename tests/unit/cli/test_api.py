@@ -14,7 +14,7 @@ from cli.api import register
 from config.secrets import SecretBox
 from storage.sql.api_keys import ApiKeys
 from storage.sql.engine import Database
-from storage.sql.provider_keys import ProviderKeys
+from storage.sql.provider_keys import NewKey, ProviderKeys
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ def test_a_key_is_made_shown_once_listed_masked_and_revoked(app: typer.Typer, da
     assert json.loads(run.invoke(app, ["keys", "list", "--team", "8", "--json"]).stdout) == []
     assert run.invoke(app, ["keys", "revoke", str(found.id)]).exit_code == 0
     assert ApiKeys(database).find(secret, now=NOW) is None
-    assert run.invoke(app, ["keys", "revoke", "999"]).exit_code == 1
+    assert run.invoke(app, ["keys", "revoke", "999"]).exit_code == 2
 
 
 def test_a_scope_that_does_not_exist_is_refused_with_those_that_do(app: typer.Typer, database: Database) -> None:
@@ -69,14 +69,14 @@ def test_rotation_encrypts_with_the_new_key_and_names_what_nothing_opens(
     new, lost = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
     def store(secret_key: str) -> str:
-        keys = ProviderKeys(database, SecretBox([SecretStr(secret_key)]))
-        made = keys.create(1, provider="openai", name="k", api_key=SecretStr("sk-x"), actor=None, now=NOW)
+        keys = ProviderKeys(database, SecretBox([SecretStr(secret_key)]), trial_eval_limit=100)
+        made = keys.create(1, NewKey(provider="openai", name="k", api_key=SecretStr("sk-x")), actor=None, now=NOW)
         return made.id
 
     kept = store(old)
     monkeypatch.setenv("GAVEL_SECRET_KEYS", f"{new},{old}")
     assert run.invoke(app, ["keys", "rotate-secret"]).exit_code == 0
-    opened = ProviderKeys(database, SecretBox([SecretStr(new)])).open(1, kept).api_key
+    opened = ProviderKeys(database, SecretBox([SecretStr(new)]), trial_eval_limit=100).open(1, kept).api_key
     assert opened is not None
     assert opened.get_secret_value() == "sk-x"
     gone = store(lost)

@@ -14,7 +14,7 @@ from cli.findings import find_problems
 from cli.kafka_view import KafkaView
 from cli.overview import Overview, StoreView
 from cli.status_view import as_json, screen
-from storage.sql.heartbeats import MISSING_AFTER_S, Heartbeat, State, Vitals
+from storage.sql.heartbeats import MISSING_AFTER_S, Heartbeat, RoleState, Vitals
 from storage.sql.standing import BudgetUse, Errored
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,7 +22,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def beat(
     role: str,
-    state: State = "running",
+    state: RoleState = "running",
     *,
     age_s: float = 1.0,
     version: str = "1.0",
@@ -162,3 +162,9 @@ def test_hostile_names_reach_neither_the_terminal_nor_its_markup() -> None:
     assert "\u202e" not in shown
     assert "[red]" in shown
     assert as_json(seen)["kafka"]["lag"] == {"judge": {"tasks": 1200}}
+
+
+def test_breakers_that_a_heartbeat_does_not_describe_are_counted() -> None:
+    breaker = {"key": "k", "model": "m", "cause": "auth", "detail": "401", "next_probe_in_s": 3}
+    problems = find_problems(overview(beat("judge", breakers=[breaker], breakers_open=70)))
+    assert [problem.what for problem in problems][1:] == ["69 more breakers are open"]

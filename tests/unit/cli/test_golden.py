@@ -61,7 +61,7 @@ def test_a_golden_set_of_a_dataset_is_built_frozen_shown_and_compared(database: 
 
 def test_what_is_not_there_is_told(database: Database) -> None:
     assert "there is no golden set 'x'" in golden("show", "x").stderr
-    assert "no evaluation has the id or name 'x'" in golden("build", "g", "--evaluation", "x").stderr
+    assert "there is no evaluation 'x'" in golden("build", "g", "--evaluation", "x").stderr
     answer("build", "g", "--evaluation", "e")
     assert "There is nothing to freeze" in golden("freeze", "g").stderr
     assert "has no version 1" in golden("diff", "g", "1", "2").stderr

@@ -19,7 +19,7 @@ from storage.sql.engine import open_database
 from storage.sql.evaluation_report_runs import ReportRuns
 from storage.sql.evaluation_reports import EvaluationReports
 from storage.sql.migrations import upgrade
-from tests.unit.reports.sample import content
+from tests.unit.reports.evaluation_reports.sample import content
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 HOOK_SECRET = "the-secret-of-a-receiver-5"
@@ -77,7 +77,7 @@ def test_a_run_is_shown_with_its_deliveries_and_written_as_a_page(ids: tuple[str
     gavel("show", run, "--html", str(tmp_path / "r.html"))
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert json.loads(gavel("show", run, "--json"))["content"]["title"] == content()["title"]
-    assert "has no run nothing" in gavel("show", "nothing", code=1)
+    assert "has no run nothing" in gavel("show", "nothing", code=2)
 
 
 def test_a_report_is_asked_for_and_its_secret_shown_on_purpose(ids: tuple[str, str]) -> None:
@@ -85,5 +85,5 @@ def test_a_report_is_asked_for_and_its_secret_shown_on_purpose(ids: tuple[str, s
     asked = gavel("generate", report)
     assert "is pending" in asked
     assert run not in asked
-    assert "has no report nothing" in gavel("generate", "nothing", code=1)
+    assert "has no report nothing" in gavel("generate", "nothing", code=2)
     assert gavel("secret", report) == f"https://example.com/hook  {HOOK_SECRET}\n"

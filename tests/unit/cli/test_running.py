@@ -13,6 +13,7 @@ import pytest
 
 from cli.running import AlreadyRunning, Running, RunningFile, StillStarting, find_running, reached_through
 from config.settings import Settings
+from tests.services.cache import CHECKOUT
 
 HOLDS = """
 import sys, time
@@ -34,7 +35,7 @@ def holder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subproces
         [sys.executable, "-c", HOLDS, str(tmp_path), *words],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[3],
+        cwd=CHECKOUT,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

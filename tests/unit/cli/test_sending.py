@@ -149,9 +149,25 @@ def test_only_the_lines_that_are_bad_are_refused(door: Door) -> None:
 
 
 def test_a_token_that_is_not_accepted_ends_it(door: Door) -> None:
-    door.answers = [(401, {"detail": "unknown token"}, {})]
+    clock = Clock()
+    door.answers = [(401, {"detail": "unknown token"}, {})] * 20
     with pytest.raises(SenderRefused, match="unknown token; see `gavel tokens list`"):
-        sent(door.url, [EVENT], Clock())
+        sent(door.url, [EVENT], clock)
+    assert sum(clock.slept) == 4.0, "a front door may not know a new token yet"
+
+
+def test_a_token_that_was_just_made_is_soon_accepted(door: Door) -> None:
+    door.answers = [(401, {"detail": "unknown token"}, {})] * 3
+    report = sent(door.url, [EVENT], Clock()).report
+    assert (report.sent, report.requests) == (1, 4)
+
+
+def test_a_token_that_is_revoked_meanwhile_ends_it_at_once(door: Door) -> None:
+    clock = Clock()
+    door.answers = [(200, {}, {}), (401, {"detail": "revoked"}, {})]
+    with pytest.raises(SenderRefused, match="revoked"):
+        sent(door.url, [EVENT] * (BATCH_EVENTS + 1), clock)
+    assert clock.slept == []
 
 
 def test_it_keeps_the_rate(door: Door) -> None:

@@ -10,13 +10,14 @@ import pytest
 import typer
 
 from cli import terminal
+from processor.exit_codes import EXIT_USAGE
 
 CLI = Path(terminal.__file__).parent
 
 
 def test_a_failure_is_told_on_standard_error_with_the_prefix(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
-        terminal.fail("one", "two \udcff", code=terminal.EXIT_USAGE)
+        terminal.fail("one", "two \udcff", code=EXIT_USAGE)
     assert ended.value.exit_code == 2
     assert capsys.readouterr() == ("", "gavel: one\ngavel: two \\udcff\n")
 

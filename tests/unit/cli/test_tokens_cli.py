@@ -33,7 +33,7 @@ def test_a_token_is_made_shown_once_listed_masked_and_revoked(app: typer.Typer, 
     assert run.invoke(app, ["tokens", "revoke", str(stored.id)]).exit_code == 0
     assert ProjectTokens(database).list()[0].revoked_at is not None
     missing = run.invoke(app, ["tokens", "revoke", "999"])
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "gavel tokens list" in missing.stderr
 
 

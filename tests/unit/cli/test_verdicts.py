@@ -75,6 +75,14 @@ def test_what_is_not_a_result_is_passed_over(raw: bytes) -> None:
     assert read_result(raw, Rules()) is None
 
 
+def test_a_team_that_no_store_can_hold_is_passed_over() -> None:
+    class Store(Rules):
+        def of(self, team_id: int) -> dict[str, PassRule]:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    assert read_result(value(team_id=2**64 - 1, result=True), Store()) is None
+
+
 def test_a_hostile_text_does_not_reach_the_terminal() -> None:
     found = {"result": True, "reasoning": "\x1b[2J\u202e\nnext " + "x" * 5000, "name": "\x07" * 50, "model": "\x1b]0;"}
     line = read_result(value(**found), Rules())

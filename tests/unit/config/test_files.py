@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -118,12 +117,11 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     ],
     ids=["billion laughs", "a list in itself", "deep lists", "deep mappings"],
 )
-def test_a_file_made_to_exhaust_the_reader_is_refused_quickly(tmp_path: Path, text: str) -> None:
-    start = time.monotonic()
+def test_a_file_made_to_exhaust_the_reader_is_refused(tmp_path: Path, text: str) -> None:
+    """A reader that expanded it would not end before the timeout of the test."""
     good, problems = read(tmp_path, text)
     assert good == []
     assert problems
-    assert time.monotonic() - start < 10
 
 
 def test_folders_are_read_below_and_sorted_without_test_cases_and_other_files(tmp_path: Path) -> None:

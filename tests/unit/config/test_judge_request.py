@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +26,9 @@ from processor.events.task import Task
 from processor.replay.estimate import make_estimator
 from storage.snapshot import Snapshot, compile_team
 from storage.sql.changes import TeamDefinitions
+from tests.services.cache import CHECKOUT
 from tests.unit.processor.judge.room import KEY_ID, evaluation, provider_key
 
-CHECKOUT = Path(__file__).parents[3]
 BUILDERS = {"config/judge_request.py", "evaluators/llm_judge/neutral.py"}
 """The builder, and the check of a model, which judges no generation."""
 USERS = {

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from console.times import Zone, ago, find_zone
+from console.times import Zone, ago, find_zone, lasting
 
 NOON = datetime(2026, 11, 28, 5, 3, 11, tzinfo=UTC)
 
@@ -43,8 +43,15 @@ def test_a_zone_is_found_by_its_name() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "now"), (59, "59 seconds ago"), (61, "1 minute ago"), (7200, "2 hours ago"),
-     (90000, "1 day ago"), (-5, "in the future")],
+    [(0, "now"), (-0.5, "now"), (59.9, "59 seconds ago"), (59, "59 seconds ago"), (61, "1 minute ago"),
+     (7200, "2 hours ago"), (90000, "1 day ago"), (-5, "in the future")],
 )  # fmt: skip
-def test_relative_times_are_in_whole_units(seconds: int, text: str) -> None:
+def test_relative_times_are_in_whole_units(seconds: float, text: str) -> None:
     assert ago(NOON - timedelta(seconds=seconds), NOON) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 seconds"), (-3, "0 seconds"), (95, "1 minute"), (7200, "2 hours")]
+)
+def test_a_length_of_time_is_in_whole_units(seconds: float, text: str) -> None:
+    assert lasting(seconds) == text

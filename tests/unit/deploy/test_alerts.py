@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-CHECKOUT = Path(__file__).parents[3]
+from tests.services.cache import CHECKOUT
+
 ALERTS = CHECKOUT / "deploy/prometheus/alerts.yaml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]

@@ -14,9 +14,8 @@ import yaml
 
 from config.settings import load_settings
 from config.settings.safety import ROLES
-from tests.services.cache import cache_folder
+from tests.services.cache import CHECKOUT, cache_folder
 
-CHECKOUT = Path(__file__).parents[3]
 CHART = CHECKOUT / "deploy/helm/gavel"
 SNAPSHOTS = Path(__file__).parent / "chart"
 KUBERNETES = "1.30"

@@ -15,7 +15,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-CHECKOUT = Path(__file__).parents[3]
+from tests.services.cache import CHECKOUT
+
 DASHBOARDS = sorted((CHECKOUT / "deploy/grafana/dashboards").glob("*.json"))
 
 register_default_plugins()

@@ -18,8 +18,8 @@ import yaml
 from config.settings import load_settings
 from config.settings.safety import ROLES
 from processor.metric_catalogue import CATALOGUE, MetricName
+from tests.services.cache import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 DASHBOARDS = sorted((CHECKOUT / "deploy/grafana/dashboards").glob("*.json"))
 TRIAL = CHECKOUT / "deploy/compose/trial.env"

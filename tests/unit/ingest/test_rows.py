@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest.limits import MAX_EVENT_BYTES, MAX_TRACE_ID_CHARS
+from ingest.limits import MAX_TRACE_ID_CHARS
 from ingest.rows import Event, InvalidEvent, Properties, make_message
+from processor.events.row import MAX_EVENT_BYTES
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

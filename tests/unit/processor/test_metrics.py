@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from evaluators.verdict import VERDICT_NAMES
 from processor.metric_catalogue import CATALOGUE, MetricName
-from processor.metrics import MAX_EVALUATIONS, NEVER, OTHER, RESULT_OUTCOMES, AgeGauge, Metrics
+from processor.metrics import MAX_EVALUATIONS, NEVER, OTHER, AgeGauge, Metrics
 
 BOUNDS = CATALOGUE["gavel_hog_seconds"].buckets
 SECONDS = st.lists(st.floats(0, 20) | st.sampled_from(BOUNDS))
@@ -81,7 +82,7 @@ def test_ten_thousand_evaluations_have_as_many_series_as_the_limit_allows() -> N
     for number in range(10_000):
         metrics.count_results(1, f"evaluation-{number}", "pass", 2)
     lines = [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
-    assert len(lines) == (MAX_EVALUATIONS + 1) * len(RESULT_OUTCOMES)
+    assert len(lines) == (MAX_EVALUATIONS + 1) * len(VERDICT_NAMES)
     other = {"team": OTHER, "evaluation": OTHER, "outcome": "pass"}
     assert registry.get_sample_value("gavel_evaluation_results_total", other) == 2 * (10_000 - MAX_EVALUATIONS)
     first = {"team": "1", "evaluation": "evaluation-0", "outcome": "fail"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,12 +41,11 @@ from processor.stream.transactions import CommitFailed
 from processor.stream.worker import Worker
 from storage.snapshot import SnapshotPoller
 from storage.sql.engine import StoreUnavailable
+from tests.services.cache import CHECKOUT
 from tests.services.records import Record, generation_row
 from tests.unit.evaluators.llm_judge.bench_of_judges import Bench
 from tests.unit.processor.matcher.matching import NOW, TO, event_matcher, outputs_of, snapshot_of
 from tests.virtual_time import run
-
-CHECKOUT = Path(__file__).parents[3]
 
 
 def test_a_terminal_status_written_before_the_retry() -> None:
@@ -77,16 +75,15 @@ class FailingProducer:
         self._reports.append(on_delivery)
 
     def poll(self, _: float) -> None:
-        pass
-
-    def flush(self, _: float) -> int:
         for report in self._reports:
             report(KafkaError(KafkaError._MSG_TIMED_OUT), None)
+
+    def __len__(self) -> int:
         return 0
 
 
 class NoCommits:
-    def commit(self, **_: Any) -> None:
+    def begin_commit(self, _: Any) -> None:
         raise AssertionError("the offset was committed")
 
 
@@ -96,7 +93,7 @@ FRONTIER = Frontier([Output("result", "results", b"k", b"v", [])], {("events", 0
 def test_an_offset_committed_although_the_work_was_not_persisted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committer, "Producer", lambda _: FailingProducer(full=False))
     with pytest.raises(CommitFailed):
-        AtLeastOnceCommitter({}).begin(NoCommits(), FRONTIER, Deadline(1.0)).wait(Deadline(1.0))
+        AtLeastOnceCommitter({}).begin(NoCommits(), FRONTIER, Deadline(1.0)).ended()
 
 
 def test_a_failed_definition_load_read_as_no_evaluations() -> None:
@@ -246,7 +243,7 @@ def test_a_provider_call_without_a_total_deadline_that_stalls_a_partition() -> N
     """A provider that sends a byte now and then, or none, is given up at the deadline of the call and of the run."""
 
     async def main() -> None:
-        bench = Bench(timeouts=Timeouts(call_s=20.0), patience=Patience(run_s=45.0))
+        bench = Bench(timeouts=Timeouts(connect_s=5.0, read_s=60.0, call_s=20.0), patience=Patience(run_s=45.0))
         bench.script({"action": "hang"})
         assert isinstance(await bench.run(), Parked)
         assert bench.loop.time() < 46.0

@@ -20,7 +20,8 @@ MADE = {
     "processor/matcher/event_matcher.py": {"task"},
     "processor/judge/parked.py": {"task"},
     "processor/dead_letters/letter.py": {"dead_letter"},
-    "processor/dead_letters/redrive.py": {"redriven", "dead_letter"},
+    "processor/dead_letters/stored.py": {"dead_letter"},
+    "processor/dead_letters/redrive.py": {"redriven"},
     "processor/events/label.py": {"label"},
     "processor/events/measurement.py": {"measurement"},
     "processor/events/decision.py": {"decision"},
@@ -36,11 +37,11 @@ def product() -> Iterator[tuple[str, str]]:
 
 
 def kinds_of(text: str) -> set[str]:
-    """Return the kinds that a module gives to `Output`: every text in the first argument."""
-    if " Output(" not in text:
+    """Return the kinds that a module gives to `Output` or `BesideEvent.output`: every text in the first argument."""
+    if " Output(" not in text and "beside_event(" not in text:
         return set()
-    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    made = [each for each in calls if isinstance(each.func, ast.Name) and each.func.id == "Output"]
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and node.args]
+    made = [each for each in calls if ast.unparse(each.func) in ("Output", "made.output")]
     texts = [node for each in made for node in ast.walk(each.args[0]) if isinstance(node, ast.Constant)]
     return {str(each.value) for each in texts}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from api.schemas.trust import EnablingWarning
 from quality.compute import KINDS, compute
 from quality.refusals import Reason
+from tests.services.cache import CHECKOUT
 
-PAGE = (Path(__file__).parents[3] / "docs" / "trust.md").read_text()
+PAGE = (CHECKOUT / "docs" / "trust.md").read_text()
 WARNINGS = {warning for literal in get_args(EnablingWarning) for warning in get_args(literal)}
 REQUESTS: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

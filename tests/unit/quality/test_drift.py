@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from quality.drift import ALARM, Answer, Detector, null_rate, run_of, who_moved
+from quality.drift import ALARM, Detector, DriftAnswer, null_rate, run_of, who_moved
 
 NULL = st.floats(0.02, 0.6)
 
@@ -111,7 +111,7 @@ def test_the_null_rate_is_the_one_sided_exact_bound(numbers: tuple[int, int]) ->
         (False, None, "steady"),
     ],
 )
-def test_who_moved(shifted: bool, statistic: float | None, answer: Answer) -> None:
+def test_who_moved(shifted: bool, statistic: float | None, answer: DriftAnswer) -> None:
     assert who_moved(shifted, statistic) == answer
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[3]
+from tests.services.cache import CHECKOUT
 
 WITHOUT = """
 import sys

@@ -62,6 +62,7 @@ def test_an_error_that_is_not_an_outage_ends_the_thread() -> None:
     turns.start()
     turns._thread.join(5.0)
     assert not turns.alive
+    assert isinstance(turns.crash, ValueError)
     assert turns.log == []
 
 

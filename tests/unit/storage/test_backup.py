@@ -17,7 +17,7 @@ from config.settings import load_settings
 from storage.sql.engine import Database, open_database, open_store
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import check_current, upgrade
-from storage.sql.provider_keys import ProviderKeys
+from storage.sql.provider_keys import NewKey, ProviderKeys
 from storage.sql.revision import read_revision
 from tests.services.postgres import dump_and_restore, fresh_database
 
@@ -46,8 +46,11 @@ class Kept:
 def filled(store: Database) -> Kept:
     upgrade(store)
     evaluation = evaluate(store, "before the backup")
-    key = ProviderKeys(store, KEYS).create(
-        TEAM, provider="openai", name="k", api_key=SecretStr("sk-0123456789"), actor="test", now=datetime.now(UTC)
+    key = ProviderKeys(store, KEYS, trial_eval_limit=100).create(
+        TEAM,
+        NewKey(provider="openai", name="k", api_key=SecretStr("sk-0123456789")),
+        actor="test",
+        now=datetime.now(UTC),
     )
     with store.read() as connection:
         return Kept(evaluation, key.id, read_revision(connection))
@@ -61,7 +64,7 @@ def goes_on(store: Database, kept: Kept) -> None:
     assert names == {kept.evaluation: "before the backup"}
     with store.read() as connection:
         assert read_revision(connection) == kept.revision
-    assert ProviderKeys(store, KEYS).get(TEAM, kept.key).id == kept.key
+    assert ProviderKeys(store, KEYS, trial_eval_limit=100).get(TEAM, kept.key).id == kept.key
     evaluate(store, "after the restore")
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
 
 from api.http.measures import NoMetrics
-from api.http.precedence import PageTurn, Precedence
+from api.http.precedence import PageTurn, Precedence, standing_back
 from api.serve import _Port
+from api.services.bounded_archive import LimitedClient
+from api.services.resources import open_services
+from config.settings import load_settings
+from storage.sql.engine import open_database
 
 
 class Waited(threading.Event):
@@ -42,9 +50,9 @@ def test_a_page_goes_on_when_the_last_request_has_ended() -> None:
     precedence, waits, order = Precedence(most_s=600), threading.Event(), []
 
     def work() -> None:
-        with precedence.page() as give_way:
+        with precedence.page():
             waits.set()
-            give_way()
+            precedence.give_way()
             order.append("page")
 
     page = threading.Thread(target=work)
@@ -58,19 +66,80 @@ def test_a_page_goes_on_when_the_last_request_has_ended() -> None:
     assert order == ["first request", "page"]
 
 
-def test_pages_work_one_at_a_time() -> None:
+def test_only_threads_that_make_a_page_wait() -> None:
+    precedence = Precedence(most_s=600)
+    with precedence.request():
+        precedence.give_way()
+        with precedence.page():
+            pass
+        precedence.give_way()
+
+
+def test_pages_are_written_one_at_a_time() -> None:
     precedence, order = Precedence(), []
 
     def work() -> None:
-        with precedence.page():
+        with precedence.writing():
             order.append("second")
 
-    with precedence.page():
+    with precedence.writing():
         other = threading.Thread(target=work)
         other.start()
         order.append("first")
     other.join()
     assert order == ["first", "second"]
+
+
+def test_a_page_gives_way_before_each_transaction_and_each_query(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/gavel.db")
+    services = open_services(load_settings(environ={}, overrides={"data_dir": str(tmp_path)}), database)
+    asked: list[str] = []
+    services.precedence._of_thread.turn = lambda: asked.append("turn")
+    for opened in (database.read, database.read_one, database.write):
+        with opened():
+            assert asked.pop() == "turn"
+    client = LimitedClient(cast("Any", Archive()), services.precedence.give_way)
+    client.query("SELECT 1", parameters={}, settings={})
+    assert asked == ["turn"]
+    services.close()
+    database.close()
+
+
+class Archive:
+    def query(self, query: str, **_given: Any) -> None:
+        pass
+
+
+def test_a_page_that_writes_is_of_the_batch_class_and_not_afterwards() -> None:
+    precedence, seen = Precedence(), []
+    with precedence.writing():
+        seen.append(os.sched_getscheduler(0))
+    seen.append(os.sched_getscheduler(0))
+    assert seen == [os.SCHED_BATCH, os.SCHED_OTHER]
+
+
+def test_a_page_that_waits_is_of_the_batch_class() -> None:
+    class Asked(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            self.policy = os.sched_getscheduler(0)
+            return True
+
+    quiet = Asked()
+    PageTurn(quiet, 1.0)()
+    assert (quiet.policy, os.sched_getscheduler(0)) == (os.SCHED_BATCH, os.SCHED_OTHER)
+
+
+def test_a_class_that_somebody_chose_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _pid: os.SCHED_IDLE)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: pytest.fail("changed"))
+    with standing_back():
+        pass
+
+
+def test_a_system_without_classes_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getscheduler")
+    with standing_back():
+        pass
 
 
 class Door:

@@ -6,11 +6,10 @@ import asyncio
 
 import pytest
 
+from config.outbound.callers import caller_of
 from config.outbound.providers import ProviderConnections
 from config.settings.sections import Judge
-from evaluators.llm_judge.caller import Timeouts
 from evaluators.llm_judge.failures import ProviderFailure
-from evaluators.llm_judge.openai_caller import OpenAICaller
 from evaluators.llm_judge.providers import PROVIDERS, Endpoint, make_endpoint
 from tests.unit.config.outbound.test_connections import Listener, listening
 
@@ -21,7 +20,7 @@ MODELS = (
 
 def models(endpoint: Endpoint, judge: Judge) -> list[str]:
     async def ask() -> list[str]:
-        caller = OpenAICaller(Timeouts(), connections=ProviderConnections(judge))
+        caller = caller_of(judge)
         try:
             return await caller.list_models(endpoint)
         finally:

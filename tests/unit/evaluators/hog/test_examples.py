@@ -19,8 +19,9 @@ from evaluators.generation import Generation
 from evaluators.hog import HogEvaluator
 from evaluators.hog.evaluator import GenerationGlobals
 from evaluators.verdict import Verdict
+from tests.services.cache import CHECKOUT
 
-FOLDER = Path(__file__).parents[4] / "examples" / "evaluators"
+FOLDER = CHECKOUT / "examples" / "evaluators"
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if not path.name.endswith(".cases.yaml"))
 OUTCOMES = ("pass", "fail", "not_applicable")
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
+
+from config.outbound.callers import timeouts_of
+from config.settings.sections import Judge as JudgeSettings
 from evaluators.llm_judge import (
     Chance,
     Judge,
@@ -35,6 +39,7 @@ from tests.virtual_time import run
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday."""
+SETTINGS = JudgeSettings()
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Bench:
 
     limits: GateLimits = field(default_factory=GateLimits)
     patience: Patience = field(default_factory=Patience)
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = field(default_factory=lambda: timeouts_of(SETTINGS))
     cache_ttl_s: float = 3600.0
     trial_limit: int = 2
     latency_s: float = 0.2
@@ -54,7 +59,7 @@ class Bench:
         self.server = StandIn(Settings(latency_s=self.latency_s))
         self.transport = InProcess(self.server)
         self.random = random.Random(7)
-        self.caller = OpenAICaller(self.timeouts, now=self.epoch, transport=self.transport)
+        self.caller = self.caller_over(self.transport)
         self.gates = Gates(self.limits, clock=self.loop.time, random=self.random.random)
         self.descents: list[tuple[str, str]] = []
         self.ladder = Ladder(self.epoch, changed=lambda _a, model, rung: self.descents.append((model, rung)))
@@ -62,6 +67,11 @@ class Bench:
         self.trial = MemoryTrial(self.trial_limit)
         self.cache = MemoryCache(100, self.cache_ttl_s, self.loop.time)
         self.judge = self.judge_with(self.caller)
+
+    def caller_over(self, transport: httpx2.AsyncBaseTransport) -> OpenAICaller:
+        return OpenAICaller(
+            self.timeouts, max_reply_bytes=SETTINGS.max_reply_bytes, now=self.epoch, transport=transport
+        )
 
     def judge_with(self, caller: OpenAICaller) -> Judge:
         """Return a judge that calls by another caller and shares the rest."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evaluators.llm_judge.answer import parse_answer
 from evaluators.llm_judge.output import AnswerError, OutputContract
-from evaluators.llm_judge.prompt import Transcript, transcribe
+from evaluators.llm_judge.transcript import Transcript, transcribe
 from evaluators.verdict import Skip, Verdict
 
 NOTHING = Transcript((), "", ())

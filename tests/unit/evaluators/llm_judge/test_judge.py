@@ -95,7 +95,7 @@ def test_a_provider_that_hangs_is_given_up_at_the_total_deadline(action: Any) ->
         assert isinstance(outcome, Parked)
         assert bench.loop.time() <= 100.5
 
-    judging(work, timeouts=Timeouts(call_s=60.0), patience=Patience(run_s=100.0))
+    judging(work, timeouts=Timeouts(connect_s=5.0, read_s=60.0, call_s=60.0), patience=Patience(run_s=100.0))
 
 
 def test_retry_after_is_waited_for_and_never_undercut() -> None:
@@ -341,6 +341,8 @@ def test_too_long_a_text_is_tried_once_more_with_half_and_then_skipped() -> None
         assert isinstance(outcome, Judged)
         assert outcome.usage is not None
         assert outcome.usage.truncated
+        assert outcome.usage.truncated_to is not None
+        assert 20_000 <= outcome.usage.truncated_to < 20_100, "the limit of the call that was answered"
         bench.script({"action": "context_too_long"})
         assert skip(await bench.run("y" * 40_000)).reason == "context_window_exceeded"
         sizes = [len(str(call.body)) for call in bench.calls]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from evaluators.llm_judge.answer import parse_answer
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.output import AnswerError, OutputContract
-from evaluators.llm_judge.prompt import Transcript
 from evaluators.llm_judge.reply import read_completion
+from evaluators.llm_judge.transcript import Transcript
 from evaluators.verdict import Verdict
 
 NOTHING = Transcript((), "", ())

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from evaluators.llm_judge.answer import parse_answer
 from evaluators.llm_judge.masking import shown
 from evaluators.llm_judge.output import AnswerError, OutputContract, printable
-from evaluators.llm_judge.prompt import Transcript
+from evaluators.llm_judge.transcript import Transcript
 from evaluators.verdict import Skip, Verdict
 
 NOTHING = Transcript((), "", ())

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators.llm_judge.output import OutputContract
-from evaluators.llm_judge.prompt import MARK, Prompt, Transcript, build_prompt, strip_fences, transcribe
+from evaluators.llm_judge.prompt import MARK, Prompt, build_prompt, strip_fences
+from evaluators.llm_judge.transcript import Transcript, transcribe
 
 NONCE = "9f3c77aa01d2b4e8"
 OPEN, CLOSE = f"<judged-{NONCE}>", f"</judged-{NONCE}>"

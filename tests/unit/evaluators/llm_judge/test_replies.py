@@ -13,7 +13,6 @@ import yaml
 
 from evaluators.llm_judge import Judged, OutputContract, Parked, transcribe
 from evaluators.llm_judge.classification import classify_status
-from evaluators.llm_judge.openai_caller import OpenAICaller
 from evaluators.llm_judge.reply import read_completion
 from evaluators.verdict import Skip, Verdict
 from tests.unit.evaluators.llm_judge.bench_of_judges import START, Bench
@@ -59,7 +58,7 @@ def test_a_recorded_reply_gives_its_outcome(case: dict[str, Any]) -> None:
     async def main() -> None:
         bench = Bench()
         recorded = Recorded(case["replies"])
-        bench.judge = bench.judge_with(OpenAICaller(bench.timeouts, now=bench.epoch, transport=recorded))
+        bench.judge = bench.judge_with(bench.caller_over(recorded))
         judged = SPOOF if case.get("judged") == "spoof" else "Four."
         request = bench.request(
             contract=CONTRACTS.get(case.get("contract", ""), OutputContract()),

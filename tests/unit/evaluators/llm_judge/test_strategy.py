@@ -14,9 +14,9 @@ from evaluators.llm_judge import Judged, JudgeRequest, NotRun, OutputContract, P
 from evaluators.llm_judge.budget import BudgetScope
 from evaluators.llm_judge.estimate import estimate
 from evaluators.llm_judge.outcome import JudgePlan, PlannedStep, SampleAnswer
-from evaluators.llm_judge.prompt import transcribe
 from evaluators.llm_judge.providers import make_endpoint
 from evaluators.llm_judge.strategy import SAMPLE_TEMPERATURE, run_plan
+from evaluators.llm_judge.transcript import transcribe
 from evaluators.verdict import JudgeUsage, Skip, Verdict
 from tests.unit.evaluators.llm_judge.bench_of_judges import Bench
 from tests.unit.evaluators.llm_judge.test_judge import judging
@@ -249,6 +249,20 @@ def test_the_cost_is_unknown_if_that_of_one_step_is() -> None:
     assert isinstance(found, Judged)
     assert found.usage is not None
     assert found.usage.cost_usd is None
+
+
+def test_of_several_limits_the_smallest_is_kept() -> None:
+    limits = {"m0": 9_000, "m1": 4_000}
+
+    async def ask(request: JudgeRequest) -> RunOutcome:
+        limit = limits.get(request.model)
+        return Judged(PASS, JudgeUsage(request.model, "custom", truncated=limit is not None, truncated_to=limit))
+
+    chosen = plan("jury", 3)
+    found = asyncio.run(run_plan(replace(BASE, plan=chosen), chosen, ask))
+    assert isinstance(found, Judged)
+    assert found.usage is not None
+    assert (found.usage.truncated, found.usage.truncated_to) == (True, 4_000)
 
 
 # -- over the stand-in provider ---------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators.messages import read_conversation, render_input, render_messages, render_output, render_tools, to_json
+from tests.services.cache import CHECKOUT
 
-GENERATIONS = Path(__file__).parents[4] / "examples" / "generations"
+GENERATIONS = CHECKOUT / "examples" / "generations"
 
 SHAPES: dict[str, tuple[Any, list[str]]] = {
     "openai chat": (

@@ -10,9 +10,11 @@ import uuid
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaluators.messages import render_tools, scrubbed
-from evaluators.messages.scrub import without_data_urls
+from evaluators.messages.scrub import scrubbed_with_origin, without_data_urls
 
 DATA = base64.b64encode(bytes(random.Random(5).randbytes(900))).decode()
 BYTES = random.Random(6).randbytes(160)
@@ -113,3 +115,19 @@ def test_catalogues_of_tools_carry_no_data_either() -> None:
 
 def test_data_urls_alone_are_taken_out_of_what_a_program_sees() -> None:
     assert without_data_urls(f"see data:image/png;base64,{DATA} {DATA}") == f"see [image] {DATA}"
+
+
+URL = f"data:image/png;base64,{DATA} "
+PIECES = st.sampled_from(["words é ", DATA, WRAPPED + "\n", URL, "1.5, " * 80, "\\xff\\x00" * 200, "\n", "data:,x "])
+
+
+@given(st.lists(PIECES, max_size=6).map("".join))
+def test_the_origin_of_a_place_is_followed_by_the_same_text(text: str) -> None:
+    made, origin = scrubbed_with_origin(text)
+    assert made == scrubbed(text)
+    places = [origin(at) for at in range(len(made) + 1)]
+    assert places == sorted(places)
+    for at, place in enumerate(places[:-1]):
+        if made[at] == "w":  # no mark and no data has words
+            assert text[place] == "w"
+    assert places[0] == 0

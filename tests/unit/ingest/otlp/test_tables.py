@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ingest.otlp import conventions
 from ingest.otlp.readers import _READERS
 from ingest.otlp.tables import page_text
+from tests.services.cache import CHECKOUT
 
-PAGE = Path(__file__).parents[4] / "docs" / "sending-events.md"
+PAGE = CHECKOUT / "docs" / "sending-events.md"
 
 
 def test_the_page_shows_the_tables_of_this_release() -> None:

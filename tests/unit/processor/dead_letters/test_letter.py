@@ -5,19 +5,20 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
+from confluent_kafka import Producer
 
-from processor.dead_letters.letter import RatioGuard, TooManyDeadLetters, dead_letter
+from processor.dead_letters.letter import RatioGuard, TooManyDeadLetters, dead_letter, read_attempts
 
 
 class Message:
-    def __init__(self, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> None:
-        self._value, self._headers = value, headers
+    def __init__(self, value: bytes, headers: list[tuple[str, bytes]] | None = None, key: bytes = b"\x00key") -> None:
+        self._value, self._headers, self._key = value, headers, key
 
     def value(self) -> bytes:
         return self._value
 
     def key(self) -> bytes:
-        return b"\x00key"
+        return self._key
 
     def headers(self) -> list[tuple[str, bytes]] | None:
         return self._headers
@@ -63,6 +64,47 @@ def test_a_value_over_the_brokers_limit_becomes_its_hash_and_place() -> None:
     letter = make(Message(value))
     assert letter.value is None
     assert dict(letter.headers)["gavel.error.sha256"] == sha256(value).hexdigest().encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "key", "kept"),
+    [
+        (900_000, 0, 10, ["value", "headers", "key"]),
+        (900_000, 100_000, 10, ["headers", "key"]),
+        (900_000, 0, 100_000, ["headers", "key"]),
+        (10, 1_000_000, 10, ["key"]),
+        (10, 500_000, 500_000, ["key"]),
+        (10, 11, 1_000_000, []),
+    ],
+)
+def test_a_letter_fits_whichever_part_of_its_record_is_large(
+    value: int, headers: int, key: int, kept: list[str]
+) -> None:
+    """A letter that the broker refuses would end the role, again after each restart."""
+    given = Message(b"v" * value, [("h", b"")] * (headers // 11), b"k" * key)
+    letter = make(given, 1_000_000)
+    names = [name for name, _ in letter.headers]
+    own = dict(letter.headers)
+    assert letter.value == (given.value() if "value" in kept else None)
+    assert names.count("h") == (headers // 11 if "headers" in kept else 0)
+    assert letter.key == (given.key() if "key" in kept else None)
+    assert ("gavel.error.sha256" in own) == ("value" not in kept)
+    if headers:
+        assert ("gavel.error.headers_size_bytes" in own) == ("headers" not in kept)
+    assert ("gavel.error.key_sha256" in own) == ("key" not in kept)
+    producer = Producer({"bootstrap.servers": "127.0.0.1:1", "message.max.bytes": 1_000_000, "log_level": 0})
+    producer.produce(
+        letter.topic, letter.value, letter.key, headers=letter.headers
+    )  # it refuses a message over the limit
+    producer.purge()
+    producer.flush(0)
+
+
+def test_a_number_in_a_header_of_somebody_else_may_have_any_length() -> None:
+    headers = [("gavel.error.attempts", b"9" * 10_000), ("gavel.error.first_failure", b"9" * 10_000)]
+    letter = make(Message(b"x", headers))
+    assert max(len(value or b"") for _, value in letter.headers) < 100
+    assert read_attempts({"gavel.error.attempts": "²"}) == 0
 
 
 def test_the_guard_lets_single_failures_pass() -> None:

@@ -140,12 +140,18 @@ def test_a_categorical_verdict_is_a_list_of_keys() -> None:
 
 
 def test_the_judge_is_attributed_only_if_a_model_was_called() -> None:
-    usage = JudgeUsage("gpt-5-mini", "openai", 100, 20, 0.001, 1.5, "own", "key-1", cached=False, truncated=True)
+    usage = JudgeUsage(
+        "gpt-5-mini", "openai", 100, 20, 0.001, 1.5, "own", "key-1", cached=False, truncated=True, truncated_to=9_000
+    )
     found = properties(build(Verdict(result=True), usage))
     assert found["$ai_model"] == found["$ai_evaluation_model"] == "gpt-5-mini"
     assert (found["$ai_input_tokens"], found["$ai_evaluation_cost_usd"]) == (100, 0.001)
     assert (found["$ai_evaluation_key_type"], found["$ai_evaluation_key_id"]) == ("own", "key-1")
     assert found["$ai_evaluation_truncated"] is True
+    assert found["$ai_evaluation_truncated_to"] == 9_000
+    reused = properties(build(Verdict(result=True), JudgeUsage("m", "openai", truncated=True)))
+    assert reused["$ai_evaluation_truncated"] is True
+    assert "$ai_evaluation_truncated_to" not in reused
     assert "$ai_model" not in properties(build(Verdict(result=True)))
 
 

@@ -56,6 +56,19 @@ def test_a_number_that_is_none_is_named() -> None:
         read_task([*TASK.headers(), ("gavel.task.team_id", b"seven")])
 
 
+@pytest.mark.parametrize("number", [b"9" * 5_000, b"9" * 400, b"9223372036854775808", b"\xd9\xa3", b"1_0", b" 1"])
+@pytest.mark.parametrize("field", ["attempt", "parked_since_ms", "not_before_ms", "team_id"])
+def test_a_number_that_does_not_fit_is_named(field: str, number: bytes) -> None:
+    """A time of hundreds of digits ended the judge when it was turned into seconds, again after each restart."""
+    with pytest.raises(TaskError, match=field):
+        read_task([*TASK.headers(), (f"gavel.task.{field}", number)])
+
+
+def test_every_team_that_an_event_may_have_reads_back() -> None:
+    for team_id in (2**63 - 1, -(2**63)):
+        assert read_task(replace(TASK, team_id=team_id).headers()).team_id == team_id
+
+
 def test_no_headers_at_all() -> None:
     with pytest.raises(TaskError):
         read_task(None)

@@ -76,6 +76,21 @@ def test_a_store_that_does_not_answer_makes_the_run_wait_and_drops_nothing() -> 
     assert refused.value.cause == "store_unavailable"
 
 
+def test_tasks_that_share_a_failed_refresh_all_wait_and_the_next_one_asks_the_store_again() -> None:
+    store = Store(snapshot(5, evaluation()), None)
+
+    async def during_and_after_the_outage(definitions: TaskDefinitions) -> None:
+        found = await asyncio.gather(*(definitions.find(task(6)) for _ in range(5)), return_exceptions=True)
+        assert [getattr(each, "cause", each) for each in found] == ["store_unavailable"] * 5
+        store.newest = snapshot(6, evaluation(revision=6, version=2))
+        judged_by = await definitions.find(task(6))
+        assert judged_by is not None
+        assert judged_by.definition.version == 2
+
+    asked(store, during_and_after_the_outage)
+    assert store.polls <= 3
+
+
 def test_a_restored_store_is_believed_and_is_not_asked_for_every_task() -> None:
     store = Store(snapshot(5, evaluation()), snapshot(5, evaluation()))
 

@@ -13,7 +13,7 @@ from processor.judge.measured import MeasuredVersions, measurement_scope
 from storage.snapshot import CompiledEvaluation
 from storage.sql.engine import open_database
 from storage.sql.evaluations import Evaluations
-from storage.sql.measurements import MeasuredItem, MeasurementRuns, Standing
+from storage.sql.measurements import MeasuredItem, MeasurementRuns, NewMeasurement, Standing
 from storage.sql.migrations import upgrade
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,9 +28,18 @@ def test_an_older_version_is_judged_as_it_was_and_a_cancelled_run_is_not_wanted(
     change = {"evaluation_config": {"source": "return false"}, "name": "renamed"}
     second = store.update(1, first.id, lambda current: patch_draft(current, change), actor=None, now=NOW)
     run = runs.create(
-        team_id=1, evaluation_id=first.id, kind="comparison", versions=[1, 2], repeats=1, params={},
-        items=[MeasuredItem("event:a", "a"), MeasuredItem("event:b", "b", reused=(1,))], actor="a", now=NOW,
-    )  # fmt: skip
+        NewMeasurement(
+            team_id=1,
+            evaluation_id=first.id,
+            kind="comparison",
+            versions=[1, 2],
+            repeats=1,
+            params={},
+            items=[MeasuredItem("event:a", "a"), MeasuredItem("event:b", "b", reused=(1,))],
+        ),
+        actor="a",
+        now=NOW,
+    )
     assert (run.total, run.reused) == (3, 1)
     task = Task(1, first.id, "a", "k", "", NOW.isoformat(), "measurement", measurement_id=run.id, repeat=3)
     assert read_task(task.headers()) == task
@@ -58,9 +67,18 @@ def test_a_run_whose_runner_died_is_claimed_by_another_one(tmp_path: Path) -> No
     upgrade(database)
     runs = MeasurementRuns(database)
     runs.create(
-        team_id=1, evaluation_id="e", kind="consistency", versions=[1], repeats=5, params={},
-        items=[MeasuredItem("event:a", "a")], actor="a", now=NOW,
-    )  # fmt: skip
+        NewMeasurement(
+            team_id=1,
+            evaluation_id="e",
+            kind="consistency",
+            versions=[1],
+            repeats=5,
+            params={},
+            items=[MeasuredItem("event:a", "a")],
+        ),
+        actor="a",
+        now=NOW,
+    )
     first = runs.claim("a", now=NOW, lease_s=0.0)
     assert first is not None
     assert runs.report(first.id, "a", Standing(1, 0, 2, 1, 0.25), now=NOW, lease_s=0.0)

@@ -1,4 +1,4 @@
-"""Turns: who is taken in hand, who stands in line, and that no slot stays free while somebody waits."""
+"""Turns: who is judged now, who waits in a lane, and that no slot stays free while somebody waits."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_lane_is_read_as_slots_come_free_and_no_further() -> None:
     bench = Bench()
     waiting = flood(200)
     taken, again = bench.batch(waiting, bench.lane)
-    assert (len(taken), again) == (32, []), "what stands in line is not put in line again"
+    assert (len(taken), again) == (32, []), "a run of a lane is not put into a lane again"
     assert bench.control.deferred == {bench.lane: 32}
     bench.turns.wake(bench.control)
     assert bench.control.woken == []

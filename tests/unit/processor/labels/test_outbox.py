@@ -6,10 +6,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from config.settings import load_settings
@@ -17,7 +19,7 @@ from processor.kafka import EmbeddedBroker, KafkaClients
 from processor.labels.outbox import LabelSender
 from processor.metrics import Metrics
 from storage.sql.engine import Database, StoreUnavailable, open_database
-from storage.sql.labels import Labels, NewLabel
+from storage.sql.labels import Labels, NewLabel, label_outbox
 from storage.sql.migrations import upgrade
 
 
@@ -60,6 +62,50 @@ def test_a_label_is_sent_once_and_counted(database: Database) -> None:
     assert set(seen) == {label.id for label in stored}
     consumer.close()
     clients.close()
+    database.close()
+
+
+class Losing:
+    """A producer that loses one of the messages."""
+
+    def __init__(self, _: object) -> None:
+        self._reports: list[Any] = []
+
+    def produce(self, *_: Any, on_delivery: Any, **__: Any) -> None:
+        self._reports.append(on_delivery)
+
+    def flush(self, _: float) -> int:
+        lost = KafkaError(KafkaError._MSG_TIMED_OUT)
+        for number, report in enumerate(self._reports):
+            report(lost if number == 1 else None, None)
+        return 0
+
+
+def test_labels_of_which_one_is_not_confirmed_are_all_sent_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their events have the same ids, so the ones that had arrived are there once."""
+    new = [
+        NewLabel(
+            evaluation_id="e", question=1, target_event_id=f"t{number}", verdict={"unsure": True}, labeller="ann",
+            source="import",
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    Labels(database).add(7, new, now=datetime.now(UTC))
+    metrics, settings = Metrics(CollectorRegistry()), load_settings(environ={}, overrides={})
+    sender = LabelSender(settings, database, KafkaClients(settings, EmbeddedBroker()), metrics)
+    with monkeypatch.context() as patch:
+        patch.setattr("processor.labels.outbox.Producer", Losing)
+        with pytest.raises(KafkaException, match="MSG_TIMED_OUT"):
+            sender.send_some()
+    assert metrics.registry.get_sample_value("gavel_labels_total", {"source": "import"}) is None
+    assert sender.send_some() == 0, "they wait, so that no other process sends them at the same time"
+    with database.write() as connection:
+        connection.execute(update(label_outbox).values(claimed_until=None))
+    sender._producer = None
+    assert sender.send_some() == 3
+    assert metrics.registry.get_sample_value("gavel_labels_total", {"source": "import"}) == 3
     database.close()
 
 

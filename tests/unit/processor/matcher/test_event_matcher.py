@@ -6,12 +6,13 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import processor.matcher.event_matcher
-from conditions import RowError
+from conditions import EventRow, RowError
 from processor.events.output import Output
 from processor.events.row import MAX_EVENT_BYTES, EventTooLarge
 from processor.events.task import is_match, read_task
@@ -126,7 +127,11 @@ class Broken:
         return self._writer.write(key, *arguments)
 
 
-@pytest.mark.parametrize("step", ["decode", "match", "evaluate", "write"])
+def unusual(_value: bytes) -> EventRow:
+    raise msgspec.DecodeError
+
+
+@pytest.mark.parametrize("step", ["decode", "read", "match", "evaluate", "write"])
 def test_an_exception_of_ours_is_one_dead_letter_and_the_others_go_on(
     step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +149,11 @@ def test_an_exception_of_ours_is_one_dead_letter_and_the_others_go_on(
 
     module = processor.matcher.event_matcher
     if step == "decode":
+        monkeypatch.setattr(
+            module, "decode_usual_row", failing(module.decode_usual_row, lambda value: json.loads(value)["uuid"])
+        )
+    elif step == "read":
+        monkeypatch.setattr(module, "decode_usual_row", unusual)
         monkeypatch.setattr(module, "read_event", failing(module.read_event, lambda m: json.loads(m.value())["uuid"]))
     elif step == "match":
         matcher = snapshot.teams[1].matcher
@@ -164,6 +174,36 @@ def test_an_exception_of_ours_is_one_dead_letter_and_the_others_go_on(
     assert (headers["gavel.error.class"], headers["gavel.error.offset"]) == (b"evaluator_bug", b"2")
     assert outputs[1].value == generation_row(2)
     assert ("gavel.task.run_key" in headers) == (step == "write"), "one run runs again, or the event as a whole"
+
+
+ODD_ROWS = {
+    "usual": {},
+    "no uuid": {"uuid": ""},
+    "null uuid": {"uuid": None},
+    "other event": {"event": "$pageview", "distinct_id": "$ai_generation"},
+    "null event": {"event": None, "distinct_id": "$ai_generation"},
+    "null field": {"distinct_id": None},
+    "half a pair": {"distinct_id": "\ud800"},
+    "half a pair in the uuid": {"uuid": "\ud800"},
+    "wrong type": {"team_id": "one"},
+    "long uuid": {"uuid": "u" * 300},
+}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+@pytest.mark.parametrize("headers", [[], [("event", b"$ai_generation")], [("event", b"$pageview")]])
+def test_the_short_way_of_the_usual_record_decides_as_read_event_does(
+    name: str, headers: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(json.dumps(json.loads(generation_row(1)) | ODD_ROWS[name]).encode(), head=headers)
+
+    def decided() -> tuple[object, object]:
+        events = event_matcher()
+        return events._decode([record], refused), events.counts
+
+    short = decided()
+    monkeypatch.setattr(processor.matcher.event_matcher, "decode_usual_row", unusual)
+    assert short == decided()
 
 
 def test_a_result_that_no_message_can_hold_is_a_dead_letter() -> None:
@@ -198,9 +238,10 @@ def test_what_a_team_uses_is_added_up() -> None:
     budget = TeamBudget(2.0)
     budget.matched(1, 1.0)
     budget.ran(1, 1.0)
-    assert (budget.left_to_match_s(1), budget.may_run(1)) == (1.0, False), "matching goes on if it is not the slow part"
+    left = (budget.left_to_match_s(1), budget.left_to_run_s(1))
+    assert left == (1.0, 0.0), "matching goes on if it is not the slow part"
     budget.matched(1, 1.0)
-    assert (budget.left_to_match_s(1), budget.left_to_match_s(2), budget.may_run(2)) == (0.0, 2.0, True)
+    assert (budget.left_to_match_s(1), budget.left_to_match_s(2), budget.left_to_run_s(2)) == (0.0, 2.0, 2.0)
 
 
 def test_the_time_of_matching_and_of_runs_counts() -> None:

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -286,3 +287,29 @@ def test_results_are_counted_once_whether_made_skipped_or_there_before() -> None
     (ids,) = asked
     assert {name: len(each) for name, each in ids.items()} == {verdicts: 3, skips: 3}
     assert all(str(UUID(each)) == each for each in [*ids[verdicts], *ids[skips]])
+
+
+def test_a_whole_event_that_an_evaluator_cannot_take_is_a_dead_letter_and_does_not_end_the_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matcher = event_matcher()
+
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(matcher, "_run_all", fails)
+    sent: list[list[Output]] = []
+
+    class Sender:
+        def begin(self, outputs: list[Output], _place: Any) -> Any:
+            sent.append(outputs)
+            return SimpleNamespace(wait=lambda _deadline: None, ended=lambda: True)
+
+    sender: Any = Sender()
+    batch = [Record(generation_row(n)) for n in (1, 2)]
+    running = Replay(Source(batch), snapshot_of({}), matcher, existing=lambda _ids: set(), sender=sender)
+    while running.step():
+        pass
+    (outputs,) = sent
+    assert [output.kind for output in outputs] == ["dead_letter"] * 2
+    assert (running.report.read, running.report.failed) == (2, 2)

@@ -16,7 +16,7 @@ from config.settings.sections import Judge
 from evaluators.llm_judge.failures import FailureKind
 from evaluators.llm_judge.ladder import RUNGS
 from evaluators.llm_judge.providers import PROVIDERS
-from evaluators.verdict import SkipReason
+from evaluators.verdict import VERDICT_NAMES, SkipReason
 from processor.dead_letters.letter import Reason
 from processor.events.row import Passed
 from processor.judge.outputs import NotMade
@@ -24,8 +24,7 @@ from processor.metric_catalogue import CATALOGUE, CounterName, GaugeName
 from processor.metrics import Metrics
 from processor.runtime.births import give_birth, models_born
 from reports.evaluation_reports.delivery.outcome import Ending
-from reports.windows.gauges import OUTCOMES
-from storage.sql.evaluation_report_runs import Status
+from storage.sql.evaluation_report_runs import ReportRunStatus
 from tests.unit.processor.matcher.matching import snapshot_of
 
 BY_NAME_ONLY = {"gavel_judge_calls", "gavel_judge_tokens", "gavel_judge_cost_usd", "gavel_judge_output_modes"}
@@ -68,9 +67,9 @@ def test_every_counter_of_a_role_is_there_and_zero(tmp_path: Path) -> None:
         ("gavel_judge_parked", {}, "cause", get_args(FailureKind)),
         ("gavel_records_skipped", {"role": "reports"}, "reason", ("other_event", "bad_row")),
         ("gavel_reports_deliveries", {"kind": "slack"}, "outcome", get_args(Ending)),
-        ("gavel_reports_runs", {}, "status", tuple(set(get_args(Status)) - {"pending"})),
+        ("gavel_reports_runs", {}, "status", tuple(set(get_args(ReportRunStatus)) - {"pending"})),
         ("gavel_clustering_runs", {}, "outcome", ("completed", "failed", "retried", "lost")),
-        ("gavel_windows_current", {"window": "day"}, "outcome", OUTCOMES),
+        ("gavel_windows_current", {"window": "day"}, "outcome", VERDICT_NAMES),
     ],
 )
 def test_every_value_of_a_closed_list_has_a_series(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from processor.runtime.logs import RecentProblems
+from tests.services.cache import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[4]
 SCRIPT = """
 import logging, warnings
 import structlog

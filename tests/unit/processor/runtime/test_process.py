@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processor.exit_codes import EXIT_FAILED
 from processor.runtime.process import Runtime
 
 
@@ -57,3 +62,43 @@ def test_a_signal_while_the_thread_that_waits_holds_its_own_lock_ends_the_wait(
 
 
 real_set = threading.Event.set
+
+
+HANGS = """
+import sys, threading, time
+from types import SimpleNamespace
+from prometheus_client import CollectorRegistry
+from config.settings import load_settings
+from processor.metrics import Metrics
+from processor.runtime import process
+from storage.sql.engine import open_store
+from storage.sql.migrations import upgrade
+
+settings = load_settings()
+database = open_store(settings)
+upgrade(database)
+now = time.monotonic()
+stage = SimpleNamespace(role="sink", heartbeat_s=now, progress_s=now, stop=lambda: None, run=threading.Event().wait)
+process.BUILDERS["sink"] = lambda _: stage
+process._LEAVE_S = 0.1
+runtime = process.Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
+runtime._heartbeat = SimpleNamespace(start=lambda: None, stop=lambda failed: print(failed))
+runtime.start()
+sys.exit(runtime.stop())
+"""
+
+
+def test_a_role_that_does_not_end_does_not_keep_the_process(tmp_path: Path) -> None:
+    """It hung without a message until somebody killed it: the interpreter waited for the role's thread."""
+    given = {
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "DATA_DIR": tmp_path,
+        "HTTP__PORT": 0,
+        "WATCHDOG__SHUTDOWN_S": 0.1,
+    }
+    environ = {**os.environ, **{f"GAVEL_{name}": str(value) for name, value in given.items()}}
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGS], env=environ, check=False, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == EXIT_FAILED, ended.stderr
+    assert "it did not end in time" in ended.stdout

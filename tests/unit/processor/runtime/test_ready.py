@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from config.settings import load_settings
 from processor.kafka import EmbeddedBroker, KafkaClients
 from processor.metrics import Metrics
-from processor.runtime import process
+from processor.runtime import process, vitals
 from processor.runtime.process import Runtime
 from processor.runtime.vitals import SINK_BLOCKED
 from processor.stream import stage
@@ -110,7 +110,8 @@ def test_a_role_whose_thread_waits_in_a_commit_is_not_ready(member: Any, monkeyp
     runtime = Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
     member.heartbeat_s = 1000.0
     runtime._stages["sink"] = member
-    monkeypatch.setattr(process, "monotonic", lambda: member.clock.now_s)
+    for module in (process, vitals):
+        monkeypatch.setattr(module, "monotonic", lambda: member.clock.now_s)
     told = "Kafka, of which no broker is connected or answers: sink"
     loaded: Any = SimpleNamespace(current=SimpleNamespace(revision=1))
     runtime._snapshots = loaded
@@ -118,6 +119,21 @@ def test_a_role_whose_thread_waits_in_a_commit_is_not_ready(member: Any, monkeyp
     member.clock.now_s += 16.0
     ready, details = runtime._ready()
     assert (ready, details["waiting_for"]) == (False, told)
+    state, reason = vitals._state(member, loaded, Metrics(CollectorRegistry()))
+    assert (state, "no broker of Kafka is connected or answers" in reason) == ("waiting", True)
+
+
+def test_a_role_that_polls_and_whose_commit_has_no_answer_is_not_ready(
+    member: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals, "monotonic", lambda: member.clock.now_s)
+    member._pending, member._last_commit_s = Anything(), member.clock.now_s
+    member.clock.now_s += 16.0
+    member.heartbeat_s = member.clock.now_s
+    metrics = Metrics(CollectorRegistry())
+    assert vitals.kafka_away(member, metrics)
+    member._pending = None
+    assert not vitals.kafka_away(member, metrics)
 
 
 @pytest.fixture
@@ -128,7 +144,8 @@ def working(member: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     runtime: Any = Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
     runtime.ahead_s = 0.1
     monkeypatch.setattr(Heartbeats, "write", lambda *_, **__: runtime.ahead_s)
-    monkeypatch.setattr(process, "monotonic", lambda: member.clock.now_s)
+    for module in (process, vitals):
+        monkeypatch.setattr(module, "monotonic", lambda: member.clock.now_s)
     member._on_assign(None, PARTITIONS)
     member.heartbeat_s = member.clock.now_s
     runtime._stages["sink"], runtime._snapshots = member, SimpleNamespace(current=SimpleNamespace(revision=1))

@@ -1,4 +1,4 @@
-"""A role's heartbeat says how many runs wait on purpose, and for how long."""
+"""A role's heartbeat says how far it is behind, what is paused, what waits on purpose, and which breakers are open."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from processor.metrics import AgeGauge, Metrics
 from processor.runtime.logs import RecentProblems
 from processor.runtime.vitals import stage_vitals
 
-STAGE: Any = SimpleNamespace(sources=(), records_in_flight=0, subscribed=True, waits_for_partitions=False)
+STAGE: Any = SimpleNamespace(sources=(), paused=(), records_in_flight=0, subscribed=True, waits_for_partitions=False)
 
 
-def details(role: str, metrics: Metrics) -> dict[str, Any]:
-    stage = cast("Any", SimpleNamespace(**vars(STAGE), role=role))
+def details(role: str, metrics: Metrics, told: dict[str, Any] | None = None, **stage: Any) -> dict[str, Any]:
+    looked_at = cast("Any", SimpleNamespace(**vars(STAGE) | stage, role=role))
     snapshots = cast("Any", SimpleNamespace(current=None, last_error=None))
-    return stage_vitals(stage, snapshots, metrics, RecentProblems(), {}).details
+    return stage_vitals(looked_at, snapshots, metrics, RecentProblems(), told or {}).details
 
 
 def test_the_judge_tells_its_parked_runs_and_the_age_of_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +30,22 @@ def test_the_judge_tells_its_parked_runs_and_the_age_of_the_oldest(monkeypatch: 
         metrics.since("gavel_parked_oldest_seconds", since_s, topic="parked", partition=partition)
     assert details("judge", metrics)["parked"] == {"records": 5, "oldest_s": 600.0}
     assert "parked" not in details("sink", metrics)
+
+
+def test_the_lag_is_in_records_and_in_seconds_and_paused_partitions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AgeGauge, "clock", lambda: 1000.0)
+    metrics = Metrics(CollectorRegistry())
+    for role, partition, records, since_s in (("sink", "0", 3, 990.0), ("sink", "1", 4, 905.0), ("judge", "0", 9, 1.0)):
+        metrics.set("gavel_consumer_lag", records, role=role, topic="results", partition=partition)
+        metrics.since("gavel_lag_seconds", since_s, role=role, topic="results", partition=partition)
+    found = details("sink", metrics, paused=(("results", 1), ("other", 4), ("results", 0)))
+    assert (found["lag"], found["lag_s"]) == ({"results": 7}, {"results": 95.0})
+    assert found["paused"] == {"results": [0, 1], "other": [4]}
+
+
+def test_a_heartbeat_counts_all_open_breakers_and_describes_fifty() -> None:
+    breakers = [{"key": f"key {number}", "model": "m"} for number in range(70)]
+    found = details("judge", Metrics(CollectorRegistry()), {"breakers": breakers})
+    assert found["breakers"] == breakers[:50]
+    assert found["breakers_open"] == 70
+    assert "breakers_open" not in details("sink", Metrics(CollectorRegistry()))

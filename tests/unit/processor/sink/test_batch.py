@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from processor.events.message import Message
-from processor.sink.batch import Batcher, BatchPart, Claim
+from processor.sink.batch import Batcher, BatchPart, Claim, RowBatch
 from processor.sink.rows import TableFormat
 from processor.stream.ledger import Span
 from tests.services.records import Record
@@ -59,3 +59,18 @@ def test_tables_do_not_wait_for_each_other() -> None:
     batches.add(RESULTS, part(), 50.2)
     batches.add(EVENTS, part(), 50.2)
     assert [batch.table.table for batch in batches.due(50.2)] == ["events"]
+
+
+def token_of(*parts: BatchPart) -> str:
+    batch = RowBatch(RESULTS, 50.0)
+    for each in parts:
+        batch.add(each)
+    return batch.token()
+
+
+def test_a_token_names_rows_and_their_order_and_not_the_blocks_that_hold_them() -> None:
+    """The halves of a refused batch are named by row numbers, which mean other rows in another order."""
+    whole, cut, other = part(2), part(2), part(2)
+    whole.blocks, cut.blocks, other.blocks = [b"ab"], [b"a", b"b"], [b"ac"]
+    assert token_of(whole) == token_of(cut)
+    assert len({token_of(whole), token_of(other), token_of(whole, other), token_of(other, whole)}) == 4

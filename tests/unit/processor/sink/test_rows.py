@@ -35,6 +35,7 @@ def test_every_property_of_a_result_has_its_column() -> None:
         evaluation_key_id="k1",
         evaluation_cached=False,
         evaluation_truncated=True,
+        evaluation_confidence=0.875,
         evaluation_model="gpt-5-mini",
         evaluation_provider="openai",
         evaluation_backfill_id="b1",
@@ -50,7 +51,7 @@ def test_every_property_of_a_result_has_its_column() -> None:
     assert row["result"] is None
     assert row["applicable"] is True
     assert row["truncated"] is True
-    assert (row["cost_usd"], row["latency_s"]) == (0.0125, 1.5)
+    assert (row["cost_usd"], row["latency_s"], row["confidence"]) == (0.0125, 1.5, 0.875)
     assert (row["ai_session_id"], row["session_id"]) == ("s1", "s2")
     assert row["start_time"] == row["timestamp"] == 1_795_168_800_123_456
     assert row["record_time"] == 1_780_000_000_123

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +10,10 @@ import pytest
 import structlog
 
 from processor.dead_letters.letter import TooManyDeadLetters
-from storage.clickhouse import connect, migrate
-from storage.clickhouse.results import Copies, count_copies, result_ids
+from storage.clickhouse import ClickHouseProblem, connect, migrate
 from tests.services.clickhouse_http import ClickHouseFront, Faults
 from tests.services.records import Record, generation_row, result_id, result_row, span_of
+from tests.services.stored_results import Copies, count_copies, result_ids
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -40,12 +39,12 @@ def test_a_refusing_clickhouse_blocks_the_sink_until_it_gives_in(front: ClickHou
     """Too many parts, no memory, a missing table: never a dead letter, however often it takes."""
     client = connect(front.dsn)
     migrate(client)
-    front.faults = Faults(refuse_code=code, refuse_times=-1)
+    front.faults = refusing = Faults(refuse_code=code, refuse_times=1_000_000)
     with sink(front.dsn) as worker:
         until(worker.ready)
         worker.submit(spans := [results(range(100))])
         until_blocked(worker)
-        time.sleep(0.5)  # some ten tries
+        until(lambda: refusing.refuse_times <= 1_000_000 - 10)  # ten tries
         assert worker.blocked()
         assert list(worker.collect()) == []
         front.faults = Faults()
@@ -101,6 +100,21 @@ def test_a_clickhouse_that_goes_away_and_comes_back_gets_everything_once(tmp_pat
             client = connect(again.dsn)
             assert count_copies(client) == Copies(200, 200, 200)
             client.close()
+
+
+def test_a_sink_that_closes_before_its_first_connection_does_not_try_again() -> None:
+    tries = []
+
+    def refuse() -> Client:
+        tries.append(1)
+        raise ClickHouseProblem("nobody answers")
+
+    with sink(refuse) as worker:
+        until(worker.blocked)
+        worker.close()
+        assert not worker._thread.is_alive()
+        made = len(tries)
+    assert len(tries) == made < 100, "each try that fails is followed by a wait, or by the end"
 
 
 def test_a_sink_without_tables_is_not_ready_and_becomes_so_by_init(empty_dsn: str) -> None:

@@ -14,11 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from processor.events.output import Output, TopicAndPartition
 from processor.metrics import Metrics
-from processor.stream.committer import CommitAborted
 from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier, Span
 from processor.stream.limits import StageError, StageLimits
+from processor.stream.offsets import OffsetConsumer, PendingOffsets, _places
 from processor.stream.stage import Stage
+from processor.stream.transactions import CommitAborted
 from processor.stream.worker import Worker
 
 TOPIC, PARTITIONS, EACH = "events", 3, 60
@@ -145,8 +146,97 @@ class Book:
             assert offset == len(self.answered[source]), "the offset and the results are not of the same records"
 
 
-def running(book: Book, commit_interval_s: float = 0.0, **limits: Any) -> tuple[Stage, Topic]:
-    topic = Topic()
+class GroupTopic(Topic):
+    """A consumer that reports the outcome of a commit in the poll after so many, and rebalances in some polls."""
+
+    def __init__(self, endings: list[tuple[int, str]]) -> None:
+        super().__init__()
+        self.endings = endings
+        self.outcome: tuple[KafkaError | None, list[TopicPartition]] | None = None
+        self._asked: set[tuple[str, int, int]] = set()
+        self.on_their_way: list[tuple[int, str, list[TopicPartition]]] = []
+        self.reports: list[tuple[KafkaError | None, list[TopicPartition]]] = []
+        self.committed_places = {(TOPIC, n): 0 for n in range(PARTITIONS)}
+        self.stage: Stage | None = None
+        self.rebalances = 0
+
+    def begin_commit(self, offsets: list[TopicPartition]) -> None:
+        assert not self.on_their_way, "two commits at a time"
+        self.outcome, self._asked = None, _places(offsets)
+        self.on_their_way.append((*(self.endings.pop() if self.endings else (0, "done")), offsets))
+
+    def consume(self, limit: int, wait_s: float) -> list[Record]:
+        if self.rebalances and self.stage is not None:
+            self.rebalances -= 1
+            source = (TOPIC, self.rebalances % PARTITIONS)
+            if source in self.stage.sources:
+                self.stage._on_revoke(self, [TopicPartition(*source)])
+                self.stage._on_assign(self, [TopicPartition(*source)])
+                self.position[source] = self.committed_places[source]
+        self._go_on()
+        while self.reports:
+            OffsetConsumer._on_commit(self, *self.reports.pop(0))  # type: ignore[arg-type]
+        return super().consume(limit, wait_s)
+
+    def committed(self, partitions: list[TopicPartition], **_: object) -> list[TopicPartition]:
+        self._go_on()
+        return [TopicPartition(e.topic, e.partition, self.committed_places[e.topic, e.partition]) for e in partitions]
+
+    def _go_on(self) -> None:
+        """Work through the commit on its way, if it is its turn; a poll reports it."""
+        for left, ending, asked in self.on_their_way:
+            self.on_their_way.clear()
+            if left > 0:
+                self.on_their_way.append((left - 1, ending, asked))
+                return
+            codes = {"aborted": KafkaError.UNKNOWN_MEMBER_ID, "refused": KafkaError.NOT_COORDINATOR}
+            if ending == "done":
+                for each in asked:
+                    place = self.committed_places[each.topic, each.partition]
+                    assert each.offset >= place, "a commit moved a place back"
+                    self.committed_places[each.topic, each.partition] = each.offset
+            self.reports.append((None if ending == "done" else KafkaError(codes[ending]), asked))
+
+
+class OffsetBook:
+    """A committer of offsets that remembers the outputs that were written before each commit."""
+
+    def __init__(self) -> None:
+        self.written: dict[TopicAndPartition, set[int]] = {(TOPIC, n): set() for n in range(PARTITIONS)}
+
+    def begin(self, consumer: Any, frontier: Frontier, deadline: Deadline) -> PendingOffsets:
+        for output in frontier.outputs:
+            self.written[TOPIC, output.partition].add(int(output.value or b""))
+        offsets = [TopicPartition(*source, offset) for source, offset in frontier.offsets.items()]
+        return PendingOffsets(consumer, offsets, lambda _: True, deadline)
+
+
+@settings(deadline=None)
+@given(ENDINGS, st.integers(1, 40), st.integers(0, 60), st.integers(0, 8))
+def test_commits_of_offsets_that_end_in_polls_lose_nothing(
+    endings: list[tuple[int, str]], batch: int, steps: int, rebalances: int
+) -> None:
+    """Also when a rebalance comes while one is on its way, in a turn of the loop or while the stage drains."""
+    with pytest.MonkeyPatch.context() as patch:
+        for wait in ("_RETRY_S", "_LOOK_S"):
+            patch.setattr(f"processor.stream.offsets.{wait}", 0.0)
+        topic, book = GroupTopic(endings), OffsetBook()
+        stage, _ = running(book, topic=topic, batch_records=batch, max_records=50)
+        topic.stage, topic.rebalances = stage, rebalances
+        for _ in range(steps):
+            stage._step()
+            assert stage.records_in_flight < 50 + batch, "more was accepted than the bound allows"
+        stage._finish(Deadline(10.0))
+    refused = any(ending != "done" for _, ending in endings)  # a refusal in the last drain leaves records for later
+    for source, place in topic.committed_places.items():
+        assert book.written[source] >= set(range(place)), "an offset is committed whose outputs were not written"
+        assert place == topic.position[source] or refused, "the last drain has committed all that was read"
+
+
+def running(
+    book: Any, commit_interval_s: float = 0.0, topic: Topic | None = None, **limits: Any
+) -> tuple[Stage, Topic]:
+    topic = topic or Topic()
     stage = Stage(
         "matcher",
         [TOPIC],
@@ -170,7 +260,7 @@ def test_whatever_becomes_of_commits_each_record_is_answered_once_in_order(
     for _ in range(steps):
         stage._step()
         assert stage.records_in_flight == sum(topic.position.values()) - sum(map(len, book.answered.values()))
-        assert stage.records_in_flight < 50 + batch, "more was taken up than the bound allows"
+        assert stage.records_in_flight < 50 + batch, "more was accepted than the bound allows"
     stage._finish(Deadline(10.0))
     for source, answered in book.answered.items():
         assert answered == list(range(topic.position[source])), "lost, repeated or out of order"
@@ -233,11 +323,11 @@ def test_what_is_done_is_committed_in_the_step_that_did_it_unless_batches_are_fu
     assert topic.polls == [(1, 0.1), (999, 0.0)], "the first record ends the wait, and the prefetched ones come with it"
 
 
-def test_after_a_full_batch_a_poll_waits_for_another_one() -> None:
+def test_after_a_full_batch_a_poll_waits_for_another_one_but_not_for_long() -> None:
     stage, topic = running(Book([]), batch_records=100, commit_interval_s=3600.0, poll_s=0.1)
     for _ in range(3):
         stage._step()
-    assert topic.polls == [(1, 0.1), (99, 0.0), (100, 0.1), (1, 0.1)]
+    assert topic.polls == [(1, 0.1), (99, 0.0), (100, 0.02), (1, 0.1)]
 
 
 def test_a_poll_is_short_while_work_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +374,7 @@ def records(*offsets: int, made_again: bool = False) -> list[Record]:
 
 
 def outputs_of(stage: Stage, *batches: list[Record]) -> list[int]:
-    """Take up these batches, and return the offsets of the records that were answered, in order."""
+    """Accept these batches, and return the offsets of the records that were answered, in order."""
     answered: list[int] = []
     for batch in batches:
         stage._intake.take_up(batch)
@@ -295,7 +385,7 @@ def outputs_of(stage: Stage, *batches: list[Record]) -> list[int]:
 
 
 def test_records_that_come_again_are_answered_once() -> None:
-    """librdkafka may go back to the beginning twice when a topic was made again."""
+    """librdkafka may go back to the beginning twice when a topic was recreated."""
     stage, _ = running(Book([]))
     assert outputs_of(stage, records(0, 1, 2), records(0, 1, 2, 3, 4), records(5)) == [0, 1, 2, 3, 4, 5]
 

@@ -12,7 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 import processor.dead_letters.redrive
 import processor.replay.replay
-from processor.dead_letters.redrive import RedriveError, Redriver
+from processor.dead_letters.redrive import Redriver
+from processor.dead_letters.stored import LetterFilter, LetterRef
+from processor.dead_letters.topic import OpenLetters, RedriveError
 from processor.events.output import Output
 from processor.replay.replay import ReplayError, ReplaySender
 from processor.stream import transactions
@@ -80,11 +82,23 @@ class Broker:
 class Letter:
     """A dead letter of the size that the redriver looks at."""
 
-    came_by_http, attempts, value, sha256, offset, partition = False, 0, b"v", None, 3, 0
+    came_by_http, has_topic, attempts, value, sha256, offset, partition = False, True, 0, b"v", None, 3, 0
     redrive_topic, key = "events", b"k"
 
     def original_headers(self) -> list[Any]:
         return []
+
+
+class Letters:
+    """A topic with one open letter."""
+
+    name = "dead-letters"
+
+    def find(self, selection: LetterFilter, *, settled: bool) -> OpenLetters:
+        return OpenLetters([LetterRef(0, 3, 0, 1, "decode")], selection)
+
+    def read(self, refs: list[LetterRef], *, with_values: bool) -> list[Letter]:
+        return [Letter() for _ in refs]
 
 
 def committer(broker: Any) -> Callable[[], None]:
@@ -98,12 +112,12 @@ def replay(broker: Any) -> Callable[[], None]:
     return lambda: made.begin(OUTPUTS, PLACE).wait(Deadline(TIME_S))
 
 
-def redrive(broker: Any) -> Callable[[], None]:
-    made = Redriver({}, broker, "dead-letters", max_attempts=3)
-    letter: Any = Letter()
+def redrive(_broker: Any) -> Callable[[], None]:
+    letters: Any = Letters()
+    made = Redriver({}, letters, max_attempts=3)
 
     def send() -> None:
-        made.redrive([letter])
+        made.redrive(LetterFilter())
 
     return send
 

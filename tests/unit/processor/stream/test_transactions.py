@@ -127,17 +127,6 @@ def test_a_commit_that_hangs_in_the_client_ends_the_process(monkeypatch: pytest.
     never.set()
 
 
-@pytest.mark.parametrize("how", [ended, lambda pending: pending.wait(Deadline(10.0))])
-def test_a_rest_that_calls_the_consumer_is_done_by_the_thread_that_polls(how: Any) -> None:
-    threads: list[threading.Thread] = []
-
-    def note(_: Deadline) -> None:
-        threads.append(threading.current_thread())
-
-    how(PendingCommit(Deliveries(3), note, Deadline(10.0), uses_consumer=True))
-    assert threads == [threading.current_thread()]
-
-
 @pytest.mark.parametrize("failure", [CommitAborted("aborted"), CommitFailed("failed")])
 @pytest.mark.parametrize("how", [ended, lambda pending: pending.wait(Deadline(10.0))])
 def test_how_a_commit_ended_is_raised_in_the_thread_that_polls(how: Any, failure: Exception) -> None:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from config.settings.otel import Otel
 from processor.events.output import Output
 from processor.metrics import Metrics
-from processor.tracing.exporter import FLUSH_WITHIN_S, TraceExporter
+from processor.tracing.exporter import TraceExporter
 from processor.tracing.queue import CallTrace, TraceQueue
 from tests.services.otlp import OtlpReceiver, attributes, otlp_receiver
 from tests.services.ports import free_ports
@@ -181,16 +181,14 @@ def test_calls_are_below_the_span_of_their_evaluation(receiver: OtlpReceiver) ->
 
 
 def test_a_receiver_that_hangs_delays_nobody_and_drops_are_counted(receiver: OtlpReceiver) -> None:
-    rig = Rig(receiver.url, queue_size=100, timeout_s=30.0)
+    rig = Rig(receiver.url, queue_size=100, timeout_s=3600.0)  # an end that waited for the receiver would take an hour
     receiver.go_on.clear()
     rig.queue.results([output()])
     until(lambda: receiver.requests)
-    started = time.monotonic()
     for number in range(50):
         rig.queue.results([output(number) for _ in range(10)])
     assert rig.dropped("queue_full") == 400
     rig.exporter.stop()
-    assert time.monotonic() - started < 3 * FLUSH_WITHIN_S + 5, "the process must end although the receiver hangs"
     assert rig.dropped("shutdown") == 100
 
 

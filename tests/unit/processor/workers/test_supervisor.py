@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.services.cache import CHECKOUT
 from tests.services.process import GuardedProcess
-
-CHECKOUT = Path(__file__).parents[4]
 
 CREW = """
 import signal, sys
@@ -29,8 +28,10 @@ from processor.runtime.logs import configure
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 configure("info", "json")
-limits = RestartLimits(backoff_initial_s=0.1, backoff_max_s=0.4, settled_s=5.0, ends_in_row=4, lead_s=60.0, drain_s=3.0,
-                patience=ChildPatience(first_answer_s=20.0, answer_s=1.5))
+mute = kind == "mute"
+limits = RestartLimits(backoff_initial_s=0.1, backoff_max_s=0.4, settled_s=0.5 if mute else 5.0, ends_in_row=4,
+                lead_s=0.0 if mute else 60.0, drain_s=3.0,
+                patience=ChildPatience(first_answer_s=1.0 if mute else 20.0, answer_s=1.5))
 with worker_folder() as sockets:
     def start(number, at):
         return [sys.executable, str(folder / "worker.py"), str(number), str(at), str(supervisor.lifeline), str(folder)]
@@ -51,6 +52,8 @@ from processor.workers.place import end_with
 
 number, at, lifeline, folder = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 end_with(lifeline)
+if (folder / f"mute-{number}").exists():
+    time.sleep(60)
 asked = []
 signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
 doom = folder / f"doom-{number}"
@@ -203,6 +206,19 @@ def test_a_worker_that_does_not_answer_any_more_is_killed_and_restarted(rig: Rig
     rig.until(lambda: rig.metric('gavel_worker_ends_total{reason="hangs",role="matcher"}') == 1, "the end")
     rig.until(lambda: rig.pid(0) != frozen and rig.ready(), "the restart")
     assert is_gone(frozen)
+
+
+def test_a_worker_that_never_answers_is_one_that_ends_in_a_row_however_long_it_is_awaited(tmp_path: Path) -> None:
+    for number in (0, 1):
+        (tmp_path / f"mute-{number}").touch()
+    rig = Rig(tmp_path, "mute")
+    try:
+        rig.until(lambda: rig.events("worker_dies_in_a_loop"), "the end of the loop")
+        (given_up,) = rig.events("worker_dies_in_a_loop")
+        waits = [line["restarts_in_s"] for line in rig.events("worker_ended") if line["worker"] == given_up["worker"]]
+        assert waits == [0.1, 0.2, 0.4]
+    finally:
+        rig.process.kill()
 
 
 @pytest.mark.parametrize(("kind", "status"), [("all", 503), ("any", 200)])

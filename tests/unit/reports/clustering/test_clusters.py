@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from reports.clustering.identity import stable_numbers
 from reports.clustering.naming import title_of, top_terms
 from reports.clustering.text import MAX_CHARS, Item, clean, distinct, topic_words, words
 from reports.clustering.vectors import lsa_vectors, plane, reduced
+from tests.hostile.growth import assert_linear
 
 TOPICS = {
     "refund": "refund order return money card charged delivery parcel invoice",
@@ -145,12 +145,13 @@ def test_wide_embeddings_are_reduced() -> None:
 def test_text_is_clean_bounded_and_read_in_linear_time() -> None:
     hostile = "<script>alert(1)</script>\u202e\u2066\x00\x1b[31m\ud800 refund\u200b"
     assert clean(hostile) == "<script>alert(1)</script>[31m refund"
-    for long in ("a" * 1_000_000, "a " * 500_000, "\u202e" * 1_000_000, "名" * 1_000_000, "é\u0301" * 500_000):
-        began = time.process_time()
-        short = clean(long)
+    for piece in ("a", "a ", "\u202e", "名", "é\u0301"):
+        short = clean(piece * 500_000)
         assert len(short) <= MAX_CHARS + 3
         assert len(words(short)) <= 1_040
-        assert time.process_time() - began < 5
+        assert_linear(
+            lambda text: words(clean(text, len(text))), lambda count, piece=piece: piece * count, 20_000, piece
+        )
     assert topic_words("The refund of my order #12, s'il vous plaît") == ["refund", "order", "il", "vous", "plaît"]
     assert words("返品したい") == ["返品", "品し", "した", "たい"]
 

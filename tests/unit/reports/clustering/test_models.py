@@ -82,6 +82,7 @@ def test_texts_are_sent_in_batches_and_come_back_in_order() -> None:
         body([1.0], None),
         body([1.0], [0.0] * 10_000),
         json.dumps({"data": [{"index": 0, "embedding": [1.0]}] * 2}).encode(),
+        b'{"data": [{"index": Infinity, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}]}',
     ],
 )
 def test_an_answer_that_is_not_one_finite_vector_per_text_is_refused_after_three_attempts(answer: bytes) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processor.sink.rows import ARCHIVE, RESULTS, TableFormat
 from storage.clickhouse import Migration, SchemaMismatch, check, connect, load_migrations, migrate
+from storage.clickhouse.query import UNREAD, ConfidenceRange
+from storage.clickhouse.recent import RecentSelection, newest
+from storage.clickhouse.results import ResultSelection, find_results
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -32,7 +37,9 @@ def test_migrations_are_numbered_without_gaps_and_their_statements_can_be_repeat
         for statement in migration.statements:
             # Readers of the table of newest results drop repeated ids, and the rollup is emptied before it is filled.
             fills = statement.startswith(("INSERT INTO evaluation_results_recent", "INSERT INTO evaluation_outcomes"))
-            assert "IF NOT EXISTS" in statement or "IF EXISTS" in statement or fills
+            # A query of a view is replaced as a whole, and only values that are missing are filled in.
+            replaces = " MODIFY QUERY" in statement or "UPDATE confidence" in statement
+            assert "IF NOT EXISTS" in statement or "IF EXISTS" in statement or fills or replaces
 
 
 def test_a_migration_that_stopped_half_way_is_done_again(empty_dsn: str) -> None:
@@ -45,6 +52,42 @@ def test_a_migration_that_stopped_half_way_is_done_again(empty_dsn: str) -> None
     mended = replace(broken, sql=good + "CREATE TABLE IF NOT EXISTS two (a Int64) ENGINE = MergeTree ORDER BY a;\n")
     assert migrate(client, [mended]) == (mended,)
     check(client, [mended])
+    client.close()
+
+
+_OLD_RESULTS = """
+    INSERT INTO evaluation_results
+        (uuid, team_id, timestamp, start_time, evaluation_id, result_type, result, properties)
+    SELECT toString(number), 1, now() - number, now(), 'e', 'boolean', true,
+           if(number % 4 = 0, '{"$ai_evaluation_confidence":0.75}', '{"$ai_evaluation_confidence_source":"votes"}')
+    FROM numbers(40)
+"""
+
+
+def test_results_that_were_stored_before_there_was_a_confidence_get_theirs(empty_dsn: str) -> None:
+    client = connect(empty_dsn)
+    before = [each for each in load_migrations() if each.name != "confidence"]
+    migrate(client, before)
+    client.command(_OLD_RESULTS)
+    (confidence,) = migrate(client)
+    while client.query("SELECT count() FROM system.mutations WHERE NOT is_done").first_row[0]:
+        sleep(0.05)
+    sure = ResultSelection(1, confidence=ConfidenceRange(least=0.7))
+    expected = [str(number) for number in range(0, 40, 4)]
+    assert [each.uuid for each in find_results(client, sure, UNREAD)] == expected
+    window = {"team_id": 1, "start": datetime.now(UTC) - timedelta(hours=1), "end": datetime.now(UTC)}
+
+    def listed() -> None:
+        found = newest(client, RecentSelection(**window, confidence=sure.confidence), limit=100)
+        assert [(each.uuid, each.confidence) for each in found] == [(uuid, 0.75) for uuid in expected]
+        everything = newest(client, RecentSelection(**window), limit=100)
+        assert [each.uuid for each in everything] == [str(number) for number in range(40)]
+        assert [each.uuid for each in everything if each.confidence == 0.75] == expected
+
+    listed()
+    for statement in confidence.statements:  # as after a cut
+        client.command(statement)
+    listed()
     client.close()
 
 

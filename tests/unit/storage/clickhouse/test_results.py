@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from processor.sink.rows import RESULTS
-from storage.clickhouse.query import PassRule
+from storage.clickhouse.query import UNREAD, PassRule
 from storage.clickhouse.results import (
     ResultSelection,
     Summary,
-    count_copies,
     count_results,
     evaluations_with_results,
     existing_ids,
     find_results,
-    result_ids,
     summarise,
 )
 from tests.services.records import Record, result_id, result_row
+from tests.services.stored_results import count_copies, result_ids
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -52,7 +51,7 @@ def boolean_mix() -> list[bytes]:
 
 def test_a_skip_is_no_fail_and_na_is_no_pass(client: Client) -> None:
     store(client, *boolean_mix())
-    found = summarise(client, TEAM)
+    found = summarise(client, TEAM, UNREAD)
     assert (found.runs, found.passed, found.failed, found.scored, found.not_applicable) == (8, 3, 2, 0, 1)
     assert found.skipped == {"hog_error": 1, "content_filtered": 1}
     assert found.decided == 5
@@ -93,15 +92,15 @@ def test_an_id_that_is_none_is_refused_before_it_is_asked_for(client: Client, ho
 def test_results_written_twice_count_once_in_every_read(client: Client) -> None:
     for _ in range(3):
         store(client, *boolean_mix())
-    assert summarise(client, TEAM).runs == 8
-    assert count_results(client, TEAM) == len(find_results(client, TEAM)) == 8
+    assert summarise(client, TEAM, UNREAD).runs == 8
+    assert count_results(client, TEAM, UNREAD) == len(find_results(client, TEAM, UNREAD)) == 8
     copies = count_copies(client)
     assert (copies.ids, copies.visible) == (8, 8)
     assert set(result_ids(client).values()) == {1}
 
 
 def test_an_empty_selection_has_no_rate_and_no_figures(client: Client) -> None:
-    found = summarise(client, ResultSelection(team_id=404))
+    found = summarise(client, ResultSelection(team_id=404), UNREAD)
     assert found == Summary()
     assert found.pass_rate is None
     assert found.interval is None
@@ -113,8 +112,8 @@ def test_numeric_verdicts_pass_by_their_rule_or_are_just_scored(client: Client) 
         for n in range(10)
     ]
     store(client, *scores)
-    assert summarise(client, TEAM).scored == 10
-    assert summarise(client, TEAM).pass_rate is None
+    assert summarise(client, TEAM, UNREAD).scored == 10
+    assert summarise(client, TEAM, UNREAD).pass_rate is None
     at_least = summarise(client, TEAM, PassRule(operator="gte", threshold=7))
     assert (at_least.passed, at_least.failed, at_least.scored) == (3, 7, 0)
     at_most = summarise(client, TEAM, PassRule(operator="lte", threshold=0))
@@ -134,7 +133,7 @@ def test_categorical_verdicts_pass_if_all_their_categories_do(client: Client) ->
     )
     found = summarise(client, TEAM, PassRule(categories=["good", "o'dd"]))
     assert (found.passed, found.failed) == (2, 2)
-    assert {r.verdict for r in find_results(client, TEAM)} == {"scored"}
+    assert {r.verdict for r in find_results(client, TEAM, UNREAD)} == {"scored"}
 
 
 def test_latency_tokens_and_cost_are_of_the_runs_that_called_a_model(client: Client) -> None:
@@ -146,14 +145,14 @@ def test_latency_tokens_and_cost_are_of_the_runs_that_called_a_model(client: Cli
             for n in range(1, 11)
         ),
     )
-    found = summarise(client, TEAM)
+    found = summarise(client, TEAM, UNREAD)
     assert (found.latency_p50_s, found.latency_p95_s) == (0.6, 1.0)
     assert (found.input_tokens, found.output_tokens, found.cost_usd) == (1000, 55, 2.5)
 
 
 def test_results_come_newest_first_in_pages_that_neither_overlap_nor_miss(client: Client) -> None:
     store(client, *(result_row(n, row={"timestamp": f"2026-11-20 10:00:{n % 5:02d}"}) for n in range(23)))
-    pages = [find_results(client, TEAM, limit=10, offset=start) for start in (0, 10, 20)]
+    pages = [find_results(client, TEAM, UNREAD, limit=10, offset=start) for start in (0, 10, 20)]
     found = [result for page in pages for result in page]
     assert [len(page) for page in pages] == [10, 10, 3]
     assert {r.uuid for r in found} == {result_id(n) for n in range(23)}
@@ -189,16 +188,16 @@ def test_a_selection_is_just_what_it_says_and_no_way_into_the_query(
         result_row(2, row={"timestamp": "2026-11-20 11:00:00.000000"}),
         result_row(3, row={"team_id": 2}),
     )
-    assert {r.uuid for r in find_results(client, selection)} == {result_id(n) for n in expected}
-    assert count_results(client, selection) == summarise(client, selection).runs == len(expected)
+    assert {r.uuid for r in find_results(client, selection, UNREAD)} == {result_id(n) for n in expected}
+    assert count_results(client, selection, UNREAD) == summarise(client, selection, UNREAD).runs == len(expected)
 
 
 def test_versions_can_be_told_apart(client: Client) -> None:
     store(client, result_row(0), result_row(1, evaluation_fingerprint="e" * 64, evaluation_version=4))
-    assert summarise(client, ResultSelection(1, fingerprint="e" * 64)).runs == 1
+    assert summarise(client, ResultSelection(1, fingerprint="e" * 64), UNREAD).runs == 1
 
 
 def test_a_failed_query_raises_and_never_reads_as_zero(client: Client) -> None:
     client.command("DROP TABLE evaluation_results")
     with pytest.raises(Exception, match="UNKNOWN_TABLE"):
-        summarise(client, TEAM)
+        summarise(client, TEAM, UNREAD)

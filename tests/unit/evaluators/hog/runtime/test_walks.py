@@ -1,26 +1,28 @@
 """A value that holds another twice, forty times over, is a trillion when it is written out: no walk gets lost in it.
 
-Time is measured as the thread's own, so that a busy machine changes nothing.
+A walk that did not charge its work would not end before the timeout of the test. So these tests assert the charge and
+measure no time.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 
 import pytest
 
 from cli.hog import _answer_line
 from evaluators.generation import Generation
-from evaluators.hog import HogEvaluator, HogRuntimeError, compile_program
+from evaluators.hog import HogEvaluator, HogRuntimeError, Limits, compile_program
 from evaluators.hog.runtime.copies import to_json
 from evaluators.hog.runtime.meter import Allowance
 from evaluators.hog.runtime.relations import MAX_KEY_PARTS
 from evaluators.hog.runtime.text_forms import brief
 from evaluators.verdict import Skip
+from tests.hostile.growth import FACTOR, ratio
 
-LIMIT_S = 0.5
+STEPS = Limits(steps=100_000, time_s=3600.0)
+"""Limits that end a walk by its steps, whatever the speed of the machine."""
 SHARED = """
 let a := [1, 'x'] let b := [1, 'x']
 for (let i := 0; i < 40; i := i + 1) { a := [a, a] b := [b, b] }
@@ -71,45 +73,45 @@ WALKS = [
 
 
 @pytest.mark.parametrize("walk", WALKS)
-def test_every_walk_ends_within_twice_the_time_limit(walk: str) -> None:
-    program = compile_program(SHARED + walk)
-    started = time.thread_time()
+def test_every_walk_is_charged(walk: str) -> None:
     with pytest.raises(HogRuntimeError) as caught:
-        program.run({}, time_limit_s=LIMIT_S)
-    assert time.thread_time() - started < 2 * LIMIT_S
-    assert caught.value.kind in ("time_exceeded", "memory_exceeded", "steps_exceeded")
+        compile_program(SHARED + walk).run({}, limits=STEPS)
+    assert caught.value.kind in ("memory_exceeded", "steps_exceeded")
     assert caught.value.line is not None
 
 
-def test_comparing_a_shared_value_with_itself_takes_no_time() -> None:
+def test_comparing_a_shared_value_with_itself_takes_no_steps() -> None:
     source = SHARED + "return [a = a, a in [a], has([a], a), indexOf([b, a], b), typeof(a), length(a)]"
-    assert compile_program(source).run({}, time_limit_s=LIMIT_S).value == [True, True, True, 1, "array", 2]
+    run = compile_program(source).run({}, limits=Limits(steps=1_000, time_s=3600.0))
+    assert run.value == [
+        True,
+        True,
+        True,
+        1,
+        "array",
+        2,
+    ]
 
 
 def test_equal_long_texts_that_are_held_many_times_are_charged_one_by_one() -> None:
     """No container is large here; what takes long is comparing two texts again and again."""
     source = """
     let s := 'x' for (let i := 0; i < 20; i := i + 1) { s := s || s }
-    let t := s || 'y' let u := s || 'z' let a := [t] let b := [t]
+    let t := s || 'y' let u := s || 'z' let v := s || 'y' let a := [t] let b := [v]
     for (let i := 0; i < 14; i := i + 1) { a := a + a b := b + b }
     """
-    for walk in ("return a = arrayMap(x -> s || 'y', [1]) + b", "return u in a", "return arraySort(a + [u])"):
-        started = time.thread_time()
-        try:
-            compile_program(source + walk).run({}, time_limit_s=LIMIT_S)
-        except HogRuntimeError as failure:
-            assert failure.kind in ("time_exceeded", "steps_exceeded")
-        assert time.thread_time() - started < 2 * LIMIT_S
+    for walk in ("return a = b", "return u in a", "return arraySort(a + [u])"):
+        with pytest.raises(HogRuntimeError) as caught:
+            compile_program(source + walk).run({}, limits=STEPS)
+        assert caught.value.kind == "steps_exceeded"
 
 
 @pytest.mark.parametrize("use", ["o[t] := 1", "return o[t]", "return {t: 1}", "return t in o", "return in(t, o)"])
 def test_a_shared_tuple_can_not_be_a_key(use: str) -> None:
     """The host walks all of a key each time that it looks it up."""
     source = "let t := (1, 2) for (let i := 0; i < 40; i := i + 1) { t := (t, t) } let o := {} "
-    started = time.thread_time()
     with pytest.raises(HogRuntimeError, match=f"more than {MAX_KEY_PARTS} parts"):
-        compile_program(source + use).run({})
-    assert time.thread_time() - started < 1.0
+        compile_program(source + use).run({}, limits=Limits(steps=1_000, time_s=3600.0))
 
 
 def test_small_tuples_and_long_texts_are_keys_like_any_other() -> None:
@@ -119,12 +121,10 @@ def test_small_tuples_and_long_texts_are_keys_like_any_other() -> None:
 
 def test_the_message_of_a_wrong_result_shows_its_beginning() -> None:
     generation = Generation("u-1", 1, "$ai_generation", "d", datetime(2026, 1, 1, tzinfo=UTC), {})
-    started = time.thread_time()
     skip = HogEvaluator(SHARED + "return a", allows_na=False).evaluate(generation, time_limit_s=10.0)
     assert isinstance(skip, Skip)
     assert skip.detail.startswith("Must return boolean (or null if N/A is enabled), got array: [[[[[[")
     assert len(skip.detail) < 250
-    assert time.thread_time() - started < 1.0
 
 
 def test_the_message_of_an_uncaught_error_shows_the_beginning_of_its_payload() -> None:
@@ -136,11 +136,9 @@ def test_the_message_of_an_uncaught_error_shows_the_beginning_of_its_payload() -
 
 
 def test_a_batch_answers_a_shared_result_with_an_error() -> None:
-    started = time.thread_time()
     answer = _answer_line(json.dumps({"source": SHARED + "return a"}).encode(), verdict=False, time_limit_s=10.0)
     assert answer["result"] is None
     assert answer["error"]["kind"] in ("steps_exceeded", "memory_exceeded")
-    assert time.thread_time() - started < 10.0
 
 
 def test_json_of_a_value_is_within_its_allowance() -> None:
@@ -157,9 +155,9 @@ def test_the_beginning_of_a_value_is_shown_whatever_it_is() -> None:
     for _ in range(5000):
         deep = [deep]
     for value in (deep, "x" * 10_000_000, ["x" * 10_000_000], list(range(1_000_000)), {"k": {"l": "x" * 1000}}):
-        started = time.thread_time()
         shown = brief(value, 100)
         assert len(shown) == 101
         assert shown.endswith("…")
-        assert time.thread_time() - started < 1.0
+    for make in (lambda size: "x" * size, lambda size: ["x" * size], lambda size: list(range(size))):
+        assert ratio(lambda value: brief(value, 100), make, 500_000) < FACTOR / 2, "it does not read the whole value"
     assert brief({"k": ["a", 1, None]}, 100) == "{'k': ['a', 1, null]}"

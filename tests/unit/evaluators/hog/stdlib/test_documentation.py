@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,9 @@ from evaluators.hog.runtime.meter import Allowance
 from evaluators.hog.runtime.relations import same
 from evaluators.hog.stdlib import FUNCTIONS
 from evaluators.verdict import Verdict
+from tests.services.cache import CHECKOUT
 
-ROOT = Path(__file__).parents[5]
-TEXT = (ROOT / "docs" / "hog.md").read_text("utf-8")
+TEXT = (CHECKOUT / "docs" / "hog.md").read_text("utf-8")
 PROGRAMS = re.findall(r"```hog\n(.*?)```", TEXT, re.DOTALL)
 EXAMPLES = re.findall(
     r"^\| `(.+?)` \| `(.+?)` \|", TEXT.split("## The library")[1].split("## Cookbook")[0], re.MULTILINE
@@ -53,7 +52,7 @@ def test_the_table_names_every_function() -> None:
 
 def test_every_ready_evaluator_is_in_the_cookbook_and_every_link_leads_somewhere() -> None:
     """The cookbook is complete, and links within the repository are not broken."""
-    for path in (ROOT / "examples" / "evaluators").glob("*.yaml"):
+    for path in (CHECKOUT / "examples" / "evaluators").glob("*.yaml"):
         assert path.name.endswith(".cases.yaml") or f"evaluators/{path.name})" in TEXT
     for link in re.findall(r"\]\((\.\./[^)]+)\)", TEXT):
-        assert (ROOT / "docs" / link).exists(), link
+        assert (CHECKOUT / "docs" / link).exists(), link
