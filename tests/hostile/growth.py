@@ -1,41 +1,67 @@
-"""Whether the time of something grows linearly with its input, told by ratios and never by seconds."""
+"""Whether the time of something grows linearly with its input, told by ratios and never by seconds.
+
+A machine that does other work adds time to a measurement and never takes any away: caches are cold, pages of memory
+have to be fetched, and time that a host steals counts as this thread's. So the least of several tries decides, and
+where it is too long the tries go on for seconds, with pauses: what really grows faster fails all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import thread_time
+from time import sleep, thread_time
 from typing import TypeVar
 
 FACTOR = 16
 MOST = 80.0
 """How much longer an input of `FACTOR` times the size may take: linear time takes 16 times, quadratic 256 times."""
 
-_RESOLUTION_S = 50e-6
+RESOLUTION_S = 50e-6
 """The least time that counts for the small input, because less is the noise of the clock and of caches."""
-_TRIES = 5
+_PAUSES_S = (*(0.0,) * 5, *(0.05,) * 10, *(0.25,) * 10, *(1.0,) * 5)
+"""What is waited before each try."""
 Input = TypeVar("Input")
 
 
-def ratio(run: Callable[[Input], object], make: Callable[[int], Input], size: int) -> float:
+def ratio(
+    run: Callable[[Input], object],
+    make: Callable[[int], Input],
+    size: int,
+    *,
+    enough: float = MOST,
+    clock: Callable[[], float] = thread_time,
+    resolution_s: float = RESOLUTION_S,
+) -> float:
     """Return how many times longer `run` takes on an input of 16 × `size` than on one of `size`.
 
-    CPU time of this thread, best of up to five tries, so that other work on the machine, and in this process, does not
-    decide: `run` must not leave its work to other threads.
+    The tries end as soon as the ratio is below `enough`. `clock` is the CPU time of this thread: where `run` leaves its
+    work to other threads, give `time.process_time`, and a resolution that fits what else the process does.
     """
     small, large = make(size), make(FACTOR * size)
     best_small = best_large = float("inf")
-    for _ in range(_TRIES):
-        best_small = min(best_small, _once(run, small))
-        best_large = min(best_large, _once(run, large))
-        if best_large < MOST * max(best_small, _RESOLUTION_S):
+    for pause_s in _PAUSES_S:
+        sleep(pause_s)
+        best_small = min(best_small, _spent_s(run, small, clock))
+        best_large = min(best_large, _spent_s(run, large, clock))
+        if best_large < enough * max(best_small, resolution_s):
             break
-    return best_large / max(best_small, _RESOLUTION_S)
+    return best_large / max(best_small, resolution_s)
 
 
-def _once(run: Callable[[Input], object], value: Input) -> float:
-    start = thread_time()
+def least_s(run: Callable[[], object], *, enough_s: float) -> float:
+    """Return the least CPU time of this thread, in seconds, that a try took: the tries end below `enough_s`."""
+    best = float("inf")
+    for pause_s in _PAUSES_S:
+        sleep(pause_s)
+        best = min(best, _spent_s(lambda _: run(), None, thread_time))
+        if best < enough_s:
+            break
+    return best
+
+
+def _spent_s(run: Callable[[Input], object], value: Input, clock: Callable[[], float]) -> float:
+    start = clock()
     run(value)
-    return thread_time() - start
+    return clock() - start
 
 
 def assert_linear(run: Callable[[Input], object], make: Callable[[int], Input], size: int, what: str = "") -> None:
