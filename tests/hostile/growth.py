@@ -7,7 +7,7 @@ where it is too long the tries go on for seconds, with pauses: what really grows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import sleep, thread_time
 from typing import TypeVar
 
@@ -17,8 +17,8 @@ MOST = 80.0
 
 RESOLUTION_S = 50e-6
 """The least time that counts for the small input, because less is the noise of the clock and of caches."""
-_PAUSES_S = (*(0.0,) * 5, *(0.05,) * 10, *(0.25,) * 10, *(1.0,) * 5)
-"""What is waited before each try."""
+PAUSES_S = (*(0.0,) * 5, *(0.05,) * 10, *(0.25,) * 10, *(1.0,) * 5)
+"""What is waited before each try, in seconds."""
 Input = TypeVar("Input")
 
 
@@ -30,6 +30,7 @@ def ratio(
     enough: float = MOST,
     clock: Callable[[], float] = thread_time,
     resolution_s: float = RESOLUTION_S,
+    pauses_s: Sequence[float] = PAUSES_S,
 ) -> float:
     """Return how many times longer `run` takes on an input of 16 × `size` than on one of `size`.
 
@@ -38,7 +39,7 @@ def ratio(
     """
     small, large = make(size), make(FACTOR * size)
     best_small = best_large = float("inf")
-    for pause_s in _PAUSES_S:
+    for pause_s in pauses_s:
         sleep(pause_s)
         best_small = min(best_small, _spent_s(run, small, clock))
         best_large = min(best_large, _spent_s(run, large, clock))
@@ -50,7 +51,7 @@ def ratio(
 def least_s(run: Callable[[], object], *, enough_s: float) -> float:
     """Return the least CPU time of this thread, in seconds, that a try took: the tries end below `enough_s`."""
     best = float("inf")
-    for pause_s in _PAUSES_S:
+    for pause_s in PAUSES_S:
         sleep(pause_s)
         best = min(best, _spent_s(lambda _: run(), None, thread_time))
         if best < enough_s:
