@@ -18,7 +18,7 @@ MOST = 80.0
 RESOLUTION_S = 50e-6
 """The least time that counts for the small input, because less is the noise of the clock and of caches."""
 PAUSES_S = (*(0.0,) * 5, *(0.05,) * 10, *(0.25,) * 10, *(1.0,) * 5)
-"""What is waited before each try, in seconds."""
+"""The pauses before the tries, in seconds."""
 Input = TypeVar("Input")
 
 
