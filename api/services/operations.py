@@ -18,6 +18,7 @@ from storage.sql.backfills import Backfills
 from storage.sql.engine import StoreSchemaError
 from storage.sql.evaluation_outlines import Outlines
 from storage.sql.heartbeats import Heartbeat, Heartbeats
+from storage.sql.labels import AUDITED as LABELS_AUDITED
 
 _MAX_BUDGETS = 500
 
@@ -179,10 +180,13 @@ def open_jobs(services: Services) -> list[Job]:
     return [job_of(each, now) for each in Backfills(services.database).of_all_teams()]
 
 
-def team_audit(services: Services, team_id: int, *, before: int | None, limit: int) -> list[AuditEntry]:
-    """Return the team's changes, newest first, from the entry before `before` on."""
+def team_audit(
+    services: Services, team_id: int, *, before: int | None, limit: int, with_labels: bool = True
+) -> list[AuditEntry]:
+    """Return the team's changes, newest first, from the entry before `before` on. Labels can be left out."""
+    without = () if with_labels else (LABELS_AUDITED,)
     with services.database.read() as connection:
-        return read_team_audit(connection, team_id, before=before, limit=limit)
+        return read_team_audit(connection, team_id, before=before, limit=limit, without=without)
 
 
 def people(services: Services, entries: list[AuditEntry]) -> Callable[[str | None], User | None]:
