@@ -28,6 +28,7 @@ _TITLES = {
 _TITLES_OF_CODES = {"clickhouse_other_release": "ClickHouse is not ready for this release"}
 
 _STILL_WORKS = {
+    "clickhouse_other_release": " Definitions and jobs can be read meanwhile.",
     "kafka_unavailable": " Health, budgets, and all pages of teams still work.",
     "store_unavailable": " Pages need it for every session. Events are still judged by the definitions read last.",
 }

@@ -22,7 +22,7 @@ log = structlog.get_logger("gavel.api")
 def other_release(error: SchemaMismatch) -> Unavailable:
     """Return the answer to a client while the tables are not those of this release, with the operator's next step."""
     log.error("clickhouse_failed", error=type(error).__name__, detail=str(error))
-    return Unavailable(f"{error}. Definitions can be read meanwhile.", code="clickhouse_other_release")
+    return Unavailable(f"{error}.", code="clickhouse_other_release")
 
 
 class Archive:

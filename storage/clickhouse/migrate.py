@@ -114,10 +114,10 @@ def check(client: Client, migrations: Sequence[Migration] | None = None) -> None
         applied = {}
     pending = _compare(wanted, applied)
     if pending:
-        names = ", ".join(f"{m.version:04d}_{m.name}" for m in pending)
+        first = f"{pending[0].version:04d}_{pending[0].name}"
         raise SchemaMismatch(
             f"ClickHouse's tables are at migration {max(applied, default=0)}, and this release needs "
-            f"{wanted[-1].version} (missing: {names}); run `gavel init`",
+            f"{wanted[-1].version} (the first that is missing: {first}); run `gavel init`",
             tuple(m.version for m in pending),
         )
 

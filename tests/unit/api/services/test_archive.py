@@ -37,13 +37,14 @@ def opened(request: pytest.FixtureRequest, empty_dsn: str) -> Iterator[Opened]:
 
 def test_tables_of_an_earlier_release_are_named_with_the_command_that_helps(empty_dsn: str, opened: Opened) -> None:
     *before, last = load_migrations()
-    for applied, version in (((), 0), (before, before[-1].version)):
+
+    for applied, version, missing in (((), 0, before[0]), (before, before[-1].version, last)):
         with closing(connect(empty_dsn)) as client:
             migrate(client, applied)
         with pytest.raises(Unavailable) as caught, opened() as client:
             newest(client, SELECTION, limit=1)
         assert caught.value.code == "clickhouse_other_release"
-        for words in (f"at migration {version}", f"needs {last.version}", last.name, "run `gavel init`"):
+        for words in (f"at migration {version}", f"needs {last.version}", missing.name, "run `gavel init`"):
             assert words in caught.value.detail
     with closing(connect(empty_dsn)) as client:
         migrate(client)
