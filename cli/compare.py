@@ -15,7 +15,7 @@ from cli.trust_table import print_canaries
 from processor.exit_codes import EXIT_FAILED, EXIT_USAGE, EXIT_WORSE
 
 if TYPE_CHECKING:
-    from api.schemas.measurements import Comparison, ComparisonOutcome, Cost, Source
+    from api.schemas.measurements import Comparison, ComparisonOutcome, Cost
     from api.services.resources import Services
     from config.definitions import Evaluation
     from storage.sql.api_keys import ApiKey
@@ -68,12 +68,12 @@ def compare(
     from storage.sql.evaluations import Evaluations
 
     items = items_of(golden, golden_version, dataset)
-    source: Source = "dataset" if dataset is not None else "window" if golden is None else "golden_set"
     with opened_services(config, team) as (services, caller):
         found = find_or_exit(Evaluations(services.database).each(team), evaluation)
         body = ComparisonCreate(
-            version_a=version_a, version_b=version_b, size=size, margin=margin, source=source, dry_run=dry_run, **items
-        )
+            version_a=version_a, version_b=version_b, size=size, margin=margin, dry_run=dry_run, **items,
+            source="dataset" if dataset is not None else "window" if golden is None else "golden_set",
+        )  # fmt: skip
         made = start_comparison(services, caller, found, body)
         if isinstance(made, Cost):
             print_cost(made, as_json=as_json)
