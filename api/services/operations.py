@@ -163,7 +163,7 @@ def all_budgets(services: Services) -> tuple[list[tuple[int, BudgetStanding]], b
     The budgets of teams and of 500 evaluations are read: to read the use of thousands would take a page too long.
     """
     found = []
-    for config in services.judging.keys.configs():
+    for config in services.keys.configs():
         team = spending_today(services, config.team_id).team
         if team is not None:
             found.append((config.team_id, team))
@@ -196,6 +196,6 @@ def people(services: Services, entries: list[AuditEntry]) -> Callable[[str | Non
 
 def provider_keys(services: Services, team_id: int) -> list[tuple[ProviderKey, list[Any], bool]]:
     """Return the team's provider keys with the evaluations that name each, and whether it is the active one."""
-    keys = services.judging.keys
+    keys = services.keys
     active = keys.config(team_id, now=services.now()).active_provider_key_id
     return [(key, keys.dependents(team_id, key.id), key.id == active) for key in keys.page(team_id).results]
