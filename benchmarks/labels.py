@@ -82,7 +82,7 @@ def label(services: Services, evaluation: Evaluation, targets: range, labeller: 
             )
             for number in range(first, min(first + 1000, targets.stop))
         ]  # fmt: skip
-        store.add(1, new, now=NOW)
+        store.add(1, new, actor="cli", now=NOW)
     return len(targets) / (time.perf_counter() - began)
 
 

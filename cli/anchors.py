@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.compare import DryRunOption, finished, golden_id, print_cost
+from cli.compare import DryRunOption, finished, items_of, print_cost
 from cli.evaluations import TeamOption, find_or_exit
 from cli.services import opened_services
 from cli.terminal import ConfigOption, JsonOption, fail, plural, print_json, printable
@@ -56,9 +56,7 @@ def anchors(
 
     if sum((golden is not None, run, acknowledge)) > 1:
         fail("choose one of --golden, --run and --acknowledge", code=EXIT_USAGE)
-    options = {
-        "golden_set": golden_id(golden), "golden_set_version": golden_version, "size": size, "canaries": canaries,
-    }  # fmt: skip
+    options = {**items_of(golden, golden_version), "size": size, "canaries": canaries}
     with opened_services(config, team) as (services, caller):
         found = find_or_exit(Evaluations(services.database).each(team), evaluation)
         if dry_run:

@@ -20,13 +20,16 @@ def connected(settings: Settings) -> Iterator[Client]:
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from storage.clickhouse.connect import connect
-    from storage.clickhouse.errors import ClickHouseProblem
+    from storage.clickhouse.errors import ClickHouseProblem, SchemaMismatch
+    from storage.clickhouse.migrate import release_expected
 
     try:
-        with closing(connect(settings.clickhouse.dsn.get_secret_value())) as client:
+        with closing(connect(settings.clickhouse.dsn.get_secret_value())) as client, release_expected(client):
             yield client
+    except SchemaMismatch as error:
+        fail(str(error))
     except ClickHouseProblem as error:
         fail(f"{error}; check clickhouse.dsn with `gavel check`")
     except ClickHouseError as error:
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        fail(f"ClickHouse refused the query: {problem}; `gavel check` tests it, and `gavel init` makes missing tables")
+        fail(f"ClickHouse refused the query: {problem}; `gavel check` tests the connection")

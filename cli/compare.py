@@ -25,6 +25,9 @@ _POLL_S = 1.0
 
 GoldenOption = Annotated[str | None, typer.Option("--golden", metavar="ID", help="Id of a golden set.")]
 GoldenVersionOption = Annotated[int, typer.Option("--golden-version", min=1, help="Its frozen version.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", metavar="ID", help="Id of a dataset; its items are judged.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and USD, and start nothing.")]
 
 
@@ -45,27 +48,31 @@ def compare(
     ] = 0.02,
     golden: GoldenOption = None,
     golden_version: GoldenVersionOption = 1,
+    dataset: DatasetOption = None,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let two versions judge the same generations, and say which is better.
 
-    Running processes judge them. The exit code is 3 if version B is worse, so that a pipeline can stop there.
+    Running processes judge them: generations of the last seven days, or the items of a golden set or a dataset. The
+    exit code is 3 if version B is worse, so that a pipeline can stop there.
 
-    gavel compare "Answers the question" 3 4
+    \b
+        gavel compare "Answers the question" 3 4
+        gavel compare "Answers the question" 3 4 --dataset ID
     """
     from api.schemas.measurements import ComparisonCreate, Cost
     from api.services.trust.shown import comparison_shown
     from api.services.trust.starts import start_comparison
     from storage.sql.evaluations import Evaluations
 
+    items = items_of(golden, golden_version, dataset)
     with opened_services(config, team) as (services, caller):
         found = find_or_exit(Evaluations(services.database).each(team), evaluation)
         body = ComparisonCreate(
-            version_a=version_a, version_b=version_b, size=size, margin=margin,
-            source="window" if golden is None else "golden_set", golden_set=golden_id(golden),
-            golden_set_version=None if golden is None else golden_version, dry_run=dry_run,
+            version_a=version_a, version_b=version_b, size=size, margin=margin, dry_run=dry_run, **items,
+            source="dataset" if dataset is not None else "window" if golden is None else "golden_set",
         )  # fmt: skip
         made = start_comparison(services, caller, found, body)
         if isinstance(made, Cost):
@@ -83,12 +90,23 @@ def compare(
         raise typer.Exit(EXIT_WORSE)
 
 
-def golden_id(text: str | None) -> UUID | None:
-    """Return the id that an option names; end the command if it is not one."""
+def items_of(golden: str | None, golden_version: int, dataset: str | None = None) -> dict[str, Any]:
+    """Return the fields of a request that name its items; none if no option does. End the command if they are wrong."""
+    if dataset is not None:
+        if golden is not None:
+            fail("give either --golden or --dataset", code=EXIT_USAGE)
+        return {"dataset": _id_of("--dataset", dataset, "`datasets/` of the API lists them")}
+    if golden is not None:
+        found = _id_of("--golden", golden, "`golden_sets/` of the API lists them")
+        return {"golden_set": found, "golden_set_version": golden_version}
+    return {}
+
+
+def _id_of(option: str, text: str, remedy: str) -> UUID:
     try:
-        return None if text is None else UUID(text)
+        return UUID(text)
     except ValueError:
-        fail(f"--golden: {text!r} is not an id; `golden_sets/` of the API lists them", code=EXIT_USAGE)
+        fail(f"{option}: {text!r} is not an id; {remedy}", code=EXIT_USAGE)
 
 
 def finished(services: Services, run: MeasurementRun) -> MeasurementRun:

@@ -90,17 +90,19 @@ def _judges_without_a_model(
     settings: Settings, database: Database, team: int, wanted: Sequence[FileEvaluation], now: datetime
 ) -> Iterator[str]:
     """Yield for each enabled LLM judge that cannot run why it cannot. A file may be applied before its key is there."""
-    from api.services.judging import JudgeAccess
+    from api.services.team_models import TeamModels
     from cli.local import with_local_secret_key
     from config.model_resolution import Unresolved
+    from storage.sql.provider_keys import ProviderKeys
 
     judges = [each.draft for each in wanted if each.draft.enabled and each.draft.evaluation_type == "llm_judge"]
     if not judges:
         return
-    access = JudgeAccess(with_local_secret_key(settings), database)
+    opening = with_local_secret_key(settings)
+    models = TeamModels(opening, ProviderKeys.of(opening, database))
     for draft in judges:
         try:
-            access.resolve(team, draft.model_configuration, now=now)
+            models.resolve(team, draft.model_configuration, now=now)
         except Unresolved as error:
             yield f"{draft.name!r} is enabled and cannot judge: {error.detail}; see `gavel provider-keys add --help`"
 

@@ -108,8 +108,10 @@ def _refuse(problems: Sequence[FileProblem], *, as_json: bool = False) -> None:
     if not problems:
         return
     if as_json:
-        print_json(
-            {"problems": [{"file": str(p.path), "line": p.line or None, "message": p.message} for p in problems]}
-        )
+        found = [
+            {"file": str(p.path), "line": p.line or None, "column": p.column or None, "message": p.message}
+            for p in problems
+        ]
+        print_json({"problems": found})
         raise typer.Exit(EXIT_FAILED)
     fail(*(str(problem) for problem in problems), f"{plural(len(problems), 'problem')}; correct the definition files")

@@ -212,7 +212,7 @@ class _Import:
         now = datetime.now(UTC)
         while waiting:
             try:
-                found = self._store.add(self._team, [each.label for each in waiting], now=now)
+                found = self._store.add(self._team, [each.label for each in waiting], actor="cli", now=now)
             except ClientIdReused as error:
                 other = waiting.pop(error.place)
                 self._leave_out(BadLine(other.number, "has the client_id of another label; give it one of its own"))

@@ -29,8 +29,9 @@ from cli.terminal import (
 from processor.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
-    from api.services.judging import JudgeAccess
     from config.provider_keys import ProviderKey
+    from config.settings import Settings
+    from storage.sql.provider_keys import ProviderKeys
 
 TeamOption = Annotated[int, typer.Option("--team", min=0, max=2**63 - 1, help="Team that the key belongs to.")]
 KeyArgument = Annotated[
@@ -79,6 +80,7 @@ def add(
 
     from api.http.errors import Invalid
     from api.schemas.provider_keys import ProviderKeyCreate
+    from api.services.judging import JudgeCalls
     from config.secrets import NoSecretKeys
     from storage.sql.provider_keys import NewKey
 
@@ -96,13 +98,14 @@ def add(
     except ValidationError as error:
         fail(*(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()), code=EXIT_USAGE)
     address = {"base_url": given.base_url, "azure_endpoint": given.azure_endpoint, "api_version": given.api_version}
-    with _judging(config) as judging:
+    with _opened(config) as (settings, store):
         try:
+            judging = JudgeCalls(settings, store)
             endpoint = judging.endpoint(given.provider, given.api_key, **address)
             state, message = judging.validate(endpoint)
             if state != "ok":
                 fail(f"the key does not work, and was not stored: {message}")
-            key = judging.keys.create(
+            key = store.create(
                 team,
                 NewKey(provider=given.provider, name=given.name, api_key=given.api_key, state="ok", **address),
                 actor=_ACTOR,
@@ -128,9 +131,9 @@ def list_keys(team: TeamOption = 1, config: ConfigOption = None, as_json: JsonOp
     from rich.markup import escape
     from rich.table import Table
 
-    with _judging(config) as judging:
-        keys = judging.keys.page(team, limit=_ALL).results
-        active = judging.keys.config(team, now=datetime.now(UTC)).active_provider_key_id
+    with _opened(config) as (_, store):
+        keys = store.page(team, limit=_ALL).results
+        active = store.config(team, now=datetime.now(UTC)).active_provider_key_id
     if as_json:
         print_json([_as_json(key, active=key.id == active) for key in keys])
         return
@@ -153,10 +156,10 @@ def activate(key: KeyArgument, team: TeamOption = 1, config: ConfigOption = None
     """
     from storage.sql.provider_keys import KeyNotUsable
 
-    with _judging(config) as judging:
-        found = _named(judging, team, key)
+    with _opened(config) as (_, store):
+        found = _named(store, team, key)
         try:
-            judging.keys.set_active_key(team, found.id, actor=_ACTOR, now=datetime.now(UTC))
+            store.set_active_key(team, found.id, actor=_ACTOR, now=datetime.now(UTC))
         except KeyNotUsable as error:
             fail(f"{error}; add the key again if it was replaced")
     say(f"key {found.name} judges for team {team} from now on")
@@ -175,27 +178,27 @@ def remove(
 
     gavel provider-keys remove openai --replacement openai-2
     """
-    with _judging(config) as judging:
-        found = _named(judging, team, key)
-        heir = None if replacement is None else _named(judging, team, replacement)
+    with _opened(config) as (_, store):
+        found = _named(store, team, key)
+        heir = None if replacement is None else _named(store, team, replacement)
         if heir is not None and (heir.id == found.id or heir.provider != found.provider):
             fail(f"--replacement: name another key for {found.provider}", code=EXIT_USAGE)
-        stops = [] if heir is not None else [each.name for each in judging.keys.dependents(team, found.id)]
+        stops = [] if heir is not None else [each.name for each in store.dependents(team, found.id)]
         consequence = f" These evaluations stop: {', '.join(map(printable, stops))}." if stops else ""
         confirm(yes, f"Delete key {found.name} ({found.api_key_masked})?{consequence}")
-        judging.keys.delete(
+        store.delete(
             team, found.id, actor=_ACTOR, now=datetime.now(UTC), replacement_id=None if heir is None else heir.id
         )
     say(f"key {found.name} of team {team} is deleted")
 
 
 @contextmanager
-def _judging(config: Path | None) -> Iterator[JudgeAccess]:
-    from api.services.judging import JudgeAccess
+def _opened(config: Path | None) -> Iterator[tuple[Settings, ProviderKeys]]:
+    from storage.sql.provider_keys import ProviderKeys
 
     settings = with_local_secret_key(settings_or_exit(config))
     with opened_store(settings) as database:
-        yield JudgeAccess(settings, database)
+        yield settings, ProviderKeys.of(settings, database)
 
 
 def _read_key(variable: str | None) -> str:
@@ -213,8 +216,8 @@ def _read_key(variable: str | None) -> str:
     return text
 
 
-def _named(judging: JudgeAccess, team: int, given: str) -> ProviderKey:
-    keys = judging.keys.page(team, limit=_ALL).results
+def _named(store: ProviderKeys, team: int, given: str) -> ProviderKey:
+    keys = store.page(team, limit=_ALL).results
     return only_or_exit(keys, given, what="provider key", listed_by=f"`gavel provider-keys list --team {team}`")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.anchors import anchors
-from cli.compare import DryRunOption, GoldenVersionOption, golden_id
+from cli.compare import DatasetOption, DryRunOption, GoldenOption, GoldenVersionOption, items_of
 from cli.compare import measure as carry_out
 from cli.evaluations import TeamOption, find_or_exit
 from cli.inputs import bytes_or_exit
@@ -76,19 +76,27 @@ def show(
 
 def measure(
     evaluation: EvaluationArgument,
-    golden: Annotated[str, typer.Option("--golden", metavar="ID", help="Id of a golden set.")],
+    golden: GoldenOption = None,
     golden_version: GoldenVersionOption = 1,
+    dataset: DatasetOption = None,
     team: TeamOption = 1,
     version: VersionOption = None,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the items of a golden set, and show how far the version agrees with them. Running processes judge.
+    """Judge the items of a golden set or a dataset, and show how far the version agrees with their expected verdicts.
 
-    gavel trust measure "Answers the question" --golden ID --golden-version 2
+    Running processes judge them. Items of a dataset have their expected verdict in metadata.expected.
+
+    \b
+        gavel trust measure "Answers the question" --golden ID --golden-version 2
+        gavel trust measure "Answers the question" --dataset ID --json
     """
-    options = _golden_options(golden, golden_version, version)
+    items = items_of(golden, golden_version, dataset)
+    if not items:
+        fail("give either --golden or --dataset", code=EXIT_USAGE)
+    options = {**items, "version": version}
     _carry_out("measure", evaluation, team, config, options, dry_run=dry_run, as_json=as_json)
 
 
@@ -96,17 +104,24 @@ def consistency(
     evaluation: EvaluationArgument,
     team: TeamOption = 1,
     version: VersionOption = None,
-    size: Annotated[int, typer.Option("--size", min=1, max=50, help="Generations of the last seven days.")] = 50,
+    size: Annotated[int, typer.Option("--size", min=1, max=50, help="Generations, or items, at the most.")] = 50,
     repeats: Annotated[int, typer.Option("--repeats", min=2, max=20, help="Judgements of each.")] = 5,
+    golden: GoldenOption = None,
+    golden_version: GoldenVersionOption = 1,
+    dataset: DatasetOption = None,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the same generations several times, and show how often the version contradicts itself.
 
-    gavel trust consistency "Answers the question" --dry-run
+    They are generations of the last seven days, or the items of a golden set or a dataset.
+
+    \b
+        gavel trust consistency "Answers the question" --dry-run
+        gavel trust consistency "Answers the question" --dataset ID
     """
-    options = {"version": version, "size": size, "repeats": repeats}
+    options = {**items_of(golden, golden_version, dataset), "version": version, "size": size, "repeats": repeats}
     _carry_out("consistency", evaluation, team, config, options, dry_run=dry_run, as_json=as_json)
 
 
@@ -124,12 +139,8 @@ def canaries(
 
     gavel trust canaries "Answers the question" --golden ID --dry-run
     """
-    options = _golden_options(golden, golden_version, version)
+    options = {**items_of(golden, golden_version), "version": version}
     _carry_out("canaries", evaluation, team, config, options, dry_run=dry_run, as_json=as_json)
-
-
-def _golden_options(golden: str, golden_version: int, version: int | None) -> dict[str, Any]:
-    return {"golden_set": golden_id(golden), "golden_set_version": golden_version, "version": version}
 
 
 def _carry_out(

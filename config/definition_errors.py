@@ -25,7 +25,7 @@ class DefinitionError(ValueError):
         path: the exact place, down to a filter: keys and list positions.
         code: `required`, `unknown_field`, `invalid`, ...
         message: the fault and its remedy.
-        source_line: line within the Hog source, 1-based, if that is where the problem is.
+        source_at: line and column within the Hog source, from 1, if that is where the problem is.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class DefinitionError(ValueError):
         path: Sequence[str | int] = (),
         attr: str | None = None,
         code: str = "invalid",
-        source_line: int | None = None,
+        source_at: tuple[int, int] | None = None,
     ) -> None:
         self.message = message
         self.path = tuple(path)
         self.attr = "__".join(str(part) for part in self.path) if attr is None else attr
         self.code = code
-        self.source_line = source_line
+        self.source_at = source_at
         super().__init__(f"{self.attr}: {message}" if self.attr else message)
 
 
@@ -58,7 +58,7 @@ def first_problem(error: ValidationError) -> DefinitionError:
         # The API reports every problem of the conditions on the field as a whole.
         attr=str(path[0]) if kind == "conditions" else None,
         code=context.get("code") or _CODES.get(kind, "invalid"),
-        source_line=context.get("source_line"),
+        source_at=context.get("source_at"),
     )
 
 

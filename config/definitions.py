@@ -428,4 +428,4 @@ def _steps(path: str) -> tuple[str | int, ...]:
 
 
 def _hog_problem(error: HogCompileError) -> dict[str, Any]:
-    return {"text": str(error), "source_line": error.line}
+    return {"text": str(error), "source_at": (error.line, error.column)}

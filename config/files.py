@@ -6,6 +6,7 @@ YAML 1.2 has it, so `no` is a text, `010` is ten and a date stays as it is writt
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class FileProblem:
     column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.message}" if self.line else f"{self.path}: {self.message}"
+        return ":".join(str(part) for part in (self.path, self.line, self.column) if part) + f": {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,15 +327,37 @@ def _find(node: yaml.Node, steps: Sequence[str | int]) -> yaml.Node:
 
 
 def _place_of_error(node: yaml.Node, error: DefinitionError) -> tuple[int, int]:
-    """Return line and column; the column is 0 for an error within code."""
-    if error.source_line is not None:
-        source = _find(node, ("evaluation_config", "source"))
-        if isinstance(source, yaml.ScalarNode) and source.style == "|":
-            # "Unexpected end" is on the line after the last, which is another document's.
-            return min(int(source.start_mark.line) + 1 + error.source_line, max(int(source.end_mark.line), 1)), 0
-        return int(source.start_mark.line) + 1, 0
+    """Return line and column, as far as they are known."""
+    source = None if error.source_at is None else _find(node, ("evaluation_config", "source"))
+    if error.source_at is not None and isinstance(source, yaml.ScalarNode):
+        return _place_in_code(source, *error.source_at)
     mark = _find(node, error.path).start_mark
     return int(mark.line) + 1, int(mark.column) + 1
+
+
+def _place_in_code(source: yaml.ScalarNode, line: int, column: int) -> tuple[int, int]:
+    """Return the line and the column of the file at which a place of a text stands.
+
+    The column is 0 where the file has the text in another form: on several lines that YAML joins, or with escapes. Then
+    the line is the text's first.
+    """
+    start, text = source.start_mark, source.start_mark.buffer or ""
+    if source.style == "|":
+        written = _line_at(text[start.pointer : source.end_mark.pointer], line + 1)
+        meant = _line_at(source.value, line)
+        indent = len(written) - len(meant)
+        # "Unexpected end" is on the line after the last, which is another document's.
+        found = min(int(start.line) + 1 + line, max(int(source.end_mark.line), 1))
+        return found, indent + column if meant and written.endswith(meant) else 0
+    quotes = len(source.style or "")
+    if line == 1 and text.startswith(source.value, start.pointer + quotes):
+        return int(start.line) + 1, int(start.column) + quotes + column
+    return int(start.line) + 1, 0
+
+
+def _line_at(text: str, number: int) -> str:
+    """Return a line, counted from 1; an empty text behind the last."""
+    return next(islice(io.StringIO(text, newline=None), number - 1, None), "").rstrip("\n")
 
 
 class _Dumper(yaml.SafeDumper):

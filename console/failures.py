@@ -25,7 +25,10 @@ _TITLES = {
     412: "Somebody else changed it first",
 }
 
+_TITLES_OF_CODES = {"clickhouse_other_release": "ClickHouse is not ready for this release"}
+
 _STILL_WORKS = {
+    "clickhouse_other_release": " Definitions and jobs can be read meanwhile.",
     "kafka_unavailable": " Health, budgets, and all pages of teams still work.",
     "store_unavailable": " Pages need it for every session. Events are still judged by the definitions read last.",
 }
@@ -41,7 +44,7 @@ def failure(
     """
     identity = _noted(error)
     values = {
-        "title": _TITLES.get(error.status, "This was refused"),
+        "title": _TITLES_OF_CODES.get(error.code) or _TITLES.get(error.status, "This was refused"),
         "detail": explained(error, zone, since),
         "identity": identity,
         "retry": isinstance(error, Unavailable | Throttled) or error.status == 500,

@@ -100,7 +100,7 @@ def _run(
         evaluator = HogEvaluator(draft.source, allows_na=draft.output_config.allows_na)
         return list(try_hog(evaluator, generations, services.settings.judge))
     try:
-        resolved = services.judging.resolve(caller.team_id, draft.model_configuration, now=services.now())
+        resolved = services.models.resolve(caller.team_id, draft.model_configuration, now=services.now())
     except Unresolved as error:
         raise Invalid(f"No model can be called: {error.detail}.", code=error.code, attr="evaluation_id") from error
     outcomes = services.judging.judge(

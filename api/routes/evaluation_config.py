@@ -30,7 +30,7 @@ BudgetWriter = Annotated[ApiKey, Scoped("llm_analytics:write")]
 @router.get("/")
 def retrieve_evaluation_config(caller: Reader, services: ServicesParam) -> bodies.EvaluationConfig:
     """Get the evaluation config for this team; it is made at the first time."""
-    return _shown(services, services.judging.keys.config(caller.team_id, now=services.now()))
+    return _shown(services, services.keys.config(caller.team_id, now=services.now()))
 
 
 @router.patch("/")
@@ -39,7 +39,7 @@ def update_evaluation_config(
 ) -> bodies.EvaluationConfig:
     """Set the budget that all judges of the team share, or lift it with null."""
     budget = None if body.budget is None else body.budget.model_dump(exclude_none=True)
-    config = services.judging.keys.set_team_budget(caller.team_id, budget, actor=caller.actor, now=services.now())
+    config = services.keys.set_team_budget(caller.team_id, budget, actor=caller.actor, now=services.now())
     return _shown(services, config)
 
 
@@ -47,9 +47,7 @@ def update_evaluation_config(
 def set_active_key(body: bodies.SetActiveKey, caller: Writer, services: ServicesParam) -> bodies.EvaluationConfig:
     """Set the active provider key for evaluations: 404 if it is unknown, 400 if its state is not `ok`."""
     try:
-        config = services.judging.keys.set_active_key(
-            caller.team_id, str(body.key_id), actor=caller.actor, now=services.now()
-        )
+        config = services.keys.set_active_key(caller.team_id, str(body.key_id), actor=caller.actor, now=services.now())
     except KeyNotFound as error:
         raise NotFound from error
     except KeyNotUsable as error:
@@ -60,7 +58,7 @@ def set_active_key(body: bodies.SetActiveKey, caller: Writer, services: Services
 def _shown(services: Services, config: EvaluationConfig) -> bodies.EvaluationConfig:
     active = None
     if config.active_provider_key_id is not None:
-        key = services.judging.keys.get(config.team_id, config.active_provider_key_id)
+        key = services.keys.get(config.team_id, config.active_provider_key_id)
         active = shown(key, services.owners.of([key.created_by]))
     return bodies.EvaluationConfig(
         trial_eval_limit=config.trial_eval_limit,

@@ -43,7 +43,7 @@ Writer = Annotated[ApiKey, Scoped("llm_provider_key:write")]
 @router.get("/provider_keys/")
 def list_provider_keys(caller: Reader, services: ServicesParam, window: WindowParam) -> Page[bodies.ProviderKey]:
     """List the team's provider keys, newest first."""
-    page = services.judging.keys.page(caller.team_id, limit=window.limit, offset=window.offset)
+    page = services.keys.page(caller.team_id, limit=window.limit, offset=window.offset)
     owner = services.owners.of(key.created_by for key in page.results)
     return window.page([shown(key, owner) for key in page.results], page.count)
 
@@ -55,7 +55,7 @@ def create_provider_key(body: bodies.ProviderKeyCreate, caller: Writer, services
     try_key(services, endpoint_of(services, body.provider, body.api_key, body.given()))
     address = {name: getattr(body, name) for name in ADDRESS}
     try:
-        key = services.judging.keys.create(
+        key = services.keys.create(
             caller.team_id,
             NewKey(provider=body.provider, name=body.name, api_key=body.api_key, state="ok", **address),
             actor=caller.actor,
@@ -95,7 +95,7 @@ def update_provider_key(
         address = {name: changes.get(name, getattr(opened.key, name)) for name in ADDRESS}
         try_key(services, endpoint_of(services, opened.key.provider, api_key or secret_of(opened), address))
         changes |= {"state": "ok", "error_message": None}
-    keys = services.judging.keys
+    keys = services.keys
     key = keys.update(caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key, actor=caller.actor)
     if body.set_as_active:
         _activate(services, caller, key)
@@ -127,11 +127,11 @@ def validate_provider_key(object_id: IdPath, caller: Writer, services: ServicesP
 def list_dependent_configs(object_id: IdPath, caller: Reader, services: ServicesParam) -> bodies.DependentConfigs:
     """Return the evaluations that would stop without this key."""
     key = open_key(services, caller, str(object_id)).key
-    config = services.judging.keys.config(caller.team_id, now=services.now())
+    config = services.keys.config(caller.team_id, now=services.now())
     return bodies.DependentConfigs(
         evaluations=[
             bodies.DependentEvaluation(id=UUID(each.id), name=each.name, enabled=each.enabled)
-            for each in services.judging.keys.dependents(caller.team_id, key.id)
+            for each in services.keys.dependents(caller.team_id, key.id)
         ],
         is_active=config.active_provider_key_id == key.id,
     )
@@ -170,7 +170,7 @@ def list_models(
     """List the models of a provider: live with a key, else those with a known price."""
     default = PROVIDERS[provider].default_model
     if key_id is None:
-        names = services.judging.known_models(provider)
+        names = services.models.known(provider)
     else:
         opened = open_key(services, caller, str(key_id))
         if opened.key.provider != provider:
@@ -207,6 +207,6 @@ def shown(key: ProviderKey, owner: Owner) -> bodies.ProviderKey:
 
 def _activate(services: Services, caller: ApiKey, key: ProviderKey) -> None:
     try:
-        services.judging.keys.set_active_key(caller.team_id, key.id, actor=caller.actor, now=services.now())
+        services.keys.set_active_key(caller.team_id, key.id, actor=caller.actor, now=services.now())
     except KeyNotUsable as error:
         raise Invalid(str(error), code="key_not_usable", attr="set_as_active") from error

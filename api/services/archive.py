@@ -11,12 +11,18 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from api.http.errors import Unavailable
-from storage.clickhouse import ClickHouseProblem, connect
+from storage.clickhouse import ClickHouseProblem, SchemaMismatch, connect, release_expected
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 log = structlog.get_logger("gavel.api")
+
+
+def other_release(error: SchemaMismatch) -> Unavailable:
+    """Return the answer to a client while the tables are not those of this release, with the operator's next step."""
+    log.error("clickhouse_failed", error=type(error).__name__, detail=str(error))
+    return Unavailable(f"{error}.", code="clickhouse_other_release")
 
 
 class Archive:
@@ -32,10 +38,15 @@ class Archive:
         """Give the client that all threads share. Blocks for the connect timeout at the first use.
 
         Raises:
-            Unavailable: ClickHouse does not answer, or did not like a query within the block.
+            Unavailable: ClickHouse does not answer, has the tables of another release, or did not like a query within
+                the block.
         """
         try:
-            yield self._open()
+            client = self._open()
+            with release_expected(client):
+                yield client
+        except SchemaMismatch as error:
+            raise other_release(error) from error
         except (ClickHouseProblem, ClickHouseError) as error:
             # The driver's text may hold parts of the query; the class says enough to look further.
             log.error("clickhouse_failed", error=type(error).__name__)

@@ -17,8 +17,8 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from api.http.errors import Throttled, Unavailable
-from api.services.archive import Archive
-from storage.clickhouse import ClickHouseProblem, connect
+from api.services.archive import Archive, other_release
+from storage.clickhouse import ClickHouseProblem, SchemaMismatch, connect, release_expected
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -107,17 +107,16 @@ class BoundedArchive:
 
         Raises:
             Throttled: two exports run already.
-            Unavailable: ClickHouse does not answer, or the export takes too long.
+            Unavailable: ClickHouse does not answer or has the tables of another release, or the export takes too long.
         """
         if not self._exports.acquire(blocking=False):
             self._count(1)
             raise Throttled(WAIT_S)
         try:
             client = connect(self._dsn, connect_timeout_s=_CONNECT_TIMEOUT_S, request_timeout_s=_EXPORT_TIMEOUT_S)
-            with closing(client):
+            with closing(client), release_expected(client):
                 yield ExportClient(client)  # type: ignore[misc]  # has the one method of it that exporting needs
         except (ClickHouseProblem, ClickHouseError) as error:
-            log.error("clickhouse_failed", error=type(error).__name__)
             raise self._as_api_error(error) from error
         finally:
             self._exports.release()
@@ -128,16 +127,16 @@ class BoundedArchive:
 
         Raises:
             Throttled: eight queries run already, or two of this session, and none ended within three seconds.
-            Unavailable: ClickHouse does not answer, or the query was too large.
+            Unavailable: ClickHouse does not answer or has the tables of another release, or the query was too large.
         """
         self._enter(session)
         client: Client | None = None
         try:
             client = self._take()
-            yield LimitedClient(client, self._before)  # type: ignore[misc]  # has the one method of it that reading needs
+            with release_expected(client):
+                yield LimitedClient(client, self._before)  # type: ignore[misc]  # has the one method that reading needs
             self._away_since = None
         except (ClickHouseProblem, ClickHouseError) as error:
-            log.error("clickhouse_failed", error=type(error).__name__)
             raise self._as_api_error(error) from error
         finally:
             self._leave(session, client)
@@ -169,6 +168,9 @@ class BoundedArchive:
             self._room.notify_all()
 
     def _as_api_error(self, error: Exception) -> Unavailable:
+        if isinstance(error, SchemaMismatch):
+            return other_release(error)
+        log.error("clickhouse_failed", error=type(error).__name__)
         code = getattr(error, "code", None)
         if code == _TIMEOUT_EXCEEDED:
             return Unavailable("This takes longer than 5 seconds. Choose a shorter period.", code="query_too_slow")

@@ -50,7 +50,7 @@ def history_of(services: Services, caller: ApiKey, evaluation_id: object) -> lis
 
 def create(services: Services, caller: ApiKey, draft: EvaluationDraft) -> Evaluation:
     """Store a new evaluation. Raises `Invalid`."""
-    services.judging.check_enabled(caller.team_id, draft, now=services.now())
+    services.models.check_enabled(caller.team_id, draft, now=services.now())
     try:
         return services.evaluations.create(caller.team_id, draft, actor=caller.actor, now=services.now())
     except DefinitionError as error:
@@ -127,7 +127,7 @@ def patch(current: Evaluation, changes: dict[str, Any]) -> EvaluationDraft:
 
 def _check_model(services: Services, caller: ApiKey, current: Evaluation, draft: EvaluationDraft) -> None:
     if draft.enabled and (not current.enabled or draft.judging() != current.judging()):
-        services.judging.check_enabled(caller.team_id, draft, now=services.now())
+        services.models.check_enabled(caller.team_id, draft, now=services.now())
     elif draft.model_configuration != current.model_configuration:
         # A key that was deleted must not keep anybody from renaming, disabling or deleting what named it.
-        services.judging.check_key(caller.team_id, draft)
+        services.models.check_key(caller.team_id, draft)

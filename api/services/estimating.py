@@ -79,7 +79,7 @@ def _model(services: Services, evaluation: Evaluation) -> ResolvedModel | None:
     if evaluation.prompt is None:
         return None
     try:
-        return services.judging.resolve(evaluation.team_id, evaluation.model_configuration, now=services.now())
+        return services.models.resolve(evaluation.team_id, evaluation.model_configuration, now=services.now())
     except Unresolved:
         return None
 

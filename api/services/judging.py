@@ -1,4 +1,4 @@
-"""Judges for the API: it checks keys, finds the key and model of an evaluation, and makes runs to try out."""
+"""Calls of providers for the API: keys are checked, models are listed, and runs are made to try out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from api.http.errors import Invalid
-from config.definitions import EvaluationDraft, ModelConfiguration
+from config.definitions import EvaluationDraft
 from config.judge_request import estimate_of, request_of
-from config.model_resolution import ResolvedModel, Unresolved, resolve_model
+from config.model_resolution import ResolvedModel
 from config.outbound import ForbiddenAddress
 from config.outbound.callers import caller_of
 from config.outbound.providers import ProviderConnections
@@ -37,8 +37,7 @@ from evaluators.llm_judge.model_check import ModelCheck, check_model
 from evaluators.llm_judge.one_off import one_off_judge
 from evaluators.llm_judge.openai_caller import OpenAICaller
 from evaluators.llm_judge.outcome import Price
-from storage.sql.engine import Database
-from storage.sql.provider_keys import KeyNotFound, ProviderKeys
+from storage.sql.provider_keys import ProviderKeys
 
 _T = TypeVar("_T")
 _TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, call_s=20.0)
@@ -48,65 +47,13 @@ _AT_ONCE = 16
 _INVALID = frozenset({"unauthorized", "forbidden"})
 
 
-class JudgeAccess:
-    """Keys, models and endpoints of all teams; each method names the team and sees no other."""
+class JudgeCalls:
+    """The calls of providers, with requests as live runs have them. Trial runs are counted in `keys`."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, keys: ProviderKeys) -> None:
         self._settings = settings
-        self._database = database
+        self._keys = keys
         self._connections = ProviderConnections(settings.judge)
-        self.keys = ProviderKeys.of(settings, database)
-
-    def known_models(self, provider: str) -> list[str]:
-        """Return the models of a provider that have a price, its default model first."""
-        default = PROVIDERS[provider].default_model
-        priced = load_prices(self._settings.judge.prices_path).prices.get(provider, {})
-        names = [name for name in priced if not name.endswith("*") and name != default]
-        return [default, *names] if default is not None else names
-
-    def check_key(self, team_id: int, draft: EvaluationDraft) -> None:
-        """Refuse a pinned key that is not the team's, or is another provider's. Raises `Invalid`."""
-        chosen = draft.model_configuration
-        if chosen is None:
-            return
-        for model in chosen.models:
-            attr = "model_configuration__provider_key_id"
-            if chosen.strategy is not None:
-                position = next(at for at, step in enumerate(chosen.strategy.steps) if step is model)
-                attr = f"model_configuration__strategy__steps__{position}__provider_key_id"
-            if model.provider_key_id is not None:
-                self._check_pinned(team_id, str(model.provider_key_id), model.provider, attr)
-
-    def _check_pinned(self, team_id: int, key_id: str, provider: str, attr: str) -> None:
-        try:
-            key = self.keys.get(team_id, key_id)
-        except KeyNotFound as error:
-            raise Invalid("There is no such provider key in this team.", code="does_not_exist", attr=attr) from error
-        if key.provider != provider:
-            raise Invalid(f"This key is for {key.provider}, not for {provider}.", attr=attr)
-
-    def check_enabled(self, team_id: int, draft: EvaluationDraft, *, now: datetime) -> None:
-        """Refuse an LLM judge that is enabled while no key and model can be had for it. Raises `Invalid`."""
-        self.check_key(team_id, draft)
-        if draft.enabled and draft.evaluation_type == "llm_judge":
-            try:
-                self.resolve(team_id, draft.model_configuration, now=now)
-            except Unresolved as error:
-                raise Invalid(f"It cannot be enabled: {error.detail}.", code=error.code, attr="enabled") from error
-
-    def resolve(self, team_id: int, chosen: ModelConfiguration | None, *, now: datetime) -> ResolvedModel:
-        """Return the key and the model that serve `chosen`, as the judge role finds them.
-
-        Raises:
-            Unresolved: there is none, or only a trial that is used up.
-        """
-        keys = self.keys.team_keys(team_id, () if chosen is None else chosen.key_ids)
-        resolved = resolve_model(chosen, keys, self._settings.judge)
-        on_trial = any(model.endpoint.key_type == "trial" for model in resolved.all)
-        if on_trial and self.keys.config(team_id, now=now).trial_evals_remaining == 0:
-            detail = "the team's trial runs are used up; add a provider key"
-            raise Unresolved("trial_limit_reached", "trial_limit_reached", detail)
-        return resolved
 
     def endpoint(
         self,
@@ -240,7 +187,7 @@ class JudgeAccess:
         judge = one_off_judge(
             caller,
             price=load_prices(self._settings.judge.prices_path).cost,
-            trial=_StoredTrial(self.keys),
+            trial=_StoredTrial(self._keys),
             patience=_PATIENCE,
             concurrency=concurrency,
         )

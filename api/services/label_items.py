@@ -66,7 +66,7 @@ def answer(
     )
     try:
         stored, item = LabelLeases(services.database).answer(
-            caller.team_id, queue_id, item_id, label, now=services.now()
+            caller.team_id, queue_id, item_id, label, actor=caller.actor, now=services.now()
         )
     except LabelLeaseLost as error:
         raise _lost() from error

@@ -43,7 +43,7 @@ def add(
         replace(each, after_reveal=True) if (each.evaluation_id, each.target_event_id) in seen else each for each in new
     ]
     try:
-        return Labels(services.database).add(caller.team_id, marked, now=services.now())
+        return Labels(services.database).add(caller.team_id, marked, actor=caller.actor, now=services.now())
     except ClientIdReused as error:
         raise reused(f"labels__{error.place}__" if many else "") from error
 

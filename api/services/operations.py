@@ -18,6 +18,7 @@ from storage.sql.backfills import Backfills
 from storage.sql.engine import StoreSchemaError
 from storage.sql.evaluation_outlines import Outlines
 from storage.sql.heartbeats import Heartbeat, Heartbeats
+from storage.sql.labels import AUDITED as LABELS_AUDITED
 
 _MAX_BUDGETS = 500
 
@@ -162,7 +163,7 @@ def all_budgets(services: Services) -> tuple[list[tuple[int, BudgetStanding]], b
     The budgets of teams and of 500 evaluations are read: to read the use of thousands would take a page too long.
     """
     found = []
-    for config in services.judging.keys.configs():
+    for config in services.keys.configs():
         team = spending_today(services, config.team_id).team
         if team is not None:
             found.append((config.team_id, team))
@@ -179,10 +180,13 @@ def open_jobs(services: Services) -> list[Job]:
     return [job_of(each, now) for each in Backfills(services.database).of_all_teams()]
 
 
-def team_audit(services: Services, team_id: int, *, before: int | None, limit: int) -> list[AuditEntry]:
-    """Return the team's changes, newest first, from the entry before `before` on."""
+def team_audit(
+    services: Services, team_id: int, *, before: int | None, limit: int, with_labels: bool = True
+) -> list[AuditEntry]:
+    """Return the team's changes, newest first, from the entry before `before` on. Labels can be left out."""
+    without = () if with_labels else (LABELS_AUDITED,)
     with services.database.read() as connection:
-        return read_team_audit(connection, team_id, before=before, limit=limit)
+        return read_team_audit(connection, team_id, before=before, limit=limit, without=without)
 
 
 def people(services: Services, entries: list[AuditEntry]) -> Callable[[str | None], User | None]:
@@ -192,6 +196,6 @@ def people(services: Services, entries: list[AuditEntry]) -> Callable[[str | Non
 
 def provider_keys(services: Services, team_id: int) -> list[tuple[ProviderKey, list[Any], bool]]:
     """Return the team's provider keys with the evaluations that name each, and whether it is the active one."""
-    keys = services.judging.keys
+    keys = services.keys
     active = keys.config(team_id, now=services.now()).active_provider_key_id
     return [(key, keys.dependents(team_id, key.id), key.id == active) for key in keys.page(team_id).results]

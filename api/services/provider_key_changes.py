@@ -28,13 +28,13 @@ def delete_key(services: Services, caller: ApiKey, key_id: str, replacement_id: 
     replacement: ProviderKey | None = None
     if replacement_id is not None:
         try:
-            replacement = services.judging.keys.get(caller.team_id, replacement_id)
+            replacement = services.keys.get(caller.team_id, replacement_id)
         except KeyNotFound as error:
             problem = "The team has no provider key with this id; choose one of the list of its keys."
             raise Invalid(problem, code="does_not_exist", attr="replacement_key_id") from error
         if replacement.id == key.id or replacement.provider != key.provider:
             raise Invalid(f"The replacement must be another key for {key.provider}.", attr="replacement_key_id")
-    services.judging.keys.delete(
+    services.keys.delete(
         caller.team_id,
         key.id,
         actor=caller.actor,
@@ -58,7 +58,7 @@ def replace_secret(services: Services, caller: ApiKey, key_id: str, secret: str)
     address = {name: getattr(opened.key, name) for name in ADDRESS}
     try_key(services, endpoint_of(services, opened.key.provider, api_key, address))
     changes = {"state": "ok", "error_message": None}
-    key = services.judging.keys.update(
+    key = services.keys.update(
         caller.team_id, opened.key.id, changes, now=services.now(), api_key=api_key, actor=caller.actor
     )
     return key.name
@@ -67,7 +67,7 @@ def replace_secret(services: Services, caller: ApiKey, key_id: str, secret: str)
 def open_key(services: Services, caller: ApiKey, key_id: str) -> OpenKey:
     """Return a key of the team with its secret. Raises `NotFound`."""
     try:
-        return services.judging.keys.open(caller.team_id, key_id)
+        return services.keys.open(caller.team_id, key_id)
     except KeyNotFound as error:
         raise NotFound from error
 
@@ -104,7 +104,7 @@ def check_stored_key(services: Services, caller: ApiKey, key_id: str) -> Provide
     before = opened.key
     address = {name: getattr(before, name) for name in ADDRESS}
     state, message = services.judging.validate(endpoint_of(services, before.provider, secret_of(opened), address))
-    key = services.judging.keys.set_state(
+    key = services.keys.set_state(
         caller.team_id, before.id, state, error_message=message, now=services.now(), actor=caller.actor
     )
     if key is None:

@@ -10,14 +10,16 @@ from api.http.precedence import Precedence
 from api.services.archive import Archive
 from api.services.bounded_archive import BoundedArchive
 from api.services.evaluation_views import EvaluationViews
-from api.services.judging import JudgeAccess
+from api.services.judging import JudgeCalls
 from api.services.owners import Owners
 from api.services.slow_work import SlowLimits, SlowWork
 from api.services.task_sender import TaskSender
+from api.services.team_models import TeamModels
 from config.settings import Settings
 from storage.clock import utc_now
 from storage.sql.engine import Database
 from storage.sql.evaluations import Evaluations
+from storage.sql.provider_keys import ProviderKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Services:
         archive: events and results in ClickHouse.
         pages: the same for the pages of the console, read-only and with limits.
         tasks: puts runs on the task topic.
-        judging: keys, models, and runs to try out.
+        keys: the provider keys of all teams.
+        models: the key and the model of each evaluation.
+        judging: calls of providers, and runs to try out.
         slow: runs long work.
         precedence: lets requests of the API go before pages.
         now: the clock; aware times.
@@ -46,7 +50,9 @@ class Services:
     archive: Archive
     pages: BoundedArchive
     tasks: TaskSender
-    judging: JudgeAccess
+    keys: ProviderKeys
+    models: TeamModels
+    judging: JudgeCalls
     slow: SlowWork
     precedence: Precedence
     now: Callable[[], datetime] = utc_now
@@ -66,18 +72,20 @@ def open_services(settings: Settings, database: Database, *, bootstrap_servers: 
         bootstrap_servers: the address of the in-process broker, where the settings say `embedded`.
     """
     api = settings.api
-    owners, judging, precedence = Owners(database), JudgeAccess(settings, database), Precedence()
+    owners, keys, precedence = Owners(database), ProviderKeys.of(settings, database), Precedence()
     database.before = precedence.give_way
     return Services(
         settings=settings,
         database=database,
         evaluations=Evaluations(database),
         owners=owners,
-        views=EvaluationViews(owners, judging.keys),
+        views=EvaluationViews(owners, keys),
         archive=Archive(settings.clickhouse.dsn.get_secret_value()),
         pages=BoundedArchive(settings.clickhouse.dsn.get_secret_value(), now=utc_now, before=precedence.give_way),
         tasks=TaskSender(settings.kafka, bootstrap_servers=bootstrap_servers),
-        judging=judging,
+        keys=keys,
+        models=TeamModels(settings, keys),
+        judging=JudgeCalls(settings, keys),
         slow=SlowWork(
             SlowLimits(
                 threads=api.slow_requests,

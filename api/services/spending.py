@@ -47,7 +47,7 @@ class TeamSpending:
 
 def spending_today(services: Services, team_id: int) -> TeamSpending:
     """Return the use of the team's budget."""
-    config = services.judging.keys.config(team_id, now=services.now())
+    config = services.keys.config(team_id, now=services.now())
     if config.budget is None:
         return TeamSpending(None)
     budget = Budget.model_validate(config.budget)

@@ -161,9 +161,9 @@ def try_judge(
     services: Services, team_id: int, draft: EvaluationDraft, conditions: Sequence[ConditionSet], count: int
 ) -> Trial[JudgeSampleResult]:
     """Let a model judge up to `count` generations, on the team's account. Raises `Invalid` if none can be called."""
-    services.judging.check_key(team_id, draft)
+    services.models.check_key(team_id, draft)
     try:
-        resolved = services.judging.resolve(team_id, draft.model_configuration, now=services.now())
+        resolved = services.models.resolve(team_id, draft.model_configuration, now=services.now())
     except Unresolved as error:
         detail = f"No model can be called: {error.detail}."
         raise Invalid(detail, code=error.code, attr="model_configuration") from error

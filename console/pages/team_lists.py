@@ -107,11 +107,13 @@ def audit(visit: Visit) -> Response:
     """Show who changed what, newest first: in the team, or, for an operator, in what belongs to no team."""
     cursor = visit.query("cursor")
     before = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 19 else None
-    entries = team_audit(visit.services, visit.team, before=before, limit=_AUDITED)
+    with_labels = visit.query("labels") != "no"
+    entries = team_audit(visit.services, visit.team, before=before, limit=_AUDITED, with_labels=with_labels)
     return page(
         visit,
         "audit.html",
         entries=entries,
+        with_labels=with_labels,
         owner=people(visit.services, entries),
         cursor=str(entries[-1].id) if len(entries) == _AUDITED else None,
     )

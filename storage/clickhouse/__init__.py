@@ -11,7 +11,7 @@ from storage.clickhouse.errors import (
     SchemaMismatch,
     Unreachable,
 )
-from storage.clickhouse.migrate import Migration, check, load_migrations, migrate
+from storage.clickhouse.migrate import Migration, check, load_migrations, migrate, release_expected
 
 RESULTS_TABLE = "evaluation_results"
 ARCHIVE_TABLE = "ai_events"
@@ -34,4 +34,5 @@ __all__ = [
     "connect",
     "load_migrations",
     "migrate",
+    "release_expected",
 ]

@@ -7,7 +7,8 @@ processes apply at once, is simply applied again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+_UNKNOWN_COLUMN_OF_TABLE, _UNKNOWN_COLUMN = 16, 47
+_NOT_THERE = frozenset({_UNKNOWN_TABLE, _UNKNOWN_DATABASE, _UNKNOWN_COLUMN_OF_TABLE, _UNKNOWN_COLUMN})
 _TABLE_ALREADY_EXISTS, _DATABASE_ALREADY_EXISTS = 57, 82
 _BOOKKEEPING = """
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -111,10 +114,23 @@ def check(client: Client, migrations: Sequence[Migration] | None = None) -> None
         applied = {}
     pending = _compare(wanted, applied)
     if pending:
-        names = ", ".join(f"{m.version:04d}_{m.name}" for m in pending)
+        first = f"{pending[0].version:04d}_{pending[0].name}"
         raise SchemaMismatch(
-            f"ClickHouse lacks the migrations {names}; run `gavel init`", tuple(m.version for m in pending)
+            f"ClickHouse's tables are at migration {max(applied, default=0)}, and this release needs "
+            f"{wanted[-1].version} (the first that is missing: {first}); run `gavel init`",
+            tuple(m.version for m in pending),
         )
+
+
+@contextmanager
+def release_expected(client: Client) -> Iterator[None]:
+    """Turn a refusal for a missing table or column into `SchemaMismatch`, if another release made the tables."""
+    try:
+        yield
+    except DatabaseError as error:
+        if error.code in _NOT_THERE:
+            check(client)
+        raise
 
 
 def _make_database(client: Client) -> None:

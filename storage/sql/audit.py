@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,8 @@ from storage.sql.api_keys import OPERATOR_TEAM
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, json_column, metadata
 
-_IDS_KEPT = 100
+IDS_KEPT = 100
+"""Ids of many objects that one entry names."""
 
 audit_log = Table(
     "audit_log",
@@ -97,7 +98,7 @@ def record_letters(
     """
     kept = {name: value for name, value in chosen.items() if value}
     if "ids" in kept:
-        kept["ids"] = sorted(kept["ids"])[:_IDS_KEPT]
+        kept["ids"] = sorted(kept["ids"])[:IDS_KEPT]
     changes = {name: [None, value] for name, value in {**outcome, **kept}.items()}
     with database.write() as connection:
         record(
@@ -130,9 +131,15 @@ def read_audit(
     return [AuditEntry(**row._mapping) for row in rows]
 
 
-def read_team_audit(connection: Connection, team_id: int, *, before: int | None, limit: int) -> list[AuditEntry]:
-    """Return the entries of a team, newest first, those before the entry `before` if it is given."""
-    wanted = [audit_log.c.team_id == team_id]
+def read_team_audit(
+    connection: Connection, team_id: int, *, before: int | None, limit: int, without: Sequence[str] = ()
+) -> list[AuditEntry]:
+    """Return the entries of a team, newest first, those before the entry `before` if it is given.
+
+    Args:
+        without: types of objects whose entries are left out.
+    """
+    wanted = [audit_log.c.team_id == team_id, audit_log.c.object_type.not_in(without)]
     if before is not None:
         wanted.append(audit_log.c.id < before)
     rows = connection.execute(select(audit_log).where(*wanted).order_by(audit_log.c.id.desc()).limit(limit))

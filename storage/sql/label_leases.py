@@ -101,12 +101,13 @@ class LabelLeases:
             )
 
     def answer(
-        self, team_id: int, queue_id: str, item_id: str, label: NewLabel, *, now: datetime
+        self, team_id: int, queue_id: str, item_id: str, label: NewLabel, *, actor: str | None, now: datetime
     ) -> tuple[Label, QueueItem]:
         """Store the label of a leased item, or a correction of the labeller's own, and return it with its item.
 
         Args:
             label: its evaluation, question and target are taken from the item, and `after_reveal` from the lease.
+            actor: of the entry in the audit trail.
 
         Raises:
             LabelLeaseLost: the lease is lost, or there is no such item. If the same label under the same client id is
@@ -132,7 +133,7 @@ class LabelLeases:
                 queue_item=item_id,
                 after_reveal=lease["revealed_at"] is not None,
             )
-            [stored] = add_labels(connection, team_id, [own], now=now)
+            [stored] = add_labels(connection, team_id, [own], actor=actor, now=now)
             _close(connection, item_id, label.labeller, "labelled", revealed_at=now if queue.reveal else None)
             if lease["state"] != "labelled":
                 count = sa.update(label_queue_items).where(label_queue_items.c.id == item_id)

@@ -3,7 +3,7 @@
 ClientIdReused      a client id that stands for another label of the same labeller
 
 The newest row per labeller, question and target is that labeller's current label. Every new row is also put into the
-outbox, from which it goes to Kafka.
+outbox, from which it goes to Kafka. The audit trail has one entry for the new rows of one call and one evaluation.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
+from storage.sql.audit import IDS_KEPT, record
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, json_column, metadata
 
 LabelSource = Literal["queue", "console", "api", "import", "dataset"]
+AUDITED = "labels"
 MAX_COMMENT_CHARS = 10_000
 MAX_AT_ONCE = 1_000
 """Labels in one call of `Labels.add`."""
@@ -139,14 +141,17 @@ class Labels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, team_id: int, new: Sequence[NewLabel], *, now: datetime) -> list[Label]:
+    def add(self, team_id: int, new: Sequence[NewLabel], *, actor: str | None, now: datetime) -> list[Label]:
         """Store labels and return them in their order. One whose client id is known is returned as it is stored.
+
+        Args:
+            actor: of the entries in the audit trail.
 
         Raises:
             ClientIdReused: nothing was stored.
         """
         with self._database.write() as connection:
-            return add_labels(connection, team_id, new, now=now)
+            return add_labels(connection, team_id, new, actor=actor, now=now)
 
     def get(self, team_id: int, label_id: str) -> Label | None:
         """Return one label, or None."""
@@ -205,7 +210,9 @@ class Labels:
             return [read_label(row) for row in connection.execute(statement).mappings()]
 
 
-def add_labels(connection: Connection, team_id: int, new: Sequence[NewLabel], *, now: datetime) -> list[Label]:
+def add_labels(
+    connection: Connection, team_id: int, new: Sequence[NewLabel], *, actor: str | None, now: datetime
+) -> list[Label]:
     """Store labels within a transaction of the caller; see `Labels.add`."""
     if not new:
         return []
@@ -222,9 +229,29 @@ def add_labels(connection: Connection, team_id: int, new: Sequence[NewLabel], *,
     stored = _by(connection, "id", labels.c.id.in_(ids))
     if stored:
         connection.execute(sa.insert(label_outbox), [{"seq": label.seq} for label in stored.values()])
+        _audit(connection, [stored[label_id] for label_id in ids if label_id in stored], actor)
     if len(stored) == len(rows):
         return [stored[label_id] for label_id in ids]
     return _with_known(connection, team_id, new, ids, stored)
+
+
+def _audit(connection: Connection, added: Sequence[Label], actor: str | None) -> None:
+    """Write an entry for the labels of each evaluation. Verdicts are left out, because other labellers may be blind."""
+    by_evaluation: dict[str, list[Label]] = {}
+    for label in added:
+        by_evaluation.setdefault(label.evaluation_id, []).append(label)
+    for evaluation_id, found in by_evaluation.items():
+        facts: dict[str, Any] = {
+            "count": len(found),
+            "source": found[0].source,
+            "adjudicating": sum(label.adjudicates for label in found),
+            "ids": [label.id for label in found[:IDS_KEPT]],
+        }
+        changes = {name: [None, value] for name, value in facts.items() if value}
+        record(
+            connection, team_id=found[0].team_id, object_type=AUDITED, object_id=evaluation_id, action="added",
+            actor=actor, at=found[0].created_at, changes=changes,
+        )  # fmt: skip
 
 
 def _with_known(

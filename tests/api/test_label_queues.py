@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from quality.sampling import label_order
 from storage.clickhouse import connect
+from storage.sql.audit import read_audit
 from tests.api.conftest import Api
 
 START = datetime.now(UTC) - timedelta(hours=2)
@@ -232,6 +233,9 @@ def test_a_lease_that_ran_out_while_the_label_was_sent_is_lost(api: Api) -> None
     stored = later.ok("POST", f"{path}/items/{item['id']}/label/", 201, json=body)["label"]
     assert later.ok("POST", f"{path}/items/{item['id']}/label/", 201, json=body)["label"] == stored, "a repeat"
     assert later.ok("GET", "labels/")["count"] == 1
+    with api.services.database.read() as connection:
+        [entry] = read_audit(connection, api.team, "labels", evaluation["id"])
+    assert (entry.action, entry.changes["ids"]) == ("added", [None, [stored["id"]]])
 
 
 def test_two_labellers_at_once_never_hold_the_same_last_place(api: Api) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from storage.sql.audit import AuditEntry, read_team_audit
 from storage.sql.labels import Label, LabelOutbox
 from tests.api.conftest import Api
 
@@ -50,6 +51,36 @@ def test_a_repeated_request_stores_nothing_new_and_another_label_of_the_same_id_
     many = {"labels": [{**body, "client_id": "c2"}, body]}
     assert api.error("POST", "labels/", 409, json=many)["attr"] == "labels__1__client_id"
     assert api.ok("GET", "labels/")["count"] == 1
+
+
+def trail(api: Api) -> list[AuditEntry]:
+    with api.services.database.read() as connection:
+        found = read_team_audit(connection, api.team, before=None, limit=100)
+        others = read_team_audit(connection, api.team, before=None, limit=100, without=["labels"])
+    assert others == [entry for entry in found if entry.object_type != "labels"]
+    return [entry for entry in found if entry.object_type == "labels"]
+
+
+def test_labels_leave_one_entry_for_each_request_and_evaluation_without_their_verdicts(api: Api) -> None:
+    evaluation, other = api.hog(), api.hog()
+    made = label(api, evaluation, client_id="c1", comment="rude", adjudicates=True)
+    label(api, evaluation, client_id="c1", comment="rude", adjudicates=True)
+    [entry] = trail(api)
+    assert (entry.object_id, entry.action) == (evaluation["id"], "added")
+    assert str(entry.actor).startswith("key:")
+    told = {"count": [None, 1], "source": [None, "api"], "adjudicating": [None, 1], "ids": [None, [made["id"]]]}
+    assert entry.changes == told
+    many = [
+        {"evaluation": each["id"], "target_event_id": f"m{place}", "verdict": PASS}
+        for place in range(150) for each in (evaluation, other)
+    ]  # fmt: skip
+    added = api.ok("POST", "labels/", 201, json={"labels": many})["labels"]
+    newest = trail(api)[:-1]
+    assert {entry.object_id: entry.changes["count"] for entry in newest} == {
+        evaluation["id"]: [None, 150], other["id"]: [None, 150],
+    }  # fmt: skip
+    mine = [each["id"] for each in added if each["evaluation"] == other["id"]]
+    assert next(entry.changes["ids"] for entry in newest if entry.object_id == other["id"]) == [None, mine[:100]]
 
 
 def test_two_requests_of_one_client_id_at_the_same_moment_store_one_label(api: Api) -> None:

@@ -165,7 +165,7 @@ def _lists(services: Services, scene: Scene, now: datetime) -> None:
     datasets.create_item(scene.team, item, actor="key:1", now=now)
     scene.dataset = made["id"]
     secret = SecretStr("sk-test-0123456789")
-    keys = services.judging.keys
+    keys = services.keys
     keys.create(scene.team, NewKey(provider="openai", name="Main account", api_key=secret), actor="key:1", now=now)
     Backfills(services.database).create(
         team_id=scene.team, evaluation_id=scene.evaluations[1].id, evaluation_version=1,

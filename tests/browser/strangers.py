@@ -199,7 +199,7 @@ class Strange:
     def _list(self, evaluation: Evaluation, now: datetime) -> None:
         """Put a provider key that does not work and a failed backfill into their lists."""
         services = self.served.services
-        keys = services.judging.keys
+        keys = services.keys
         new = NewKey(provider="openai", name=self.text[:200], api_key=SecretStr("sk-test-0123456789"))
         made = keys.create(self.team, new, actor="key:1", now=now)
         keys.set_state(self.team, made.id, "invalid", error_message=self.text, now=now)

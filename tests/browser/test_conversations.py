@@ -232,7 +232,7 @@ def test_labels_are_beside_the_verdicts_and_those_that_the_judge_contradicts_are
         label("bo@example.com", {"applicable": True, "result": True}),
         label("cy@example.com", {"unsure": True}),
     ]
-    Labels(served.services.database).add(TEAM, given, now=scenes.utc_now())
+    Labels(served.services.database).add(TEAM, given, actor="cli", now=scenes.utc_now())
     path = f"/console/{TEAM}/generations/{told.uuid}/"
     with reader_with(served, "evaluation:read", "label:read") as http:
         assert f"{path}labels/" in http.get(path).text

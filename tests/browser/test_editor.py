@@ -136,6 +136,10 @@ def test_a_definition_is_written_as_yaml_with_its_errors_in_place(page: Page, se
     problem = page.locator("[data-problems] a")
     expect(problem).to_have_text("line 9, column 25")
     assert page.locator(".paint .err").count() == 1
+    code = "name: Code\nevaluation_config:\n  source: |\n    let a := 1\n    return nope(a)\noutput_type: boolean\n"
+    page.fill("#code", code)
+    expect(problem).to_have_text("line 5, column 12")
+    page.fill("#code", text.replace("rollout_percentage: 100", "rollout_percentage: 300"))
     page.click("button[value=save]")
     expect(page.locator("#problems")).to_contain_text("line 9, column 25")
     assert "rollout_percentage: 300" in page.input_value("#code"), "nothing that was typed is lost"

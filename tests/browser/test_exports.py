@@ -112,7 +112,7 @@ def test_a_provider_key_is_deleted_with_its_dependants_named(http: httpx.Client,
 
     from storage.sql.provider_keys import NewKey
 
-    keys = served.services.judging.keys
+    keys = served.services.keys
     new = NewKey(provider="openai", name="To go", api_key=SecretStr("sk-test-abcdefghij"))
     made = keys.create(TEAM, new, actor="key:1", now=scenes.utc_now())
     page = http.get(f"/console/{TEAM}/keys/").text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,10 +15,12 @@ import httpx2 as httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from storage.clickhouse import connect, load_migrations, migrate
 from storage.sql.api_keys import ApiKeys
 from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import opened, sign_in
+from tests.services.clickhouse_http import ClickHouseFront
 from tests.services.ports import free_ports
 from tests.services.tcp_proxy import TcpProxy
 
@@ -106,6 +108,36 @@ def test_without_clickhouse_definitions_are_shown_and_the_page_says_what_is_miss
             assert http.get(f"/console/{TEAM}/jobs/").status_code == 200
     finally:
         server.stop()
+
+
+def test_with_the_tables_of_an_earlier_release_the_page_names_the_command_and_recovers_by_itself(
+    served: Served, tmp_path: Path
+) -> None:
+    from functools import partial
+
+    from api.serve import ApiServer
+    from config.settings import load_settings
+    from console.app import Console
+
+    with ClickHouseFront(tmp_path / "server") as front:
+        with closing(connect(front.dsn)) as before:
+            migrate(before, load_migrations()[:-1])
+        overrides = {"data_dir": str(tmp_path), "clickhouse": {"dsn": front.dsn}, "api": {"port": 0}}
+        settings = load_settings(environ={}, overrides=overrides)
+        server = ApiServer(settings, served.services.database, console=partial(Console))
+        server.start()
+        try:
+            with client(served, base=f"http://127.0.0.1:{server.port}") as http:
+                refused = http.get(f"/console/{TEAM}/results/")
+                assert refused.status_code == 503
+                assert "ClickHouse is not ready for this release" in refused.text
+                assert "run `gavel init`" in refused.text
+                assert "away since" not in refused.text
+                with closing(connect(front.dsn)) as after:
+                    migrate(after)
+                assert http.get(f"/console/{TEAM}/results/").status_code == 200
+        finally:
+            server.stop()
 
 
 def test_a_part_that_clickhouse_holds_up_says_so_and_the_rest_of_the_page_is_there(

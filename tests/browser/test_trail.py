@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2 as httpx
 
+from api.schemas.labels import LabelCreate
+from api.services import labels
 from api.services.jobs import all_backfills, backfill_costs
-from storage.sql.api_keys import OPERATOR_TEAM
+from storage.sql.api_keys import OPERATOR_TEAM, ApiKeys
 from storage.sql.audit import AuditEntry, read_team_audit
 from storage.sql.backfills import Backfills
 from storage.sql.measurements import MeasuredItem, MeasurementRuns, NewMeasurement
@@ -79,6 +81,26 @@ def test_what_a_reader_starts_leaves_an_entry(served: Served) -> None:
             assert (entry.object_type, entry.action, entry.object_id) == (kind, action, identity)
             assert entry.actor is not None
             assert " console:" in entry.actor
+
+
+def test_labels_are_in_the_trail_and_can_be_left_out(served: Served) -> None:
+    evaluation, path = served.own_evaluation("Labelled"), f"/console/{TEAM}/audit/"
+    key, _ = ApiKeys(served.services.database).create(
+        team_id=TEAM, label="Lea", scopes=["*"], now=served.services.now()
+    )
+    given = LabelCreate(
+        evaluation=UUID(evaluation.id), target_event_id="e", verdict={"result": False}, comment="quite-beside-the-point"
+    )
+    labels.add(served.services, key, [given, given], source="console")
+    with httpx.Client(base_url=served.base, timeout=60) as http:
+        enter(http, served.scene.secret)
+        shown, without = (http.get(path + query).text for query in ("", "?labels=no"))
+    assert f'labels added<span class="sub"><a href="/console/{TEAM}/evaluations/{evaluation.id}/' in shown
+    assert "count</code>: [None, 2]" in shown
+    assert "beside-it" not in shown
+    assert "?labels=no" in shown
+    assert "labels added" not in without
+    assert "evaluation created" in without
 
 
 def test_a_measurement_is_cancelled_on_the_page_of_jobs(served: Served) -> None:

@@ -215,11 +215,11 @@ def test_the_commands_from_files_to_store_and_back(gavel: Shell) -> None:
 
 def test_one_bad_file_stops_all_and_is_told_by_line(gavel: Shell) -> None:
     output = gavel("evaluations", "apply", "defs", "bad.yaml", code=1)
-    assert "bad.yaml:3: enbled: Unknown field" in output
+    assert "bad.yaml:3:9: enbled: Unknown field" in output
     assert json.loads(gavel("evaluations", "list", "--json")) == []
     problems = json.loads(gavel("evaluations", "validate", "bad.yaml", "--json", code=1))["problems"]
     assert problems == [
-        {"file": "bad.yaml", "line": 3, "message": "enbled: Unknown field; remove it or correct its name."}
+        {"file": "bad.yaml", "line": 3, "column": 9, "message": "enbled: Unknown field; remove it or correct its name."}
     ]
 
 

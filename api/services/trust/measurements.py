@@ -139,7 +139,7 @@ def cost_of(services: Services, evaluation: Evaluation, plan: MeasurementPlan) -
         if version.draft.prompt is None or not generations:
             continue
         try:
-            resolved = services.judging.resolve(
+            resolved = services.models.resolve(
                 evaluation.team_id, version.draft.model_configuration, now=services.now()
             )
         except Unresolved:

@@ -70,7 +70,7 @@ def test_a_definition_in_yaml_runs_as_its_source_does(hog: Any) -> None:
     judged = hog("run", "a.yaml", "--event", "event.json", **{"a.yaml": allowing})
     assert (judged.exit_code, "not applicable" in judged.output) == (0, True)
     wrong = hog("run", "a.yaml", **{"a.yaml": "name: A\n"})
-    assert (wrong.exit_code, "a.yaml:1: evaluation_type: This field is required." in wrong.stderr) == (1, True)
+    assert (wrong.exit_code, "a.yaml:1:1: evaluation_type: This field is required." in wrong.stderr) == (1, True)
     prompt = hog("run", "a.yaml", **{"a.yaml": "name: A\nevaluation_config: {prompt: a}\n"})
     assert (prompt.exit_code, "holds 0 Hog evaluations" in prompt.stderr) == (2, True)
 

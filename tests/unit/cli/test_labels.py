@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import build_app
 from config.definitions import parse_draft
+from storage.sql.audit import read_team_audit
 from storage.sql.engine import open_database
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
@@ -56,6 +57,12 @@ def test_a_table_is_imported_once_however_often(tmp_path: Path) -> None:
     found = stored()
     assert [(each["labeller"], each["comment"]) for each in found] == [("ann@x.org", "two\nlines"), ("import", "")]
     assert {each["source"] for each in found} == {"import"}
+    database = open_database(os.environ["GAVEL_STORE__DSN"])
+    with database.read() as connection:
+        newest = read_team_audit(connection, 1, before=None, limit=10)
+    database.close()
+    told = [(each.object_type, each.actor, each.changes.get("count")) for each in newest]
+    assert told == [("labels", "cli", [None, 2]), ("evaluation", None, None)], "the second import added nothing"
 
 
 def test_bad_lines_are_named_and_the_others_are_stored(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_hog_is_compiled_on_save_and_the_place_is_told() -> None:
     assert error.attr == "evaluation_config"
     assert "line" in error.message
     assert "column" in error.message
-    assert error.source_line is not None
+    assert error.source_at is not None
 
 
 def test_hog_gives_booleans_only() -> None:

@@ -69,8 +69,35 @@ def test_a_problem_has_its_line(tmp_path: Path, text: str, line: int, words: str
 def test_a_problem_in_hog_has_the_line_of_the_file(tmp_path: Path) -> None:
     text = "name: A\nevaluation_config:\n  source: |\n    let a := 1\n    return (\n"
     _, (problem,) = read(tmp_path, text)
-    assert problem.line in (5, 6)
+    assert (problem.line, problem.column) == (5, 0), "the end of the code has no column"
     assert "line" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("|\n    let a := 1\n    return nope(a)\n", (5, 12)),
+        ("|\n\n    let a := 1\n\n      return nope(a)\n  # a comment\n", (7, 14)),
+        ("|-\n         return nope(1)", (4, 17)),
+        ("|2\n      return nope(1)\n", (4, 14)),
+        ("|\r\n    let a := 'ü'\r\n    return nope(a)\r\n", (5, 12)),
+        ("return nope(1)\n", (3, 18)),
+        ("'return nope(1)'\n", (3, 19)),
+        ('"return nope(1)"\n', (3, 19)),
+        ('"return\\tnope(1)"\n', (3, 0)),
+        ("return\n    nope(1)\n", (3, 0)),
+        (">\n    return\n    nope(1)\n", (3, 0)),
+        ("&code |\n    return nope(1)\n", (4, 12)),
+    ],
+)
+def test_a_problem_in_hog_has_its_column_in_the_file_where_the_file_has_the_code_as_it_is(
+    tmp_path: Path, source: str, place: tuple[int, int]
+) -> None:
+    text = f"name: A\nevaluation_config:\n  source: {source}"
+    _, (problem,) = read(tmp_path, text + ("" if text.endswith("\n") else "\n"))
+    assert "Unknown function nope" in problem.message
+    assert (problem.line, problem.column) == place
+    assert str(problem).startswith(f"{tmp_path}/x.yaml:{place[0]}:{f'{place[1]}:' if place[1] else ''} ")
 
 
 def test_a_broken_document_does_not_hide_the_problems_before_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from api.services.judging import JudgeAccess
+from api.services.team_models import TeamModels
 from config.definitions import Evaluation, ModelConfiguration
 from config.model_resolution import ResolvedModel, StoredKeys, resolve_model
 from config.settings import Settings
@@ -64,7 +64,7 @@ def found_by_each(settings: Settings, database: Database, definition: Evaluation
     writer = ProseWriter(settings, database, now=lambda: NOW)
     return {
         "live runs": directory.resolve(definition),
-        "the API": JudgeAccess(settings, database).resolve(TEAM, chosen, now=NOW),
+        "the API": TeamModels(settings, keys).resolve(TEAM, chosen, now=NOW),
         "replays": resolve_model(chosen, team_keys_of(settings, database)(TEAM), settings.judge),
         "written reports": writer._resolve(definition),
     }

@@ -38,7 +38,7 @@ def test_a_label_is_sent_once_and_counted(database: Database) -> None:
         )
         for number in range(3)
     ]  # fmt: skip
-    stored = Labels(database).add(7, new, now=datetime.now(UTC))
+    stored = Labels(database).add(7, new, actor="cli", now=datetime.now(UTC))
     settings = load_settings(environ={}, overrides={})
     broker = EmbeddedBroker()
     metrics = Metrics(CollectorRegistry())
@@ -92,7 +92,7 @@ def test_labels_of_which_one_is_not_confirmed_are_all_sent_again(
         )
         for number in range(3)
     ]  # fmt: skip
-    Labels(database).add(7, new, now=datetime.now(UTC))
+    Labels(database).add(7, new, actor="cli", now=datetime.now(UTC))
     metrics, settings = Metrics(CollectorRegistry()), load_settings(environ={}, overrides={})
     sender = LabelSender(settings, database, KafkaClients(settings, EmbeddedBroker()), metrics)
     with monkeypatch.context() as patch:

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from processor.dead_letters.letter import TooManyDeadLetters
-from storage.clickhouse import ClickHouseProblem, connect, migrate
+from storage.clickhouse import ClickHouseProblem, Migration, connect, load_migrations, migrate
 from tests.services.clickhouse_http import ClickHouseFront, Faults
 from tests.services.records import Record, generation_row, result_id, result_row, span_of
 from tests.services.stored_results import Copies, count_copies, result_ids
@@ -125,6 +125,30 @@ def test_a_sink_without_tables_is_not_ready_and_becomes_so_by_init(empty_dsn: st
         migrate(client)
         until(worker.ready)
         client.close()
+
+
+NEXT_RELEASE = """
+ALTER TABLE evaluation_results ADD COLUMN IF NOT EXISTS later Nullable(Float64);
+ALTER TABLE evaluation_results ADD COLUMN IF NOT EXISTS first_of_all String DEFAULT 'none' FIRST;
+ALTER TABLE evaluation_results_recent ADD COLUMN IF NOT EXISTS later Nullable(Float64);
+ALTER TABLE evaluation_results_recent_feed MODIFY QUERY SELECT * EXCEPT (properties) FROM evaluation_results;
+"""
+
+
+def test_a_running_sink_goes_on_beside_the_tables_of_the_next_release(front: ClickHouseFront) -> None:
+    with closing(connect(front.dsn)) as client:
+        migrate(client)
+        with sink(front.dsn) as worker:
+            until(worker.ready)
+            known = load_migrations()
+            migrate(client, [*known, Migration(len(known) + 1, "next_release", NEXT_RELEASE)])
+            worker.submit(spans := [results(range(50))])
+            assert finish(worker, spans) == {0: []}
+            assert worker.ready()
+        assert count_copies(client) == Copies(50, 50, 50)
+        late = client.query("SELECT count() FROM evaluation_results WHERE first_of_all = 'none' AND isNull(later)")
+        assert late.first_row == (50,)
+        assert client.query("SELECT count() FROM evaluation_results_recent").first_row == (50,)
 
 
 def test_refused_rows_become_dead_letters_and_the_rest_of_the_batch_goes_in(dsn: str, client: Client) -> None:
