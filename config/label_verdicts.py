@@ -95,13 +95,19 @@ def _field_of(output: OutputConfig) -> str:
 
 
 def _score(value: object, output: NumericOutput) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadVerdict("Must be a number.", "score")
-    if (output.min is not None and value < output.min) or (output.max is not None and value > output.max):
+    try:
+        score = float(value)
+    except OverflowError:
+        score = math.inf  # a whole number of more than 308 digits
+    if not math.isfinite(score):
+        raise BadVerdict("Must be a finite number.", "score")
+    if (output.min is not None and score < output.min) or (output.max is not None and score > output.max):
         low = "" if output.min is None else f" from {output.min:g}"
         high = "" if output.max is None else f" to {output.max:g}"
         raise BadVerdict(f"Must be a score{low}{high}.", "score")
-    return float(value)
+    return score
 
 
 def _categories(value: object, output: CategoricalOutput) -> list[str]:

@@ -33,5 +33,5 @@ class EventOutlet:
         try:
             sent.produce(self._topic, value=event.value, key=key, headers=event.headers)
             sent.wait(_SENT_WITHIN_S)
-        except (KafkaException, BufferError) as error:
+        except KafkaException as error:
             raise NotSent(f"Kafka did not take an event within {_SENT_WITHIN_S:g} s: {error}") from error

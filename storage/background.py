@@ -50,6 +50,11 @@ class Background(ABC):
             self._thread.join(self._stop_within_s)
 
     @property
+    def thread_name(self) -> str:
+        """The name of the thread."""
+        return self._thread.name
+
+    @property
     def alive(self) -> bool:
         """Whether the thread still takes turns."""
         return self._thread.is_alive()

@@ -44,7 +44,7 @@ class TaskSender:
         try:
             sent.produce(self._kafka.topics.tasks, key=task.key(), value=event, headers=list(task.headers()))
             sent.wait(self._within_s + 1)
-        except (KafkaException, BufferError) as error:
+        except KafkaException as error:
             raise TaskNotSent(str(error)) from error
 
     def close(self) -> None:

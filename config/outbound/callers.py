@@ -20,6 +20,7 @@ def caller_of(
     max_connections: int = 16,
     at_most: Timeouts | None = None,
     checked: bool = True,
+    most_reply_bytes: int | None = None,
     now: Callable[[], float] = time.time,
 ) -> OpenAICaller:
     """Return a caller within the limits of `judge`. It belongs to the running event loop, and must be closed.
@@ -27,6 +28,7 @@ def caller_of(
     Args:
         at_most: the caller's own times, for somebody who cannot wait as long as a judge; the shorter ones hold.
         checked: refuse an address that only the operator may call. False for an operator who names the address.
+        most_reply_bytes: the limit of a reply that is larger by its nature than a judge's, such as embeddings.
         now: epoch seconds.
     """
     # The provider's package takes a second to load, and most processes call nobody.
@@ -36,7 +38,7 @@ def caller_of(
         timeouts_of(judge, at_most),
         now=now,
         max_connections=max_connections,
-        max_reply_bytes=judge.max_reply_bytes,
+        max_reply_bytes=most_reply_bytes or judge.max_reply_bytes,
         connections=ProviderConnections(judge) if checked else None,
     )
 

@@ -266,5 +266,5 @@ def _integer(value: Number) -> int | None:
 def _double(value: Number) -> float | None:
     try:
         return None if value is None else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # no number at all, or a whole number of more than 308 digits
         return None

@@ -35,7 +35,7 @@ class LabelSender(Background):
     """
 
     name = "labels"
-    outages = (StoreError, KafkaException, BufferError)
+    outages = (StoreError, KafkaException)
 
     def __init__(self, settings: Settings, database: Database, clients: KafkaClients, metrics: Metrics) -> None:
         super().__init__("labels", every_s=_LOOK_INTERVAL_S, stop_within_s=_STOP_WITHIN_S)
@@ -64,7 +64,7 @@ class LabelSender(Background):
         """Send the labels that wait, up to a few hundred, and return how many.
 
         Raises:
-            KafkaException, BufferError: the brokers have not confirmed all of them. All are sent again later.
+            KafkaException: the brokers have not confirmed all of them. All are sent again later.
             StoreError: the store does not answer; the same.
         """
         waiting = self._outbox.claim(now=datetime.now(UTC))

@@ -55,7 +55,7 @@ _CHANGE_STANDS = timedelta(days=7)
 _LOST_AFTER = timedelta(minutes=2)
 """A run that was announced and is not in the store is forgotten after so long: its process died."""
 _OF_SHIFTS = ("product_moved", "undecided")
-_OUTAGES = (StoreError, KafkaException, BufferError, ClickHouseProblem, ClickHouseError, ExtraMissing)
+_OUTAGES = (StoreError, KafkaException, ClickHouseProblem, ClickHouseError, ExtraMissing)
 """All anchors wait while one of these is raised. Any other error concerns the anchors of one evaluation."""
 _ACTOR = "anchors"
 

@@ -8,6 +8,7 @@ that is down gives no verdict.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from confluent_kafka import KafkaException, Producer
 from conditions import EventRow
 from config.settings import Settings
 from processor.events.confirmed import Confirmed
+from processor.events.row import ROOM_BYTES
 from processor.events.task import Task
 from processor.kafka import KafkaClients
 from processor.measurements.canaries import canary_events, count_successes
@@ -45,8 +47,10 @@ STALLED_S = 1800.0
 """Without a new result for this long, a run ends as `incomplete`."""
 _LOOK_INTERVAL_S = 1.0
 _AT_ONCE = 50
+_TOGETHER_BYTES = 32 * 1024 * 1024
+"""Tasks that are confirmed and noted together. A failure sends them again, and the judge is paid again for them."""
 _STOP_WITHIN_S = 15.0
-_OUTAGES = (StoreError, KafkaException, BufferError, ClickHouseProblem, ClickHouseError)
+_OUTAGES = (StoreError, KafkaException, ClickHouseProblem, ClickHouseError)
 
 
 class MeasurementRunner(Background):
@@ -104,23 +108,28 @@ class MeasurementRunner(Background):
                 self._runs.give_back(run.id, self._owner, now=utc_now())
                 return None
             part = self._runs.items(run.id, offset=standing.sent, limit=_AT_ONCE)
-            rows = _rows(client, run.team_id, part, fixed)
-            tasks = Confirmed(producer)
-            for item in part:
-                row = rows.get(item.item)
-                if row is not None:
-                    self._send(tasks, run, evaluation.revision, item, row)
-            tasks.wait(self._settings.kafka.message_timeout_s + 1)
-            gone = sum(len(run.versions) * run.repeats - len(i.reused) for i in part if i.item not in rows)
-            standing = Standing(
-                standing.sent + len(part), standing.missing + gone, standing.done, standing.skipped, standing.cost_usd
-            )
-            if not self._runs.report(run.id, self._owner, standing, now=utc_now(), lease_s=LEASE_S):
-                return None
+            texts = self._texts(_rows(client, run.team_id, part, fixed))
+            for together in _together(run, part, texts):
+                tasks = Confirmed(producer)
+                for item in together:
+                    if item.item in texts:
+                        self._send(tasks, run, evaluation.revision, item, *texts[item.item])
+                tasks.wait(self._settings.kafka.message_timeout_s + 1)
+                gone = sum(_judgements(run, item) for item in together if item.item not in texts)
+                standing = replace(standing, sent=standing.sent + len(together), missing=standing.missing + gone)
+                if not self._runs.report(run.id, self._owner, standing, now=utc_now(), lease_s=LEASE_S):
+                    return None
         return standing
 
-    def _send(self, tasks: Confirmed, run: MeasurementRun, revision: int, item: MeasuredItem, row: EventRow) -> None:
-        value = msgspec.json.encode(row)
+    def _texts(self, rows: Mapping[str, EventRow]) -> dict[str, tuple[str, bytes]]:
+        """Return the id and the message of each row that fits into a task."""
+        limit_bytes = self._settings.kafka.max_message_bytes - ROOM_BYTES
+        encoded = {key: (row.uuid, msgspec.json.encode(row)) for key, row in rows.items()}
+        return {key: (uuid, value) for key, (uuid, value) in encoded.items() if len(value) <= limit_bytes}
+
+    def _send(
+        self, tasks: Confirmed, run: MeasurementRun, revision: int, item: MeasuredItem, uuid: str, value: bytes
+    ) -> None:
         for version in run.versions:
             for repeat in range(run.repeats):
                 if version in item.reused:
@@ -128,7 +137,7 @@ class MeasurementRunner(Background):
                 task = Task(
                     team_id=run.team_id,
                     evaluation_id=run.evaluation_id,
-                    event_uuid=row.uuid,
+                    event_uuid=uuid,
                     run_key=f"llma-measurement-{run.id}-{item.item}-{version}-{repeat}",
                     condition_id="",
                     started_at=run.created_at.isoformat(),
@@ -171,7 +180,9 @@ class MeasurementRunner(Background):
         if found.over_budget:
             self._finish(run, "incomplete", f"{found.over_budget} judgements were over the budget of measurements")
         elif standing.missing:
-            self._finish(run, "incomplete", f"the text of {standing.missing} judgements is gone from the archive")
+            self._finish(
+                run, "incomplete", f"the text of {standing.missing} judgements is gone from the archive, or too large"
+            )
         else:
             self._finish(run, "completed", "")
 
@@ -193,6 +204,28 @@ class MeasurementRunner(Background):
             events = canary_events(self._runs.items(run.id), items, run.params)
             return {item: _row_of(run.team_id, event) for item, event in events}
         return {item.key: _row_of(run.team_id, item.event) for item in items}
+
+
+def _judgements(run: MeasurementRun, item: MeasuredItem) -> int:
+    return len(run.versions) * run.repeats - len(item.reused)
+
+
+def _together(
+    run: MeasurementRun, items: Sequence[MeasuredItem], texts: Mapping[str, tuple[str, bytes]]
+) -> Iterator[list[MeasuredItem]]:
+    """Give items in parts whose tasks have `_TOGETHER_BYTES` at the most; one larger item is a part of its own."""
+    part: list[MeasuredItem] = []
+    size_bytes = 0
+    for item in items:
+        _, value = texts.get(item.item, ("", b""))
+        added_bytes = _judgements(run, item) * len(value)
+        if part and size_bytes + added_bytes > _TOGETHER_BYTES:
+            yield part
+            part, size_bytes = [], 0
+        part.append(item)
+        size_bytes += added_bytes
+    if part:
+        yield part
 
 
 def _row_of(team_id: int, event: Mapping[str, Any]) -> EventRow:

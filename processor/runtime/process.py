@@ -41,6 +41,7 @@ from processor.runtime.vitals import (
 from processor.runtime.watchdog import Watchdog
 from processor.stream.limits import GroupProtocolUnsupported
 from processor.stream.stage import Stage
+from storage.background import Background
 from storage.heartbeat import HeartbeatWriter, Probe
 from storage.snapshot import SnapshotPoller
 from storage.sql.changes import read_changes
@@ -132,11 +133,16 @@ class Runtime:
         self._services = list(options.services)
         self._started: list[Service] = []
         self.clients = KafkaClients(settings, self._embedded, metrics=metrics, number=options.worker)
+        self._background: list[Background] = [self._snapshots]
         if "matcher" in self._roles:
-            self._services.append(BackfillRunner(settings, database, self.clients))
-            self._services.append(LabelSender(settings, database, self.clients, metrics))
-            self._services.append(MeasurementRunner(settings, database, self.clients, metrics))
-            self._services.append(AnchorKeeper(settings, database, self.clients, metrics))
+            beside = (
+                BackfillRunner(settings, database, self.clients),
+                LabelSender(settings, database, self.clients, metrics),
+                MeasurementRunner(settings, database, self.clients, metrics),
+                AnchorKeeper(settings, database, self.clients, metrics),
+            )
+            self._services += beside
+            self._background += beside
         self._traces = started_traces(settings, metrics)
         queue = None if self._traces is None else self._traces.queue
         self._context = RoleContext(settings, self.clients, database, self._snapshots, metrics, queue)
@@ -149,6 +155,7 @@ class Runtime:
         self._snapshot_failures = 0
         self._problems = options.problems
         self._heartbeat = HeartbeatWriter(database, self._probes())
+        self._background.append(self._heartbeat)
         self.health: HealthServer | None = None
 
     def start(self) -> None:
@@ -185,6 +192,7 @@ class Runtime:
                 counted=partial(self.health.await_scrape, _SCRAPED_WITHIN_S),
             )
             self._watchdog.start()
+            self._background.append(self._watchdog)
             for role, stage in self._stages.items():
                 # `stop` waits for it, and not the end of the interpreter, which would wait for a call that hangs.
                 thread = threading.Thread(target=self._run_stage, args=(role, stage), name=role, daemon=True)
@@ -249,9 +257,17 @@ class Runtime:
         signal.signal(signal.SIGINT, on_signal)
 
     def wait(self) -> None:
-        """Block until a stop is asked for or a role has ended."""
-        while not self._stop.wait(0.2) and self.signalled is None:
+        """Block until a stop is asked for, or a role or the work beside the roles has ended."""
+        while not self._stop.wait(0.2) and self.signalled is None and not self._has_crashed():
             self._export_snapshot()
+
+    def _has_crashed(self) -> bool:
+        """Return whether work beside the roles ended by a defect. Without this, the roles would go on without it."""
+        for work in self._background:
+            if work.crash is not None:
+                self._errors[work.thread_name] = work.crash
+                self._log.critical("background_failed", work=work.thread_name, exc_info=work.crash)
+        return any(work.crash is not None for work in self._background)
 
     def stop(self) -> int:
         """Drain the roles and release everything.

@@ -19,6 +19,8 @@ BATCH = 64
 MAX_CHARS = 2_000
 """Characters of a text that are sent."""
 _MOST_DIMENSIONS = 8_192
+MOST_REPLY_BYTES = BATCH * _MOST_DIMENSIONS * 32
+"""Bytes of an answer: a number takes at most 24 characters in its longest usual form, and the rest is room."""
 _ATTEMPTS = 3
 _WAIT_S = 1.0
 

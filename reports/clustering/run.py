@@ -18,7 +18,7 @@ from evaluators.llm_judge.providers import Endpoint
 from processor.events.beside import BesideEvent, beside_event
 from processor.events.identity import url_uuid
 from reports.clustering.clusters import Cluster, as_json, cluster_items
-from reports.clustering.embeddings import EmbeddingFailed, embedded
+from reports.clustering.embeddings import MOST_REPLY_BYTES, EmbeddingFailed, embedded
 from reports.clustering.groups import Method
 from reports.clustering.items import filter_matcher, read_items
 from reports.clustering.labels import labelled
@@ -134,7 +134,7 @@ class ClusteringWork:
         return reduced(found), model, []
 
     async def _embedded(self, endpoint: Endpoint, model: str, texts: Sequence[str]) -> Matrix:
-        caller = caller_of(self._settings.judge, at_most=_TIMEOUTS)
+        caller = caller_of(self._settings.judge, at_most=_TIMEOUTS, most_reply_bytes=MOST_REPLY_BYTES)
         deadline_s = self._settings.clustering.embedding_deadline_s
         try:
             return await embedded(caller.embed, endpoint, model, texts, deadline_s=deadline_s)

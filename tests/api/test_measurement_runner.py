@@ -104,3 +104,63 @@ def test_the_items_of_a_dataset_become_generations(api: Api, runner: Measurement
     assert key == f"dataset_item:{made['id']}"
     assert (row.uuid, row.team_id, row.event) == ("generation-1", api.team, "$ai_generation")
     assert json.loads(row.properties) == {"$ai_input": "a question", "$ai_output_choices": "an answer"}
+
+
+@pytest.fixture
+def narrow(api: Api) -> Iterator[MeasurementRunner]:
+    """A runner whose client holds half a megabyte of messages, of one megabyte at the most."""
+    narrow = {"max_message_bytes": 1_000_000, "extra": {"queue.buffering.max.kbytes": 512}}
+    settings = load_settings(environ={}, overrides={"kafka": narrow})
+    clients = KafkaClients(settings, EmbeddedBroker())
+    yield MeasurementRunner(settings, api.services.database, clients, Metrics(CollectorRegistry()))
+    clients.close()
+
+
+def of_dataset(api: Api, runner: MeasurementRunner, *characters: int) -> MeasurementRun:
+    """Ask for a comparison over items of a dataset with outputs of these lengths, and give the run to the runner."""
+    evaluation = two_versions(api, 1)
+    dataset = api.ok("POST", "datasets/", 201, json={"name": "cases"})["id"]
+    for number, length in enumerate(characters):
+        item = {"dataset": dataset, "input": f"question {number}", "output": "x" * length}
+        api.ok("POST", "dataset_items/", 201, json=item)
+    body = {"version_a": 1, "version_b": 2, "source": "dataset", "dataset": dataset}
+    asked = api.ok("POST", f"evaluations/{evaluation['id']}/comparisons/", 202, json=body)
+    store = MeasurementRuns(api.services.database)
+    return claim_only(lambda: store.claim(runner._owner, now=datetime.now(UTC), lease_s=600), asked["id"])
+
+
+def test_items_that_the_client_cannot_hold_together_are_sent_one_after_the_other(
+    api: Api, narrow: MeasurementRunner
+) -> None:
+    run = of_dataset(api, narrow, *[200_000] * 6)
+    client = connect(api.clickhouse_dsn)
+    assert narrow._send_all(run, client) == Standing(6, 0)
+    client.close()
+
+
+def test_an_item_that_is_too_large_for_a_task_is_missing_and_holds_up_no_other(
+    api: Api, narrow: MeasurementRunner
+) -> None:
+    run = of_dataset(api, narrow, 100, 990_000, 100)
+    client = connect(api.clickhouse_dsn)
+    assert narrow._send_all(run, client) == Standing(3, 2)
+    client.close()
+
+
+def test_the_progress_is_noted_before_the_next_large_items_are_sent(
+    api: Api, narrow: MeasurementRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TOGETHER_BYTES", 500_000)
+    run = of_dataset(api, narrow, *[200_000] * 3)
+    noted: list[int] = []
+    report = narrow._runs.report
+
+    def noting(run_id: str, owner: str, standing: Standing, **more: Any) -> bool:
+        noted.append(standing.sent)
+        return report(run_id, owner, standing, **more)
+
+    monkeypatch.setattr(narrow._runs, "report", noting)
+    client = connect(api.clickhouse_dsn)
+    narrow._send_all(run, client)
+    client.close()
+    assert noted == [1, 2, 3]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.label_verdicts import BadVerdict, read_short_verdict, read_verdict, short_verdict
+from config.label_verdicts import BadVerdict, read_expected, read_short_verdict, read_verdict, short_verdict
 from config.outputs import BooleanOutput, CategoricalOutput, NumericOutput, Option, OutputConfig
 
 BAD_IS_TRUE = BooleanOutput(true_is_failure=True, allows_na=True)
@@ -47,3 +47,14 @@ def test_a_cell_is_read_and_written(cell: str, output: OutputConfig, verdict: di
 def test_a_cell_that_is_no_answer_is_refused(cell: str, output: OutputConfig) -> None:
     with pytest.raises(BadVerdict):
         read_short_verdict(cell, output)
+
+
+@pytest.mark.parametrize(
+    "score", [10**400, -(10**400), float("inf"), float("nan")], ids=["large", "small", "inf", "nan"]
+)
+@pytest.mark.parametrize("output", [SCORE, NumericOutput()])
+def test_a_score_that_is_no_finite_number_is_refused(score: float, output: OutputConfig) -> None:
+    with pytest.raises(BadVerdict, match="finite"):
+        read_verdict({"score": score}, output)
+    with pytest.raises(BadVerdict, match="finite"):
+        read_expected(score, output)

@@ -84,6 +84,14 @@ def test_both_encodings_have_the_same_values(front: Front, name: str) -> None:
     assert {row["uuid"] for row in rows} == {rows[0]["uuid"]}
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**4000), "1e400", "x"], ids=["large", "small", "infinite", "text"])
+def test_a_number_beyond_all_numbers_costs_no_span(front: Front, value: int | str) -> None:
+    body = written(("llm.x", {"doubleValue": value}), ("llm.y", {"stringValue": "y"}))
+    assert post(front, body, JSON).json() == {}
+    [row] = front.rows()
+    assert (row["properties"].get("llm.x"), row["properties"]["llm.y"]) == (None, "y")
+
+
 def test_both_encodings_say_that_a_span_failed(front: Front) -> None:
     post(front, packed(status=Status(code=Status.STATUS_CODE_ERROR, message="broke")))
     for code in (2, "2", "STATUS_CODE_ERROR"):

@@ -23,6 +23,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     made = Runtime.__new__(Runtime)
     monkeypatch.setattr(made, "_stop", threading.Event(), raising=False)
+    monkeypatch.setattr(made, "_background", [], raising=False)
     monkeypatch.setattr(made, "_export_snapshot", lambda: None)
     made.install_signal_handlers()
     yield made
@@ -64,7 +65,7 @@ def test_a_signal_while_the_thread_that_waits_holds_its_own_lock_ends_the_wait(
 real_set = threading.Event.set
 
 
-HANGS = """
+BUILT = """
 import sys, threading, time
 from types import SimpleNamespace
 from prometheus_client import CollectorRegistry
@@ -77,8 +78,11 @@ from storage.sql.migrations import upgrade
 settings = load_settings()
 database = open_store(settings)
 upgrade(database)
-now = time.monotonic()
-stage = SimpleNamespace(role="sink", heartbeat_s=now, progress_s=now, stop=lambda: None, run=threading.Event().wait)
+stopped, now = threading.Event(), time.monotonic()
+stage = SimpleNamespace(role="any", heartbeat_s=now, progress_s=now, stop=stopped.set, run=stopped.wait)
+"""
+HANGS = f"""{BUILT}
+stage.stop = lambda: None
 process.BUILDERS["sink"] = lambda _: stage
 process._LEAVE_S = 0.1
 runtime = process.Runtime(settings, ["sink"], database, Metrics(CollectorRegistry()))
@@ -87,18 +91,39 @@ runtime.start()
 sys.exit(runtime.stop())
 """
 
+CRASHES = f"""{BUILT}
+def broken(self):
+    raise ValueError("a defect")
+
+process.BUILDERS["matcher"] = lambda _: stage
+process.LabelSender.send_some = broken
+runtime = process.Runtime(settings, ["matcher"], database, Metrics(CollectorRegistry()))
+runtime._heartbeat.start = runtime._heartbeat.stop = lambda *_: None
+runtime.start()
+runtime.wait()
+sys.exit(runtime.stop())
+"""
+
+
+def ended(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    given = {
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "DATA_DIR": folder, "HTTP__PORT": 0, "WATCHDOG__SHUTDOWN_S": 0.1,
+    }  # fmt: skip
+    environ = {**os.environ, **{f"GAVEL_{name}": str(value) for name, value in given.items()}}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=120)
+
 
 def test_a_role_that_does_not_end_does_not_keep_the_process(tmp_path: Path) -> None:
     """It hung without a message until somebody killed it: the interpreter waited for the role's thread."""
-    given = {
-        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "DATA_DIR": tmp_path,
-        "HTTP__PORT": 0,
-        "WATCHDOG__SHUTDOWN_S": 0.1,
-    }
-    environ = {**os.environ, **{f"GAVEL_{name}": str(value) for name, value in given.items()}}
-    ended = subprocess.run(
-        [sys.executable, "-c", HANGS], env=environ, check=False, capture_output=True, text=True, timeout=120
-    )
-    assert ended.returncode == EXIT_FAILED, ended.stderr
-    assert "it did not end in time" in ended.stdout
+    done = ended(HANGS, tmp_path)
+    assert done.returncode == EXIT_FAILED, done.stderr
+    assert "it did not end in time" in done.stdout
+
+
+def test_a_defect_in_the_work_beside_the_roles_ends_the_process(tmp_path: Path) -> None:
+    """The roles went on without it: no label was sent any more, and nobody was told."""
+    done = ended(CRASHES, tmp_path)
+    assert done.returncode == EXIT_FAILED, done.stderr
+    assert "background_failed" in done.stdout + done.stderr
+    assert "a defect" in done.stdout + done.stderr

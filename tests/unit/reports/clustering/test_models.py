@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
 
+from config.settings import Settings
+from config.settings.sections import Judge
 from evaluators.llm_judge.caller import Completion
 from evaluators.llm_judge.failures import ProviderFailure
-from evaluators.llm_judge.providers import Endpoint
+from evaluators.llm_judge.providers import Endpoint, make_endpoint
 from reports.clustering import embeddings
 from reports.clustering.clusters import Cluster, cluster_items
 from reports.clustering.embeddings import BATCH, EmbeddingFailed, embedded, read_vectors
 from reports.clustering.labels import labelled, read_labels
+from reports.clustering.run import ClusteringWork
 from reports.clustering.text import distinct
 from reports.clustering.vectors import lsa_vectors
 from tests.unit.reports.clustering.test_clusters import sample
@@ -90,6 +95,31 @@ def test_an_answer_that_is_not_one_finite_vector_per_text_is_refused_after_three
     with pytest.raises(EmbeddingFailed):
         run(answers, ["a", "b"])
     assert answers.asked == [2, 2, 2]
+
+
+def test_vectors_of_thousands_of_numbers_fit_whatever_the_limit_of_a_judges_reply_is() -> None:
+    """A model of 4,096 dimensions gives more than 4 MiB for a request, and was taken for an endpoint that is away."""
+    answer = body(*[[-0.012345678901234567] * 4_096] * BATCH)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    work = ClusteringWork.__new__(ClusteringWork)
+    work._settings = Settings(judge=Judge(max_reply_bytes=65_536, allowed_hosts=("127.0.0.1",)))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = make_endpoint("custom", "k", base_url=f"http://127.0.0.1:{server.server_port}/v1")
+        found = asyncio.run(work._embedded(endpoint, "m", ["text"] * BATCH))
+        server.shutdown()
+    assert found.shape == (BATCH, 4_096)
 
 
 def test_a_failure_that_passes_is_tried_again_and_another_is_not() -> None:
