@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from api.services.drafts import DraftProblem, as_raw, as_yaml, read_yaml
+from api.services.drafts import MAX_CHECKED, DraftProblem, as_raw, as_yaml, read_yaml
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import wait_until
 
@@ -178,3 +178,39 @@ def test_every_definition_of_the_scene_is_the_same_as_yaml(served: Served) -> No
     refused = read_yaml(as_yaml(stored), served.services.evaluations.get(TEAM, other.id))
     assert isinstance(refused, DraftProblem)
     assert refused.field == "id"
+
+
+def test_code_that_was_not_checked_is_not_said_to_compile(page: Page, served: Served) -> None:
+    """The session is over, the server is away, or the text is too long: each is named, and none is good news."""
+    said = page.locator("[data-problems]")
+    page.goto(NEW)
+    expect(said).to_have_text("The code compiles.")
+    page.fill("#code", "return (")
+    expect(said).to_contain_text("line 1, column")
+    page.fill("#code", f"return ( // {'x' * MAX_CHECKED}")
+    expect(said).to_contain_text("too long to be checked")
+    page.route("**/evaluations/check/", lambda route: route.abort())
+    page.fill("#code", "return true")
+    expect(said).to_contain_text("the server did not answer")
+    page.unroute("**/evaluations/check/")
+    page.fill("#code", "return false")
+    expect(said).to_have_text("The code compiles.")
+    page.context.clear_cookies(name="gavel")
+    page.fill("#code", "return")
+    expect(said).to_contain_text("Your session is over.")
+
+
+def test_an_answer_about_older_code_is_not_shown(page: Page) -> None:
+    held: list[Route] = []
+    said = page.locator("[data-problems]")
+    page.goto(NEW)
+    expect(said).to_have_text("The code compiles.")
+    page.route("**/evaluations/check/", lambda route: held.append(route), times=1)
+    with page.expect_request("**/evaluations/check/"):
+        page.fill("#code", "return (")
+    page.fill("#code", "return false")
+    expect(said).to_have_text("The code compiles.")
+    with page.expect_response("**/evaluations/check/"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert said.inner_text() == "The code compiles."
