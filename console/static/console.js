@@ -173,6 +173,25 @@ function refresh(live) {
   }, REFRESH_MS);
 }
 
+// A second press before the answer would do the same once more, such as to start another run that costs money.
+function sendOnce() {
+  let sent = new WeakSet();
+  window.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return; // scripts answer for what they send themselves
+    if (!sent.has(form)) { sent.add(form); return; }
+    event.preventDefault();
+    if (form.querySelector("[data-sent]")) return;
+    const note = document.createElement("p");
+    note.className = "stale";
+    note.dataset.sent = "";
+    note.textContent = "This was sent already, and the answer is on its way. Reload the page to send it again.";
+    form.append(note);
+    announce(note.textContent);
+  });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) sent = new WeakSet(); }); // the reader came back
+}
+
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 for (const field of document.querySelectorAll("[data-browser-zone]")) field.value = zone;
 const zoneField = document.querySelector("[data-zone]");
@@ -184,11 +203,16 @@ if (zoneField && Intl.supportedValuesOf) {
   zoneField.setAttribute("list", "zones");
 }
 
+// The notice of a change is read once: a reload, a bookmark or a copied link would tell it again.
+const told = new URL(location.href);
+for (const name of ["done", "refused"]) told.searchParams.delete(name);
+if (told.href !== location.href) history.replaceState(history.state, "", told);
+
 const copy = document.querySelector("[data-copy-link]");
 if (copy && navigator.clipboard) {
   copy.hidden = false;
   copy.addEventListener("click", async () => {
-    const url = new URL(document.body.dataset.link || location.href, location.href);
+    const url = new URL(location.href);
     const times = document.querySelector("[data-from]");
     if (times) {
       url.searchParams.delete("range");
@@ -206,4 +230,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const each of document.querySelectorAll("details.drop[open]")) each.open = false;
 });
 for (const live of document.querySelectorAll("[data-live]")) refresh(live);
+sendOnce();
 prepare(document);
