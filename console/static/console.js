@@ -109,6 +109,8 @@ function clock() {
   try { return new Intl.DateTimeFormat("en-GB", style).format(now); } catch { return now.toISOString(); }
 }
 
+function words(node) { return node.textContent.replace(/\s+/g, " ").trim(); }
+
 function signIn() {
   const link = document.createElement("a");
   link.href = `/console/sign-in/?next=${encodeURIComponent(location.pathname + location.search)}`;
@@ -120,6 +122,7 @@ function signIn() {
 // Nobody has asked for these answers, so they do not keep the session open.
 function refresh(live) {
   let tag = null;
+  let waiting = null; // an answer that comes into the page when the focus has left the part
   let paused = false;
   let since = clock();
   const notice = document.createElement("p");
@@ -141,6 +144,7 @@ function refresh(live) {
   // The reader may not see the part any more.
   function end(text, ...more) {
     clearInterval(timer);
+    waiting = null;
     live.replaceChildren();
     say(text, ...more);
   }
@@ -149,10 +153,28 @@ function refresh(live) {
     if (found.status === 401) { end("Your session is over. ", signIn()); return; }
     if (found.status === 403 || found.status === 404) { end("Your key does not open this page any more. ", signIn()); return; }
     if (found.status !== 304 && !(found.nodes && found.status === 200)) { late(`the answer was ${found.status}`); return; }
-    since = clock();
-    if (!notice.hidden) { notice.hidden = true; announce("Refreshed again."); }
-    if (found.nodes && !live.contains(document.activeElement)) { live.replaceChildren(found.nodes); tag = found.tag; prepare(live); }
+    if (found.nodes) waiting = { ...found, at: clock() };
+    if (waiting && live.contains(document.activeElement) && words(waiting.nodes) !== words(live)) {
+      late("the focus is in it, and it is refreshed when the focus leaves");
+      return;
+    }
+    place();
   }
+
+  function place() {
+    since = waiting ? waiting.at : clock();
+    if (!notice.hidden) { notice.hidden = true; announce("Refreshed again."); }
+    if (!waiting || live.contains(document.activeElement)) return;
+    live.replaceChildren(waiting.nodes);
+    tag = waiting.tag;
+    waiting = null;
+    prepare(live);
+  }
+
+  // The focus stays in the part when the reader only goes to another window.
+  live.addEventListener("focusout", (event) => {
+    if (waiting && !live.contains(event.relatedTarget) && !live.contains(document.activeElement)) place();
+  });
   const button = document.querySelector("[data-pause]");
   if (button) {
     button.hidden = false;
