@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,9 @@ def send(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Files of JSON lines; - reads standard input.", metavar="FILE…")
     ] = None,
-    examples: Annotated[bool, typer.Option("--examples", help="Send the generations that come with Gavel.")] = False,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Send the generations that come with Gavel, moved to the last day.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option("--url", envvar="GAVEL_URL", help="Front door; that of `gavel up` otherwise.")
     ] = None,
@@ -54,15 +57,15 @@ def send(
     """
     from cli.sending import Sender, SenderRefused
 
-    paths = [*(files or ()), *(_examples() if examples else ())]
-    if not paths:
+    paths = files or []
+    if not paths and not examples:
         fail("name a file of JSON lines, - for standard input, or --examples", code=EXIT_USAGE)
     door, key = _door(settings_or_exit(config), url, token)
     began_s = time.monotonic()
     sender = Sender(door, key, rate=rate, retries=retries, sleep=time.sleep, clock=time.monotonic, on_wait=_say_wait)
     code, problem = 0, None
     try:
-        _work(sender, paths)
+        _work(sender, paths, datetime.now(UTC) if examples else None)
     except SenderRefused as error:
         code, problem = EXIT_FAILED, str(error)
     except KeyboardInterrupt:
@@ -74,19 +77,23 @@ def send(
         raise typer.Exit(code or EXIT_FAILED)
 
 
-def _work(sender: Sender, paths: Sequence[Path]) -> None:
-    total = None if any(str(path) == "-" for path in paths) else sum(1 for _ in _lines(paths))
+def _work(sender: Sender, paths: Sequence[Path], examples_at: datetime | None) -> None:
+    total = None if any(str(path) == "-" for path in paths) else sum(1 for _ in _lines(paths, examples_at))
     with progress("sending", total) as advance:
-        for done in sender.send(_lines(paths)):
+        for done in sender.send(_lines(paths, examples_at)):
             advance(done, total)
 
 
-def _lines(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yield place and content of every line that is not blank."""
+def _lines(paths: Sequence[Path], examples_at: datetime | None) -> Iterator[tuple[str, bytes]]:
+    """Yield place and content of every line that is not blank, and of the examples as of `examples_at`, if given."""
     for path in paths:
         for number, line in enumerate(lines_or_exit(path, blank=True), 1):
             if line.strip():
                 yield f"{path}:{number}", line
+    if examples_at is not None:
+        from examples.today import generations_of_today
+
+        yield from generations_of_today(examples_at)
 
 
 def _door(settings: Settings, url: str | None, token: str | None) -> tuple[str, str]:
@@ -106,12 +113,6 @@ def _door(settings: Settings, url: str | None, token: str | None) -> tuple[str, 
     if not token:
         fail("give a project token with --token or GAVEL_TOKEN; `gavel tokens create` makes one", code=EXIT_USAGE)
     return address.rstrip("/"), token
-
-
-def _examples() -> list[Path]:
-    from examples import GENERATIONS
-
-    return sorted(GENERATIONS.glob("*.jsonl"))
 
 
 def _say_wait(reason: str, wait_s: float) -> None:

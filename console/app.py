@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.auth import team_of
@@ -108,6 +108,7 @@ class Console:
         routes = [Route("/console/assets/{name}", assets.serve)]
         routes += [self._route(f"/console/{each.path}", each.method, self._open_page(each)) for each in SIGN_IN]
         routes += [self._route(f"/console/{each.path}", each.method, self._page(each)) for each in PAGES]
+        self._routes = routes
         router = Router([*routes, Route("/console/{rest:path}", self._endpoint(self._nothing))], redirect_slashes=True)
         safe = SecurityHeaders(SoundRequest(NoteRoute(router)), security_headers(services.settings.console.hsts_s))
         self._app: ASGIApp = Measured(safe, metrics=counted, routes=routes)
@@ -180,7 +181,16 @@ class Console:
         since = self._absences.noticed(error.code, self._services.now())
         if visit is None and request.headers.get("x-gavel-fragment") == "1":
             return plain_failure(error, zone=read_zone(request), since=since)
-        return failure(error, visit, zone=read_zone(request), theme=read_theme(request), since=since)
+        back = self._way_back(request.url.path) if visit is not None and request.method == "POST" else ""
+        return failure(error, visit, zone=read_zone(request), theme=read_theme(request), since=since, back=back)
+
+    def _way_back(self, path: str) -> str:
+        """Return the path of the page with the form that was sent to `path`: the same one, or the next one above."""
+        for found in (path, path.rstrip("/").rpartition("/")[0] + "/"):
+            asked = {"type": "http", "method": "GET", "path": found}
+            if any(each.matches(asked)[0] is Match.FULL for each in self._routes):
+                return found
+        return "/console/"
 
     def _nothing(self, request: Request, _form: Form) -> Response:
         path = request.url.path

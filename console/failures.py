@@ -35,12 +35,19 @@ _STILL_WORKS = {
 
 
 def failure(
-    error: ApiError, visit: Visit | None, *, zone: Zone, theme: Theme, since: datetime | None = None
+    error: ApiError,
+    visit: Visit | None,
+    *,
+    zone: Zone,
+    theme: Theme,
+    since: datetime | None = None,
+    back: str = "",
 ) -> Response:
     """Return the page for `error`, with the navigation if the reader is known.
 
     Args:
         since: when the part that does not answer was first found away; None where that is not known.
+        back: the address of the page with the form that was sent; empty if none was.
     """
     identity = _noted(error)
     values = {
@@ -49,6 +56,7 @@ def failure(
         "identity": identity,
         "retry": isinstance(error, Unavailable | Throttled) or error.status == 500,
         "lacks_scope": isinstance(error, PermissionDenied),
+        "back": back,
     }
     if visit is None:
         response = bare("failure_bare.html", zone=zone, theme=theme, status=error.status, **values)

@@ -27,6 +27,8 @@ _LONGEST = timedelta(days=400)
 _YEARS = range(1971, 2200)
 """The years that a period may name: time before and after it can be computed."""
 _MAX_TEXT = 400
+_NOTICES = ("done", "refused")
+"""Parameters that tell once how a change went. Addresses that a page makes lack them, or it would be told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,8 @@ class Visit:
 
     def kept(self, *without: str) -> Mapping[str, str]:
         """Return the parameters of the address for a form that changes those `without`. A notice is not among them."""
-        kept = {name: value for name, value in self.request.query_params.items() if name not in (*without, "done")}
+        left_out = (*without, *_NOTICES)
+        kept = {name: value for name, value in self.request.query_params.items() if name not in left_out}
         return kept | ({"open": " ".join(self.opened)} if self.opened else {})
 
     def link(self, path: str = "", period: Period | None = None, **query: str | None) -> str:
@@ -212,8 +215,11 @@ class Visit:
         return team_link(self.team, path, **query, **self.state(period))
 
     def here(self, below: str = "", **changes: str | None) -> str:
-        """Return the address of this page, or of one below it, with some parameters changed; None removes one."""
-        kept = dict(self.request.query_params)
+        """Return the address of this page, or of one below it, with some parameters changed; None removes one.
+
+        A notice is not among them.
+        """
+        kept = {name: value for name, value in self.request.query_params.items() if name not in _NOTICES}
         for name, value in changes.items():
             kept.pop(name.rstrip("_"), None)
             if value:

@@ -39,10 +39,10 @@ class DraftProblem:
     column: int | None = None
 
 
-def check_code(source: str) -> list[DraftProblem]:
-    """Return the compile error of Hog code with its place; an empty list if there is none."""
+def check_code(source: str) -> list[DraftProblem] | None:
+    """Return the compile error of Hog code with its place; an empty list without one, and None for long code."""
     if len(source) > MAX_CHECKED:
-        return []
+        return None
     try:
         compile_program(source, known_globals=EVALUATOR_GLOBALS)
     except HogCompileError as error:
@@ -88,10 +88,10 @@ def read_yaml(text: str, stored: Evaluation | None) -> dict[str, Any] | DraftPro
     return raw
 
 
-def check_yaml(text: str) -> list[DraftProblem]:
-    """Return the problem of a YAML text with its place; an empty list if it has none, or if it is long."""
+def check_yaml(text: str) -> list[DraftProblem] | None:
+    """Return the problem of a YAML text with its place; an empty list without one, and None for a long text."""
     if len(text) > MAX_CHECKED:
-        return []
+        return None
     found = read_one(text)
     return [DraftProblem(found.message, "", found.line, found.column)] if isinstance(found, FileProblem) else []
 

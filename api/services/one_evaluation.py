@@ -43,12 +43,17 @@ class EvaluationCells:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Results whose generations have one value of a property."""
+    """Results whose generations have one value of a property.
+
+    Attributes:
+        scored: verdicts that no passing rule decides. undecided: N/A and skips.
+    """
 
     value: str
     passed: int
     failed: int
-    others: int
+    scored: int
+    undecided: int
 
     @property
     def pass_rate(self) -> float | None:

@@ -109,7 +109,7 @@ def _submit(visit: Visit, evaluation: Evaluation | None) -> Response:
     except ApiError as error:
         if error.status >= 500:
             raise
-        found = check_code(visit.field("code")) if error.attr and "source" in error.attr else []
+        found = check_code(visit.field("code")) if error.attr and "source" in error.attr else None
         problems = found or [DraftProblem(error.detail, error.attr or "")]
         return _form(visit, raw, evaluation=evaluation, problems=problems, status=error.status, typed=not raw)
 
@@ -291,9 +291,9 @@ def _yaml_text(visit: Visit, evaluation: Evaluation | None, *, stored: bool) -> 
 
 
 def check(visit: Visit) -> Response:
-    """Return the errors of code, or of YAML, as JSON, for the script of the editor."""
-    found = check_yaml if _is_yaml(visit) else check_code
-    return JSONResponse({"problems": [asdict(each) for each in found(visit.field("code"))]})
+    """Return the errors of code, or of YAML, as JSON, for the script of the editor; null if the text is too long."""
+    found = (check_yaml if _is_yaml(visit) else check_code)(visit.field("code"))
+    return JSONResponse({"problems": None if found is None else [asdict(each) for each in found]})
 
 
 def suggest(visit: Visit) -> Response:

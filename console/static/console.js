@@ -109,6 +109,8 @@ function clock() {
   try { return new Intl.DateTimeFormat("en-GB", style).format(now); } catch { return now.toISOString(); }
 }
 
+function words(node) { return node.textContent.replace(/\s+/g, " ").trim(); }
+
 function signIn() {
   const link = document.createElement("a");
   link.href = `/console/sign-in/?next=${encodeURIComponent(location.pathname + location.search)}`;
@@ -120,6 +122,7 @@ function signIn() {
 // Nobody has asked for these answers, so they do not keep the session open.
 function refresh(live) {
   let tag = null;
+  let waiting = null; // an answer that comes into the page when the focus has left the part
   let paused = false;
   let since = clock();
   const notice = document.createElement("p");
@@ -141,6 +144,7 @@ function refresh(live) {
   // The reader may not see the part any more.
   function end(text, ...more) {
     clearInterval(timer);
+    waiting = null;
     live.replaceChildren();
     say(text, ...more);
   }
@@ -149,10 +153,28 @@ function refresh(live) {
     if (found.status === 401) { end("Your session is over. ", signIn()); return; }
     if (found.status === 403 || found.status === 404) { end("Your key does not open this page any more. ", signIn()); return; }
     if (found.status !== 304 && !(found.nodes && found.status === 200)) { late(`the answer was ${found.status}`); return; }
-    since = clock();
-    if (!notice.hidden) { notice.hidden = true; announce("Refreshed again."); }
-    if (found.nodes && !live.contains(document.activeElement)) { live.replaceChildren(found.nodes); tag = found.tag; prepare(live); }
+    if (found.nodes) waiting = { ...found, at: clock() };
+    if (waiting && live.contains(document.activeElement) && words(waiting.nodes) !== words(live)) {
+      late("the focus is in it, and it is refreshed when the focus leaves");
+      return;
+    }
+    place();
   }
+
+  function place() {
+    since = waiting ? waiting.at : clock();
+    if (!notice.hidden) { notice.hidden = true; announce("Refreshed again."); }
+    if (!waiting || live.contains(document.activeElement)) return;
+    live.replaceChildren(waiting.nodes);
+    tag = waiting.tag;
+    waiting = null;
+    prepare(live);
+  }
+
+  // The focus stays in the part when the reader only goes to another window.
+  live.addEventListener("focusout", (event) => {
+    if (waiting && !live.contains(event.relatedTarget) && !live.contains(document.activeElement)) place();
+  });
   const button = document.querySelector("[data-pause]");
   if (button) {
     button.hidden = false;
@@ -173,6 +195,25 @@ function refresh(live) {
   }, REFRESH_MS);
 }
 
+// A second press before the answer would do the same once more, such as to start another run that costs money.
+function sendOnce() {
+  let sent = new WeakSet();
+  window.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return; // scripts answer for what they send themselves
+    if (!sent.has(form)) { sent.add(form); return; }
+    event.preventDefault();
+    if (form.querySelector("[data-sent]")) return;
+    const note = document.createElement("p");
+    note.className = "stale";
+    note.dataset.sent = "";
+    note.textContent = "This was sent already, and the answer is on its way. Reload the page to send it again.";
+    form.append(note);
+    announce(note.textContent);
+  });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) sent = new WeakSet(); }); // the reader came back
+}
+
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 for (const field of document.querySelectorAll("[data-browser-zone]")) field.value = zone;
 const zoneField = document.querySelector("[data-zone]");
@@ -184,11 +225,16 @@ if (zoneField && Intl.supportedValuesOf) {
   zoneField.setAttribute("list", "zones");
 }
 
+// The notice of a change is read once: a reload, a bookmark or a copied link would tell it again.
+const told = new URL(location.href);
+for (const name of ["done", "refused"]) told.searchParams.delete(name);
+if (told.href !== location.href) history.replaceState(history.state, "", told);
+
 const copy = document.querySelector("[data-copy-link]");
 if (copy && navigator.clipboard) {
   copy.hidden = false;
   copy.addEventListener("click", async () => {
-    const url = new URL(document.body.dataset.link || location.href, location.href);
+    const url = new URL(location.href);
     const times = document.querySelector("[data-from]");
     if (times) {
       url.searchParams.delete("range");
@@ -206,4 +252,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const each of document.querySelectorAll("details.drop[open]")) each.open = false;
 });
 for (const live of document.querySelectorAll("[data-live]")) refresh(live);
+sendOnce();
 prepare(document);

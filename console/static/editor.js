@@ -14,8 +14,15 @@ const TOKENS = {
   yaml: /((?<=^|\s)#[^\n]*)|('[^'\n]*'|"(?:[^"\\\n]|\\.)*")|(\b\d+(?:\.\d+)?\b)|([A-Za-z_]\w*(?=:\s))/gm,
 };
 const FINE = { hog: "The code compiles.", yaml: "It is a whole definition." };
+const NOT_CHECKED = {
+  long: "This is too long to be checked while you type. Check it with the button.",
+  over: "Your session is over. Reload the page to sign in. What you typed is kept in this browser.",
+  away: "This could not be checked, because the server did not answer. The next change is checked again.",
+};
 const LARGEST = 50000;
 let problems = [];
+let unchecked = ""; // why nothing is known about the text
+let asked = 0;
 
 function piece(text, name) {
   const span = document.createElement("span");
@@ -83,6 +90,7 @@ function draw() {
 function tell() {
   list.replaceChildren();
   area.toggleAttribute("aria-invalid", problems.length > 0);
+  if (unchecked) { list.append(piece(unchecked, "muted small")); return; }
   if (!problems.length) {
     if (kind.value in FINE && area.value.trim()) list.append(piece(FINE[kind.value], "muted small"));
     return;
@@ -100,21 +108,31 @@ function tell() {
   }
 }
 
+async function answerOf(body) {
+  try {
+    const headers = { "X-Gavel-Fragment": "1" }; // a session that is over answers with 401 and does not lead elsewhere
+    const answer = await fetch(form.dataset.check, { method: "POST", body, headers, credentials: "same-origin", redirect: "error" });
+    if (!answer.ok) return { why: answer.status === 401 ? "over" : "away" };
+    const found = (await answer.json()).problems;
+    return found ? { found } : { why: "long" };
+  } catch { return { why: "away" }; }
+}
+
 async function check() {
-  problems = [];
-  if (kind.value in TOKENS) {
-    const body = new URLSearchParams({ token, code: area.value, as: kind.value });
-    try {
-      const answer = await fetch(form.dataset.check, { method: "POST", body, credentials: "same-origin" });
-      if (answer.ok) problems = (await answer.json()).problems;
-    } catch { /* the next key asks again */ }
-  }
+  asked += 1;
+  const mine = asked;
+  const body = new URLSearchParams({ token, code: area.value, as: kind.value });
+  const { found = [], why = "" } = kind.value in TOKENS ? await answerOf(body) : {};
+  if (mine !== asked) return; // the text has changed, and a later answer is about it
+  problems = found;
+  unchecked = NOT_CHECKED[why] || "";
   tell();
   draw();
 }
 
 let timer = 0;
 function later() {
+  asked += 1;
   draw();
   clearTimeout(timer);
   timer = setTimeout(check, 300);

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from storage.clickhouse.query import VerdictRule, rows
+from storage.clickhouse.query import VerdictRule, rows, verdict_expression
 from storage.clickhouse.results import ResultSelection
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class GroupCounts:
     """The largest groups.
 
     Attributes:
-        rows: `value`, `passed`, `failed` and `others` per group, most results first, at most 30.
+        rows: `value`, `passed`, `failed`, `scored` (no passing rule decides) and `undecided` (N/A and skips) per group,
+            most results first, at most 30.
         groups: how many groups there are.
         results: how many results are in them.
         newest: whether these are only the newest ones of the period.
@@ -41,19 +42,19 @@ def count_groups(client: Client, selection: ResultSelection, rule: VerdictRule, 
         by: one of `COLUMNS`, or the name of a property, for which only the newest 5 000 results are read.
     """
     where = selection.where()
-    passes = rule.bind(where)
+    verdict = verdict_expression(rule.bind(where))
     limit = "" if by in COLUMNS else f"ORDER BY timestamp DESC LIMIT {NEWEST}"
     # A name out of the tuple above stands in the text itself; any other one is bound.
     value = f"toString({by})" if by in COLUMNS else "''"
     inner = f"""
-        SELECT {value} AS value, target_event_id AS event, {passes} AS passes
+        SELECT {value} AS value, target_event_id AS event, {verdict} AS verdict
         FROM evaluation_results FINAL WHERE {where.text} {limit}
     """
     if by not in COLUMNS:
         where.values["property"] = by
         inner = f"""
             WITH found AS ({inner})
-            SELECT events.value AS value, found.event AS event, found.passes AS passes
+            SELECT events.value AS value, found.event AS event, found.verdict AS verdict
             FROM found LEFT JOIN
             (
                 SELECT uuid, any(if(JSONHas(properties, {{property:String}}),
@@ -66,8 +67,9 @@ def count_groups(client: Client, selection: ResultSelection, rule: VerdictRule, 
             ) AS events ON events.uuid = found.event
         """
     query = f"""
-        SELECT value, countIf(passes = true) AS passed, countIf(passes = false) AS failed,
-            countIf(isNull(passes)) AS others, count() OVER () AS groups, sum(count()) OVER () AS results
+        SELECT value, countIf(verdict = 'pass') AS passed, countIf(verdict = 'fail') AS failed,
+            countIf(verdict = 'scored') AS scored, countIf(verdict IN ('not_applicable', 'skipped')) AS undecided,
+            count() OVER () AS groups, sum(count()) OVER () AS results
         FROM ({inner}) GROUP BY value ORDER BY count() DESC, value LIMIT {_GROUPS}
     """
     found = rows(client, query, where.values)

@@ -76,6 +76,27 @@ def test_thirty_days_replace_the_given_times(browser: Browser, served: Served) -
         expect(page.locator("figure").first).to_be_visible()
 
 
+@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("path", ["evaluations/?q=e&", "jobs/?", "evaluations/{}/trust/?", "evaluations/{}/edit/?"])
+def test_a_notice_is_told_once(browser: Browser, served: Served, path: str, script: bool) -> None:
+    """No link of the page tells it again, and with a script neither a reload nor the address that is copied does."""
+    path = path.format(served.scene.evaluations[1].id)
+    with opened(browser, served.base, java_script_enabled=script) as (context, _):
+        page = context.new_page()
+        sign_in(page, served.scene.secret)
+        page.goto(f"/console/{TEAM}/{path}done=It+is+done&refused=1+refused")
+        expect(page.locator("main .done")).to_contain_text("It is done")
+        links = page.locator("main a, header a, nav a, footer a").all()
+        found = [each.get_attribute("href") or "" for each in links]
+        found += [each.get_attribute("value") or "" for each in page.locator("input[name=next]").all()]
+        assert not [each for each in found if re.search("[?&](done|refused)=", each)]
+        if script:
+            assert page.url.partition("?")[2] == ("q=e" if "q=" in path else "")
+            page.reload()
+            expect(page.locator("main h1")).to_be_visible()
+            expect(page.locator("main .done")).to_have_count(0)
+
+
 def test_a_dark_reader_prints_dark_on_white(browser: Browser, served: Served) -> None:
     read = (
         "() => Object.fromEntries([...'text pass fail na skip score accent surface mark'.split(' ')].map((name) => "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from api.services.drafts import DraftProblem, as_raw, as_yaml, read_yaml
+from api.services.drafts import MAX_CHECKED, DraftProblem, as_raw, as_yaml, read_yaml
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import wait_until
 
@@ -77,12 +77,11 @@ def test_a_draft_is_the_whole_form_and_goes_when_it_is_saved(page: Page, served:
     expect(page.locator(".done")).to_have_text("It compiles.")
     assert page.input_value("input[name=name]") == f"{name}, drafted", "nothing but a save takes it away"
     page.click("button[value=save]")
-    page.wait_for_url("**/edit/?done=*")
     expect(page.locator(".done")).to_contain_text("Saved")
     assert "drafted" not in page.evaluate("JSON.stringify({...sessionStorage})")
     page.fill("input[name=name]", "Typed after the save")
     page.reload()
-    assert page.input_value("input[name=name]") == "Typed after the save", "the address still tells of the save"
+    assert page.input_value("input[name=name]") == "Typed after the save", "no notice of the save takes it away"
 
 
 def test_a_draft_with_other_rows_is_offered(page: Page, served: Served) -> None:
@@ -150,7 +149,7 @@ def test_a_definition_is_written_as_yaml_with_its_errors_in_place(page: Page, se
     page.click("button[value=test]")
     expect(page.locator("section[aria-labelledby=tried] .outcome.pass").first).to_be_visible()
     page.click("button[value=save]")
-    page.wait_for_url("**/edit/?done=*as=yaml")
+    expect(page.locator(".done")).to_have_text("Saved. It is paused until you enable it.")
     assert "name: Written as YAML" in page.input_value("#code")
     page.click("button[value=save]")
     expect(page.locator(".done")).to_have_text("Saved.")
@@ -182,3 +181,39 @@ def test_every_definition_of_the_scene_is_the_same_as_yaml(served: Served) -> No
     refused = read_yaml(as_yaml(stored), served.services.evaluations.get(TEAM, other.id))
     assert isinstance(refused, DraftProblem)
     assert refused.field == "id"
+
+
+def test_code_that_was_not_checked_is_not_said_to_compile(page: Page, served: Served) -> None:
+    """The session is over, the server is away, or the text is too long: each is named, and none is good news."""
+    said = page.locator("[data-problems]")
+    page.goto(NEW)
+    expect(said).to_have_text("The code compiles.")
+    page.fill("#code", "return (")
+    expect(said).to_contain_text("line 1, column")
+    page.fill("#code", f"return ( // {'x' * MAX_CHECKED}")
+    expect(said).to_contain_text("too long to be checked")
+    page.route("**/evaluations/check/", lambda route: route.abort())
+    page.fill("#code", "return true")
+    expect(said).to_contain_text("the server did not answer")
+    page.unroute("**/evaluations/check/")
+    page.fill("#code", "return false")
+    expect(said).to_have_text("The code compiles.")
+    page.context.clear_cookies(name="gavel")
+    page.fill("#code", "return")
+    expect(said).to_contain_text("Your session is over.")
+
+
+def test_an_answer_about_older_code_is_not_shown(page: Page) -> None:
+    held: list[Route] = []
+    said = page.locator("[data-problems]")
+    page.goto(NEW)
+    expect(said).to_have_text("The code compiles.")
+    page.route("**/evaluations/check/", lambda route: held.append(route), times=1)
+    with page.expect_request("**/evaluations/check/"):
+        page.fill("#code", "return (")
+    page.fill("#code", "return false")
+    expect(said).to_have_text("The code compiles.")
+    with page.expect_response("**/evaluations/check/"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert said.inner_text() == "The code compiles."

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from api.serve import ApiServer
 from config.settings import load_settings
@@ -97,6 +97,32 @@ def test_a_refusal_is_told_until_the_part_comes_again(browser: Browser, served: 
         page.clock.run_for(TURN_MS)
         expect(page.locator(NOTICE)).to_be_hidden()
         expect(page.locator("[data-announce]")).to_have_text("Refreshed again.")
+
+
+def test_a_part_that_has_the_focus_says_that_it_is_old_and_follows_when_the_focus_leaves(
+    browser: Browser, served: Served
+) -> None:
+    """A click on a table is enough to give it the focus, so old figures must not look like new ones."""
+
+    def change(route: Route) -> None:
+        answer = route.fetch(headers={**route.request.headers, "if-none-match": ""})
+        route.fulfill(response=answer, body=answer.text().replace("<dt>Failures</dt>", "<dt>Failures now</dt>"))
+
+    with opened(browser, served.base) as (context, _):
+        page = context.new_page()
+        open_overview(page, served.scene.secret)
+        part, notice = page.locator("[data-live]"), page.locator(NOTICE)
+        part.locator("a").first.focus()
+        page.clock.run_for(TURN_MS)
+        expect(notice).to_be_hidden()
+        page.route("**/part/", change)
+        page.clock.run_for(TURN_MS)
+        expect(notice).to_contain_text("because the focus is in it")
+        expect(part.locator("a").first).to_be_focused()
+        expect(part).not_to_contain_text("Failures now")
+        page.locator("[data-pause]").focus()
+        expect(part).to_contain_text("Failures now")
+        expect(notice).to_be_hidden()
 
 
 def test_a_page_that_nobody_reads_does_not_keep_its_session(served: Served) -> None:

@@ -53,6 +53,22 @@ def test_an_empty_team_is_told_what_to_do_next(served: Served) -> None:
             assert words in http.get(f"/console/{EMPTY_TEAM}/{path}").text, path
 
 
+def test_a_refused_form_leads_back_to_its_page(http: httpx.Client, served: Served) -> None:
+    """Forms for a part of a page are sent to addresses that cannot be opened, and another try there finds nothing."""
+    base, scene = f"/console/{TEAM}/", served.scene
+    generation, result = f"generations/{scene.events[-1]}/", f"results/{scene.results[-1][0]}/"
+    trust = f"evaluations/{scene.evaluations[1].id}/trust/"
+    token = re.findall(r'name="token" value="([^"]+)"', http.get(base).text)[0]
+    for path, page in (
+        (f"{generation}judge/", generation), (f"{generation}dataset/", generation), (f"{result}label/", result),
+        (trust, trust), (f"datasets/{scene.dataset}/",) * 2, ("labels/", "labels/"), ("jobs/", "jobs/"),
+    ):  # fmt: skip
+        refused = http.post(base + path, data={"token": token, "evaluation": "none", "kind": "none"}, headers=SAME)
+        assert refused.status_code in (400, 404), path
+        assert re.findall(r'<a class="button" href="([^"]*)">Back to the page</a>', refused.text) == [base + page]
+        assert http.get(base + page).status_code == 200
+
+
 def test_a_filter_that_matches_nothing_offers_to_remove_it(http: httpx.Client) -> None:
     assert "Remove all filters" in http.get(f"/console/{TEAM}/results/?q=nowhere-to-be-found").text
     assert "No evaluation matches" in http.get(f"/console/{TEAM}/evaluations/?q=nowhere-to-be-found").text

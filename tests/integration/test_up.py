@@ -282,13 +282,6 @@ def test_send_takes_rows_events_and_otlp_and_names_the_lines_that_are_bad(up: Up
     assert any(each["event_id"] == row["uuid"] for each in up.results())
 
 
-def test_the_example_generations_are_there_to_be_sent() -> None:
-    from cli.send import _examples, _lines
-
-    lines = list(_lines(_examples()))
-    assert len(lines) == 831, "as the README says"
-
-
 def test_send_says_that_the_token_is_wrong(up: Up) -> None:
     done = up.run("send", "-", "--token", "gvt_nobody", given=json.dumps(GENERATION))
     assert done.exit_code == 1

@@ -34,7 +34,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     migrate(found)
     chance = random.Random(1)
     results = [
-        row("e", chance, place) | {"target_event_id": f"g{place}", "model": f"m{place % 40:02}"}
+        row(evaluation, chance, place) | {"target_event_id": f"g{place}", "model": f"m{place % 40:02}"}
+        for evaluation in ("e", "unruled")
         for place in range(RESULTS)
     ]
     events = [
@@ -54,7 +55,20 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_the_largest_groups_come_with_the_count_of_all(client: Client, by: str) -> None:
     found = count_groups(client, SELECTION, PassRule(), by)
     assert (len(found.rows), found.groups, found.results, found.newest) == (30, 40, RESULTS, False)
-    assert set(found.rows[0]) == {"value", "passed", "failed", "others"}
+    assert set(found.rows[0]) == {"value", "passed", "failed", "scored", "undecided"}
+
+
+@pytest.mark.parametrize("by", ["provider", "country"])
+def test_a_score_that_no_rule_decides_is_a_verdict(client: Client, by: str) -> None:
+    """Every seventh result is a skip, every fifth of the others is N/A, and the rest are scores."""
+    selection = ResultSelection(1, evaluation_id="unruled")
+    undecided = sum(1 for place in range(RESULTS) if place % 7 == 0 or place % 5 == 0)
+    [unread] = count_groups(client, selection, PassRule(), by).rows
+    assert (unread["passed"], unread["failed"]) == (0, 0)
+    assert (unread["scored"], unread["undecided"]) == (RESULTS - undecided, undecided)
+    [read] = count_groups(client, selection, PassRule(operator="gte", threshold=2.0), by).rows
+    assert (read["scored"], read["undecided"]) == (0, undecided)
+    assert read["passed"] + read["failed"] == RESULTS - undecided
 
 
 def test_a_property_says_that_only_the_newest_results_are_counted(
