@@ -23,6 +23,7 @@ POLICY = "; ".join(
         "trusted-types fragment",
     )
 )
+_MAX_NOTICE = 380
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -103,3 +104,19 @@ def form_token(session_secret: str) -> str:
 def is_form_token(given: str, session_secret: str) -> bool:
     """Return whether `given` is the token of this session, in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), form_token(session_secret).encode())
+
+
+def signed_notice(text: str, token: str) -> str:
+    """Return a notice for an address that `read_notice` takes with the same form token, cut at 380 characters."""
+    shown = text[:_MAX_NOTICE].strip()
+    return f"{shown}~{_notice_mark(shown, token)}"
+
+
+def read_notice(value: str, token: str) -> str:
+    """Return the text of a notice that this session's console made; empty for one that somebody else wrote."""
+    text, _, mark = value.rpartition("~")
+    return text if hmac.compare_digest(mark.encode("utf-8", "replace"), _notice_mark(text, token).encode()) else ""
+
+
+def _notice_mark(text: str, token: str) -> str:
+    return hmac.new(token.encode(), b"notice:" + text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:16]

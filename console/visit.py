@@ -19,6 +19,7 @@ from api.services.shared_work import SharedWork
 from api.services.team_outlines import TeamOutlines
 from api.services.trust_words import TrustWords
 from console.parts import Parts
+from console.security import read_notice, signed_notice
 from console.times import Zone
 
 Theme = Literal["system", "light", "dark"]
@@ -28,7 +29,8 @@ _YEARS = range(1971, 2200)
 """The years that a period may name: time before and after it can be computed."""
 _MAX_TEXT = 400
 _NOTICES = ("done", "refused")
-"""Parameters that tell once how a change went. Addresses that a page makes lack them, or it would be told again."""
+"""Parameters that tell once how a change went, signed, because anybody can write a link. Addresses that a page makes
+lack them, or it would be told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,14 @@ class Visit:
         """Return a parameter of the address, cut at 400 characters."""
         return self.request.query_params.get(name, default)[:_MAX_TEXT].strip()
 
+    def notice(self, name: Literal["done", "refused"]) -> str:
+        """Return what a change of this reader led to; empty if the address tells nothing, or if it is not signed."""
+        return read_notice(self.query(name), self.token)
+
+    def signed(self, **notices: str) -> dict[str, str]:
+        """Return notices as the parameters of an address to which this answer leads its reader."""
+        return {name: signed_notice(text, self.token) for name, text in notices.items() if text}
+
     def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
         """Return a parameter that must be one of `choices`; anything else means the default."""
         value = self.query(name)
@@ -211,8 +221,12 @@ class Visit:
         return kept | ({"open": " ".join(self.opened)} if self.opened else {})
 
     def link(self, path: str = "", period: Period | None = None, **query: str | None) -> str:
-        """Return the address of a page of the team, which shows the `state`. Empty parameters are left out."""
-        return team_link(self.team, path, **query, **self.state(period))
+        """Return the address of a page of the team, which shows the `state`, with its notices signed.
+
+        Empty parameters are left out.
+        """
+        notices = {name: query.pop(name) or "" for name in _NOTICES if name in query}
+        return team_link(self.team, path, **query, **self.signed(**notices), **self.state(period))
 
     def here(self, below: str = "", **changes: str | None) -> str:
         """Return the address of this page, or of one below it, with some parameters changed; None removes one.

@@ -72,7 +72,7 @@ def show_new(visit: Visit) -> Response:
 def show_edit(visit: Visit) -> Response:
     """Show the form of a stored evaluation."""
     evaluation = find(visit.services, visit.reader.key, visit.path["evaluation"])
-    done = visit.query("done")
+    done = visit.notice("done")
     return _form(visit, as_raw(evaluation), evaluation=evaluation, stored=True, done=done, saved=bool(done))
 
 

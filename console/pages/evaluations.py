@@ -61,8 +61,8 @@ def show(visit: Visit) -> Response:
         types=TYPES,
         spark=sparkline,
         problem=problem,
-        done=visit.query("done"),
-        refused=visit.query("refused"),
+        done=visit.notice("done"),
+        refused=visit.notice("refused"),
     )
 
 
@@ -90,7 +90,7 @@ def switch(visit: Visit) -> Response:
     back = own_address(visit.field("next"))
     words = f"{done} {'enabled' if enabled else 'paused'}"
     mark = "&" if "?" in back else "?"
-    said = {"done": words} | ({"refused": f"{len(problems)} refused: {problems[0]}"} if problems else {})
+    said = visit.signed(done=words, refused=f"{len(problems)} refused: {problems[0]}" if problems else "")
     return RedirectResponse(f"{back}{mark}{urlencode(said)}", 303)
 
 

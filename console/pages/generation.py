@@ -111,7 +111,7 @@ def _show(visit: Visit, uuid: str, *, opened: VerdictShown | None = None, beside
         json_code=json_code,
         outlines=visit.outlines,
         datasets=dataset_names(visit.services, visit.team) if visit.may("dataset:write") and readable else [],
-        done=visit.query("done"),
+        done=visit.notice("done"),
     )
 
 

@@ -26,7 +26,7 @@ def show_all(visit: Visit) -> Response:
         rows=golden_desk.rows(visit.services, visit.team),
         outlines=visit.outlines if may_write else [],
         datasets=dataset_names(visit.services, visit.team) if may_write and visit.may("dataset:read") else [],
-        done=visit.query("done"),
+        done=visit.notice("done"),
     )
 
 
@@ -55,7 +55,7 @@ def show(visit: Visit) -> Response:
         candidates=found[:_ITEMS],
         total=len(found),
         owner=visit.services.owners.of([each.created_by for each in row.versions]),
-        done=visit.query("done"),
+        done=visit.notice("done"),
     )
 
 

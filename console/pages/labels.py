@@ -32,7 +32,7 @@ def show_queues(visit: Visit) -> Response:
         outlines=visit.outlines if whole and visit.may("label:write") else [],
         chosen=visit.query("evaluation"),
         modes=MODES,
-        done=visit.query("done"),
+        done=visit.notice("done"),
     )
 
 
@@ -74,7 +74,7 @@ def show_queue(visit: Visit) -> Response:
         commands.gavel(visit, *words),
         commands.curl(visit, "labels/export/", {"evaluation": evaluation, "format": "csv"}),
     ]
-    return page(visit, "label_queue.html", row=row, progress=progress, done=visit.query("done"), commands=lines)
+    return page(visit, "label_queue.html", row=row, progress=progress, done=visit.notice("done"), commands=lines)
 
 
 def change_queue(visit: Visit) -> Response:

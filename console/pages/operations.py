@@ -69,7 +69,7 @@ def letters(visit: Visit) -> Response:
         reasons=REASONS,
         ages=tuple(_AGES),
         age=visit.choice("age", tuple(_AGES)),
-        done=visit.query("done"),
+        done=visit.notice("done"),
     )
 
 
@@ -107,7 +107,7 @@ def change_letters(visit: Visit) -> Response:
         refused = f" {len(done.refused)} stay: {done.refused[0][1]}." if done.refused else ""
         gone = (read_number(visit.field("counted")) or 0) - done.sent - len(done.refused)
         closed = f" {gone} were closed by somebody else meanwhile." if gone > 0 else ""
-        return _back(f"{done.sent} went back to where they came from.{refused}{closed}")
+        return _back(visit, f"{done.sent} went back to where they came from.{refused}{closed}")
     found = _desk(visit).find(query, limit=_NAMED)
     ends = " ".join(f"{partition}:{end}" for partition, end in found.ends.items())
     return page(visit, "letters_dry.html", found=found, query=query, ends=ends, all=visit.field("all"))
@@ -139,11 +139,11 @@ def _purge(visit: Visit, query: LetterQuery) -> Response:
     if visit.field("count").strip() != str(count):
         raise Invalid(f"Type {count} to purge {count} letters. Nothing was purged.")
     closed = purge(visit.services, visit.reader.key, _desk(visit), query)
-    return _back(f"{closed} are closed for good.")
+    return _back(visit, f"{closed} are closed for good.")
 
 
-def _back(done: str) -> Response:
-    return RedirectResponse(f"/console/operations/dead-letters/?{urlencode({'done': done})}", 303)
+def _back(visit: Visit, done: str) -> Response:
+    return RedirectResponse(f"/console/operations/dead-letters/?{urlencode(visit.signed(done=done))}", 303)
 
 
 def _query(visit: Visit) -> LetterQuery:

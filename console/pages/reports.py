@@ -22,7 +22,7 @@ def show_reports(visit: Visit) -> Response:
 def show_report(visit: Visit) -> Response:
     """Show one report with its runs."""
     row = report_desk.row_of(visit.services, visit.team, visit.path["report"])
-    return page(visit, "report.html", row=row, runs=report_desk.runs_of(visit.services, row), done=visit.query("done"))
+    return page(visit, "report.html", row=row, runs=report_desk.runs_of(visit.services, row), done=visit.notice("done"))
 
 
 def generate(visit: Visit) -> Response:
@@ -67,7 +67,7 @@ def show_sent(visit: Visit) -> Response:
 
 def show_clusters(visit: Visit) -> Response:
     """Show the clustering jobs with their runs."""
-    return page(visit, "clusters.html", rows=cluster_desk.rows(visit.services, visit.team), done=visit.query("done"))
+    return page(visit, "clusters.html", rows=cluster_desk.rows(visit.services, visit.team), done=visit.notice("done"))
 
 
 def start_clusters(visit: Visit) -> Response:

@@ -30,7 +30,7 @@ _BACKFILL_DAYS = {"1": 1, "7": 7, "30": 30}
 
 def jobs(visit: Visit) -> Response:
     """Show the team's backfills and measurements, and the form that starts a backfill."""
-    return page(visit, "jobs.html", **_jobs(visit), done=visit.query("done"))
+    return page(visit, "jobs.html", **_jobs(visit), done=visit.notice("done"))
 
 
 def jobs_part(visit: Visit) -> Response:
@@ -86,7 +86,7 @@ def change_job(visit: Visit) -> Response:
 
 def keys(visit: Visit) -> Response:
     """Show the team's provider keys, masked."""
-    return page(visit, "keys.html", found=provider_keys(visit.services, visit.team), done=visit.query("done"))
+    return page(visit, "keys.html", found=provider_keys(visit.services, visit.team), done=visit.notice("done"))
 
 
 def change_key(visit: Visit) -> Response:

@@ -52,7 +52,7 @@ def _shown(visit: Visit, *, dry: object, asked: dict[str, Any]) -> Response:
         golden=trust_desk.golden_choices(visit.services, evaluation),
         dry=dry,
         asked=asked,
-        done=visit.query("done"),
+        done=visit.notice("done"),
     )
 
 

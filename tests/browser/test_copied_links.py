@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from console.security import form_token, signed_notice
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import opened, sign_in
 
@@ -84,7 +85,9 @@ def test_a_notice_is_told_once(browser: Browser, served: Served, path: str, scri
     with opened(browser, served.base, java_script_enabled=script) as (context, _):
         page = context.new_page()
         sign_in(page, served.scene.secret)
-        page.goto(f"/console/{TEAM}/{path}done=It+is+done&refused=1+refused")
+        token = page.locator("input[name=token]").first.get_attribute("value") or ""
+        notices = {"done": signed_notice("It is done", token), "refused": signed_notice("1 refused", token)}
+        page.goto(f"/console/{TEAM}/{path}{urlencode(notices)}")
         expect(page.locator("main .done")).to_contain_text("It is done")
         links = page.locator("main a, header a, nav a, footer a").all()
         found = [each.get_attribute("href") or "" for each in links]
@@ -95,6 +98,18 @@ def test_a_notice_is_told_once(browser: Browser, served: Served, path: str, scri
             page.reload()
             expect(page.locator("main h1")).to_be_visible()
             expect(page.locator("main .done")).to_have_count(0)
+
+
+@pytest.mark.parametrize("token", ["", form_token("the secret of another session")])
+def test_a_notice_that_somebody_else_wrote_is_not_told(browser: Browser, served: Served, token: str) -> None:
+    written = signed_notice("Call 555 to keep your account", token) if token else "Call 555 to keep your account"
+    with opened(browser, served.base) as (context, _):
+        page = context.new_page()
+        sign_in(page, served.scene.secret)
+        for path in ("evaluations/", "jobs/", "keys/"):
+            page.goto(f"/console/{TEAM}/{path}?{urlencode({'done': written, 'refused': written})}")
+            expect(page.locator("main h1")).to_be_visible()
+            assert "555" not in page.locator("body").inner_text()
 
 
 def test_a_dark_reader_prints_dark_on_white(browser: Browser, served: Served) -> None:
