@@ -273,7 +273,7 @@ class EventMatcher:
         """Make the runs that can be made here, and enqueue the others."""
         done: list[FinishedRun | Output] = []
         for each in events:
-            if isinstance(each, Output):
+            if type(each) is Output:
                 done.append(each)
                 continue
             message = each[0]
@@ -367,7 +367,7 @@ class EventMatcher:
         topic, started_at, limit_bytes = self._to.results, self._started_at, self._limit_bytes
         results, newest, newest_id = self._results, None, ""
         for each in done:
-            if isinstance(each, Output):
+            if type(each) is Output:
                 outputs.append(each)
                 continue
             outcome = each.outcome
@@ -386,8 +386,7 @@ class EventMatcher:
         if newest is not None and self._origin.trigger == "live":
             # One result of each portion: at high rates a sample, at low rates nearly all.
             generation = newest.fields.generation
-            trace_id = generation.properties.get("$ai_trace_id")
-            self._latency.note(generation.timestamp, self._now(), newest_id, trace_id)
+            self._latency.note(generation.timestamp, self._now(), newest_id, generation.properties)
 
     def _too_large(self, run: FinishedRun, size_bytes: int) -> Output:
         task = self._task(run.known, run.key, run.condition_id, run.row)
