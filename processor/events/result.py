@@ -180,17 +180,16 @@ class ResultWriter:
         if self._started_at != started_at:
             self._started_at, self._started = started_at, clickhouse_time(started_at)
             self._began.clear()
-        identity = result_uuid(key)
-        result_id = identity.encode()
-        tail = fields.tail(self._started, later=self._later)
         try:
             began = self._began.get(condition_id) or self._beginning(condition_id)
             end = self._end(outcome, usage)
-            parts = (b'{"uuid":"', result_id, self._head, began, b",", fields.escaped(), b",", end, b'}",', tail)
+            rest = b"".join((began, b",", fields.escaped(), b",", end, b'}"'))
         except TypeError:
             rest = self._unusual(condition_id, fields, outcome, usage)
-            parts = (b'{"uuid":"', result_id, self._head, rest, b",", tail)
-        value = b"".join(parts)
+        identity = result_uuid(key)
+        result_id = identity.encode()
+        tail = fields.tail(self._started, later=self._later)
+        value = b"".join((b'{"uuid":"', result_id, self._head, rest, b",", tail))
         headers: Headers = [
             (RESULT_ID_HEADER, result_id),
             self._evaluation_header,
@@ -331,7 +330,7 @@ def _members(value: dict[str, Any]) -> bytes:
     return orjson.dumps(orjson.dumps(value).decode()[1:-1])[1:-1]
 
 
-_NO_TEXT = rb'\"\"'
+_NO_TEXT = rb"\"\""
 """The empty text as `_members_text` returns it."""
 
 
