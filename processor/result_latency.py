@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from processor.metrics import Metrics
 from processor.tracing.ids import hex_trace_id
@@ -22,17 +24,17 @@ class ResultLatency:
         self._traces = traces
         self._waiting_s: list[float] = []
 
-    def note(self, event_at: datetime, now: datetime, result_id: str, trace_id: object) -> None:
+    def note(self, event_at: datetime, now: datetime, result_id: str, properties: Mapping[str, Any]) -> None:
         """Take one live result; `flush` exports it. An event of the future counts as 0 s.
 
         Args:
-            trace_id: `$ai_trace_id` of the event, of any type.
+            properties: of the event, for its `$ai_trace_id`, which is decoded only for a result that is traced.
         """
         seconds = max(0.0, (now - event_at).total_seconds())
         if self._traces is None or not self._traces.traces(result_id):
             self._waiting_s.append(seconds)
             return
-        trace = hex_trace_id(result_id, trace_id)
+        trace = hex_trace_id(result_id, properties.get("$ai_trace_id"))
         self._metrics.observe_traced("gavel_result_latency_seconds", seconds, trace, role=self._role)
 
     def flush(self) -> None:

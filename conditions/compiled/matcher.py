@@ -192,7 +192,10 @@ class Matcher:
         except RecursionError as error:  # a depth at which it can just be read, but not written as text
             raise too_deep() from error
         won = standing & self._sampling.taken(row.uuid, standing)
-        matched = self._winners.of(self._families.firsts(won)) if won else []
+        if won.bit_count() == 1:  # one set won, as for most events that match at all
+            matched = [self._plan.winners[won.bit_length() - 1]]
+        else:
+            matched = self._winners.of(self._families.firsts(won)) if won else []
         carried = None if self._carrier is None else views[self._carrier]
         if won == standing:
             return MatchResult(matched, NONE, [], carried)

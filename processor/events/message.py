@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operator import methodcaller
+from collections.abc import Sequence
+from operator import length_hint, methodcaller
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from processor.events.output import Headers
@@ -62,7 +63,7 @@ def record_time_ms(message: Message) -> int:
     return min(max(0, message.timestamp()[1]), LAST_MS)
 
 
-read_headers = methodcaller("headers")
+_read_headers = methodcaller("headers")
 """Return what `Message.headers` returns; SystemError if it left an exception behind, as for a name that is not UTF-8.
 
 A plain call would not do: in hot code the interpreter calls functions of C without that check, and the null pointer
@@ -73,13 +74,25 @@ in the headers ends the process.
 def headers_of(message: Message) -> Headers | None:
     """Return the headers of a record that a stranger may have written; `UNREADABLE` alone if they cannot be read."""
     try:
-        headers: Headers | None = read_headers(message)
+        headers: Headers | None = _read_headers(message)
         return headers
     except SystemError:
-        return replace_headers(message)
+        return _replace_headers(message)
 
 
-def replace_headers(message: Message) -> Headers:
+def any_headers(messages: Sequence[Message]) -> bool:
+    """Return whether any of `messages`, at least one and all of one class, has headers. It takes a third of the time
+    of `headers_of`, because `map` calls a function of C directly, and with the check that a plain call would lack.
+    """
+    rest = iter(messages)
+    try:
+        return any(map(type(messages[0]).headers, rest))
+    except SystemError:
+        _replace_headers(messages[-1 - length_hint(rest)])  # the last one that was taken from `rest`
+        return True
+
+
+def _replace_headers(message: Message) -> Headers:
     """Put `UNREADABLE` in the place of headers after `Message.headers` has raised a SystemError, and return it.
 
     confluent-kafka raises it if a name is not UTF-8. Its next answer would be headers with a null pointer for the name,

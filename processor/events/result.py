@@ -159,8 +159,9 @@ class ResultWriter:
         self._started_at, self._started = "", ""
         self._began: dict[str, bytes] = {}
         """Members of the properties that a run has from its beginning, by its condition set; of `_started_at`."""
-        self._plain: dict[tuple[bool | None, bool], bytes] = {}
-        """Members of the properties that a boolean verdict without reasoning gives."""
+        self._boolean = template.output_type == "boolean"
+        self._frames: dict[tuple[bool | None, bool], tuple[bytes, bytes]] = {}
+        """Members of the properties that a boolean verdict gives, before and behind its reasoning."""
 
     def write(
         self,
@@ -180,8 +181,9 @@ class ResultWriter:
             self._started_at, self._started = started_at, clickhouse_time(started_at)
             self._began.clear()
         try:
-            members = (self._beginning(condition_id), fields.escaped(), self._end(outcome, usage))
-            rest = b",".join(members) + b'}"'
+            began = self._began.get(condition_id) or self._beginning(condition_id)
+            end = self._end(outcome, usage)
+            rest = b"".join((began, b",", fields.escaped(), b",", end, b'}"'))
         except TypeError:
             rest = self._unusual(condition_id, fields, outcome, usage)
         identity = result_uuid(key)
@@ -197,22 +199,24 @@ class ResultWriter:
         return ResultMessage(identity, fields.key, value, headers, isinstance(outcome, Skip))
 
     def _beginning(self, condition_id: str) -> bytes:
-        members = self._began.get(condition_id)
-        if members is None:
-            began = {"$ai_evaluation_start_time": self._started_at, "$ai_evaluation_condition_id": condition_id}
-            members = self._began[condition_id] = _members(began)
+        began = {"$ai_evaluation_start_time": self._started_at, "$ai_evaluation_condition_id": condition_id}
+        members = self._began[condition_id] = _members(began)
         return members
 
     def _end(self, outcome: Verdict | Skip, usage: JudgeUsage | None) -> bytes:
-        plain = None
-        if usage is None and isinstance(outcome, Verdict) and self._template.output_type == "boolean":
-            plain = None if outcome.reasoning else (outcome.result, outcome.applicable)
-        members = self._plain.get(plain) if plain is not None else None
-        if members is None:
-            members = _members(self._outcome_properties(outcome, usage))
-            if plain is not None:
-                self._plain[plain] = members
-        return members
+        if usage is not None or not self._boolean or isinstance(outcome, Skip) or outcome.confidence is not None:
+            return _members(self._outcome_properties(outcome, usage))
+        kind = (outcome.result, outcome.applicable)
+        before, behind = self._frames.get(kind) or self._frame(kind)
+        reasoning = _members_text(outcome.reasoning) if outcome.reasoning else _NO_TEXT
+        return b"".join((before, reasoning, behind))
+
+    def _frame(self, kind: tuple[bool | None, bool]) -> tuple[bytes, bytes]:
+        result, applicable = kind
+        silent = _members(self._outcome_properties(Verdict(result=result, applicable=applicable), None))
+        before, _, behind = silent.partition(_NO_TEXT)
+        self._frames[kind] = before, behind
+        return before, behind
 
     def _outcome_properties(self, outcome: Verdict | Skip, usage: JudgeUsage | None) -> dict[str, Any]:
         properties: dict[str, Any] = {}
@@ -324,6 +328,15 @@ def _members(value: dict[str, Any]) -> bytes:
         TypeError: an integer is beyond 64 bits, or a text has a lone surrogate.
     """
     return orjson.dumps(orjson.dumps(value).decode()[1:-1])[1:-1]
+
+
+_NO_TEXT = rb"\"\""
+"""The empty text as `_members_text` returns it."""
+
+
+def _members_text(value: str) -> bytes:
+    """Return a text as it stands among `_members`. Raises TypeError if it has a lone surrogate."""
+    return orjson.dumps(orjson.dumps(value).decode())[1:-1]
 
 
 def _encode(value: dict[str, Any] | str) -> bytes:

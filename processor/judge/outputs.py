@@ -93,8 +93,7 @@ class RunOutputs:
         for step in () if usage is None else usage.steps:
             self._metrics.count("gavel_judge_steps", step=str(step.step), outcome=_step_label(step))
         if task.trigger == "live":
-            trace_id = generation.properties.get("$ai_trace_id")
-            self._latency.note(generation.timestamp, self._now(), result.uuid, trace_id)
+            self._latency.note(generation.timestamp, self._now(), result.uuid, generation.properties)
             self._latency.flush()
         return [result.output(self.topics.results)]
 

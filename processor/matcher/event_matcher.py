@@ -21,7 +21,7 @@ from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
 from processor.dead_letters.letter import Reason, dead_letter, raised_at
 from processor.events.generation import GENERATION_EVENT, copied, lazy_generation
-from processor.events.message import Message, read_headers, record_time_ms, replace_headers
+from processor.events.message import Message, any_headers, record_time_ms
 from processor.events.output import Output
 from processor.events.result import EventFields, outcome_label
 from processor.events.row import MAX_EVENT_BYTES, ROOM_BYTES, read_event
@@ -37,6 +37,9 @@ from processor.tracing.queue import TraceQueue
 from storage.snapshot import Snapshot, TeamSnapshot
 
 _MARK = GENERATION_EVENT.encode()
+_HEAD_BYTES = 256
+"""The name of an event usually stands within so many bytes. To search them takes no preparation, which `in` makes for
+any value of 2,500 bytes or more, and which takes longer than the search."""
 _TOGETHER = 64
 """Events that go from step to step together: their data fits into the second cache of a processor."""
 _TOGETHER_BYTES = 2 * 1024 * 1024
@@ -177,20 +180,19 @@ class EventMatcher:
         """Return the rows of generation events; records of other kinds are counted."""
         found: list[Decoded | Output] = []
         limit_bytes = min(MAX_EVENT_BYTES, self._limit_bytes)
+        plain = not any_headers(messages)
         for message in messages:
             try:
                 value = message.value()
                 # The usual record, without a call of ours. `read_event` decides about all others, and these too.
-                try:
-                    if value is not None and _MARK in value and len(value) <= limit_bytes and not read_headers(message):
+                if plain and value and value.find(_MARK, 0, _HEAD_BYTES) > 0 and len(value) <= limit_bytes:
+                    try:
                         row = decode_usual_row(value)
                         if row.event == GENERATION_EVENT and row.uuid:
                             found.append((message, row))
                             continue
-                except UNUSUAL:
-                    pass
-                except SystemError:
-                    replace_headers(message)
+                    except UNUSUAL:
+                        pass
                 read = read_event(message, limit_bytes, history=self._judge_historical)
             except RowError as error:
                 _add(found, refuse(message, error))
@@ -273,7 +275,7 @@ class EventMatcher:
         """Make the runs that can be made here, and enqueue the others."""
         done: list[FinishedRun | Output] = []
         for each in events:
-            if isinstance(each, Output):
+            if type(each) is Output:
                 done.append(each)
                 continue
             message = each[0]
@@ -367,7 +369,7 @@ class EventMatcher:
         topic, started_at, limit_bytes = self._to.results, self._started_at, self._limit_bytes
         results, newest, newest_id = self._results, None, ""
         for each in done:
-            if isinstance(each, Output):
+            if type(each) is Output:
                 outputs.append(each)
                 continue
             outcome = each.outcome
@@ -386,8 +388,7 @@ class EventMatcher:
         if newest is not None and self._origin.trigger == "live":
             # One result of each portion: at high rates a sample, at low rates nearly all.
             generation = newest.fields.generation
-            trace_id = generation.properties.get("$ai_trace_id")
-            self._latency.note(generation.timestamp, self._now(), newest_id, trace_id)
+            self._latency.note(generation.timestamp, self._now(), newest_id, generation.properties)
 
     def _too_large(self, run: FinishedRun, size_bytes: int) -> Output:
         task = self._task(run.known, run.key, run.condition_id, run.row)

@@ -20,7 +20,7 @@ def observed(sample: float | None, trace_id: object = TRACE, age_s: float = 2.0)
     """Return count, sum and the traces of the exemplars of one result; `sample` is None without tracing."""
     metrics = Metrics(CollectorRegistry())
     latency = ResultLatency(metrics, "judge", None if sample is None else TraceQueue(10, sample, metrics))
-    latency.note(NOW - timedelta(seconds=age_s), NOW, str(RESULT), trace_id)
+    latency.note(NOW - timedelta(seconds=age_s), NOW, str(RESULT), {"$ai_trace_id": trace_id})
     latency.flush()
     latency.flush()
     (family,) = [each for each in metrics.registry.collect() if each.name == "gavel_result_latency_seconds"]

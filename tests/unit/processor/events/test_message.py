@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import Message as Received
 
 from processor.dead_letters.letter import dead_letter
-from processor.events.message import UNREADABLE, Message, headers_of
+from processor.events.message import UNREADABLE, Message, any_headers, headers_of
 from processor.kafka import EMBEDDED_PARTITIONS, EmbeddedBroker
 from processor.sink.rows import ARCHIVE
 from tests.services.raw_headers import produce_with_header
@@ -33,6 +34,17 @@ def test_a_record_whose_headers_cannot_be_read_is_processed_without_them() -> No
     letter = dead_letter("dlq", dead, stage="sink", reason="decode", detail="", max_bytes=1_000_000)
     assert letter.headers[0] == UNREADABLE
     assert headers_of(matched) == headers_of(archived) == headers_of(dead) == [UNREADABLE]
+
+
+def test_one_record_among_others_has_headers_that_cannot_be_read() -> None:
+    broker = EmbeddedBroker()
+    produce_with_header(broker.bootstrap_servers, "broken", generation_row(1), b"\xff\xfe", b"1")
+    broken = read_one(broker.bootstrap_servers, "broken")
+    before, behind = Received(value=generation_row(2)), Received(value=generation_row(3))
+    assert not any_headers([before] * HOT)
+    outputs = event_matcher().take([before, broken, behind], snapshot_of({}), lambda *_: None)
+    assert [output.kind for output in outputs] == ["result"] * 3
+    assert [headers_of(each) for each in (before, broken, behind)] == [None, [UNREADABLE], None]
 
 
 def read_one(bootstrap_servers: str, topic: str) -> Message:

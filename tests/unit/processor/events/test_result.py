@@ -173,10 +173,18 @@ def test_values_that_json_of_machines_cannot_hold_are_still_written() -> None:
     assert properties(message)["$ai_trace_id"] == 10**30
 
 
+def test_a_confidence_stands_only_in_the_result_of_its_own_verdict() -> None:
+    writer, fields = ResultWriter(TEMPLATE, "live"), EventFields(ROW, GENERATION)
+    for confidence in (0.9, None, 0.5):
+        verdict = Verdict(result=True, confidence=confidence)
+        message = writer.write(TASK.run_key, TASK.condition_id, TASK.started_at, fields, verdict)
+        assert properties(message).get("$ai_evaluation_confidence") == confidence
+
+
 TEXTS = st.text(st.characters(codec=None), max_size=8) | st.sampled_from(['"', "\\", "\u2028", "\ud83d", "é\x7f"])
 OUTCOMES = st.one_of(
     st.builds(Verdict, result=st.booleans() | st.none(), applicable=st.booleans(), reasoning=TEXTS),
-    st.builds(Verdict, result=st.booleans()),
+    st.builds(Verdict, result=st.booleans(), confidence=st.none() | st.floats(0, 1)),
     st.builds(Verdict, score=st.floats(0, 5), reasoning=TEXTS),
     st.builds(Verdict, categories=st.lists(TEXTS, max_size=2).map(tuple)),
     st.builds(Skip, st.just("hog_error"), TEXTS, TEXTS),
