@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,7 +131,7 @@ def test_a_conversation_of_very_many_messages_is_read_in_parts(http: httpx.Clien
     told = tell(served, "", **{"$ai_input": given})
     address = f"/console/{TEAM}/generations/{told.uuid}/"
     first = http.get(address).text
-    assert "Show the next of 19,801 more messages" in first
+    assert "Show the next of 19\u202f801 more messages" in first
     assert "Show the output" in first
     edge = http.get(address, params={"turn": str(MOST_VALUES // 2 - 10)}).text
     following = html.unescape(re.search(r'rel="next" href="([^"]*entry=[^"]*)"', edge)[1])  # type: ignore[index]
