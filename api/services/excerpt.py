@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluators.messages import to_json
-from evaluators.messages.fields import is_number
+from evaluators.messages.fields import are_numbers
 from evaluators.messages.json_text import from_json
 from evaluators.messages.recognition import is_mastra, messages_in
 
@@ -90,11 +90,7 @@ def _entries(value: Any) -> int:
     """Return how many entries a value has; a vector is one."""
     if value is None:
         return 0
-    return len(value) if isinstance(value, list) and not _is_vector(value) else 1
-
-
-def _is_vector(value: list[Any]) -> bool:
-    return bool(value) and is_number(value[0]) and all(map(is_number, value))
+    return len(value) if isinstance(value, list) and not are_numbers(value) else 1
 
 
 def _unfolded(value: Any, most: int) -> Any:
@@ -115,7 +111,7 @@ class _Cutter:
 
     def window(self, value: Any, start: int) -> Any:
         """Return the entries of a value behind `start`, one at least."""
-        if not isinstance(value, list) or _is_vector(value):
+        if not isinstance(value, list) or are_numbers(value):
             return self.copy(value)
         found: list[Any] = []
         for index in range(start, len(value)):
@@ -134,7 +130,7 @@ class _Cutter:
         self.room -= 1
         if isinstance(value, Mapping):
             return dict(self._members(value, depth))
-        if _is_vector(value):
+        if are_numbers(value):
             return value
         found: list[Any] = []
         for each in value:

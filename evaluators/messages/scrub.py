@@ -27,6 +27,7 @@ _MOST_URLS = 2000
 _DATA_URL = re2.compile(rb"(?i)data:(?:[a-z]+/[a-z0-9.+*-]+)?(?: ?; ?[a-z0-9=_.+-]+)*,[a-z0-9+/=_%.~!*\\-]*")
 _RUN = re2.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|%2[BFbf]){60,}(?:=|%3[Dd]){0,2}")
 _NUMBERS = re2.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?){7,}")
+_BYTES = re2.compile(rb"(?:\s*-?(?:[01]?\d?\d|2[0-4]\d|25[0-5])\s*(?:,|$))+")
 _KEYED_BYTES = re2.compile(rb'"\d+"\s*:\s*\d{1,3}(?:\s*,\s*"\d+"\s*:\s*\d{1,3}){7,}')
 _ESCAPED_BYTES = re2.compile(rb"(?:\\\\?x[0-9a-fA-F]{2}[ -\[\]-~]{0,3}){32,}")
 _LAST_LINE = re2.compile(rb"((?:\r?\n[ \t]*|(?:\\r)?\\n)([A-Za-z0-9+/]{1,60}={0,2}))(?:\s|\\|[\"'`)]|$)")
@@ -350,7 +351,7 @@ def _numbers_mark(hit: bytes) -> bytes | None:
         return None
     if hit.count(b".") * 2 >= count:
         return f"{count} numbers".encode()
-    is_bytes = count >= _MANY_BYTES and all(map(_is_byte, hit.split(b",")))
+    is_bytes = count >= _MANY_BYTES and _BYTES.fullmatch(hit) is not None
     return f"{count} numbers".encode() if is_bytes else None
 
 
@@ -361,8 +362,3 @@ def _data_mark(_hit: bytes) -> bytes:
 def _keyed_mark(hit: bytes) -> bytes | None:
     """Return the mark of bytes that a typed array was logged as, `{"0":137,"1":80,...}`."""
     return b'"data":"[data]"' if hit.count(b":") >= MANY_NUMBERS else None
-
-
-def _is_byte(number: bytes) -> bool:
-    digits = number.strip().lstrip(b"-")
-    return digits.isdigit() and len(digits) <= 3 and int(digits) < 256
