@@ -60,7 +60,7 @@ _TALK = frozenset(
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", ":", ")", "*")  # fmt: skip
 _LAST_TOKENS = 3
 _MOST_TAGS = 20_000
-"""Tags of a text that may have to do with thinking. No model writes as many; what follows them stays as it is."""
+"""Tags of a text that may have to do with thinking. The text behind them stays as it is; no model writes as many."""
 _WINDOW = 160
 """Characters before and after a tag that tell whether it is talked about."""
 
