@@ -62,7 +62,7 @@ def places_in_message(message: ChatMessage, ats: Sequence[int], *, indented: boo
 
 def places_in_output(answer: Sequence[ChatMessage], ats: Sequence[int]) -> list[MessagePlace]:
     """Return places of `Transcript.output`, in order, each given by the characters before it, at most all of them."""
-    # The text of a single message has all places, so that it is not made again: that takes long for a long text.
+    # A single message needs no lengths, because all places are in it. To make its text takes long if it is long.
     lengths = list(map(len, _outputs(answer))) if len(answer) > 1 else []
     inner: dict[int, list[int]] = {}
     for place in ats:
