@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from api.http.errors import NotFound
 from api.schemas.actions import ResultShown, Why
 from api.services.cursors import read_cursor, to_cursor
+from api.services.excerpt import MOST_VALUES, NO_EXCERPT, Excerpt, excerpt_of
 from api.services.results import shown
 from api.services.turns import MAX_PAGE, Talk, TextPlace, Turn, everything_read, tools_of
 from api.services.unread import Unread, unread_of
@@ -46,7 +47,8 @@ class Shown:
     """A generation as a page shows it.
 
     Attributes:
-        turns: within the bounds of `Talk.turns`; `hidden` more are left out.
+        excerpt: the part of the conversation that was read.
+        turns: of it, within the bounds of `Talk.turns`; `hidden` more are left out.
         figures: name to value, those that were logged.
         properties: name to value of other small properties; `more_properties` are left out.
         tools: that were offered; `more_tools` are left out.
@@ -58,6 +60,7 @@ class Shown:
     at: datetime | None
     trace_id: str = ""
     distinct_id: str = ""
+    excerpt: Excerpt = NO_EXCERPT
     turns: tuple[Turn, ...] = ()
     hidden: int = 0
     figures: Mapping[str, str] = field(default_factory=dict)
@@ -139,11 +142,12 @@ def trace_part(client: Client, team_id: int, trace_id: str, *, cursor: str, read
 
 
 def show_generation(
-    row: EventRow, *, start: int = 0, budget: int = MAX_PAGE, of: int = 1, limit: int | None = None
+    row: EventRow, *, start: int = 0, entry: int = 0, budget: int = MAX_PAGE, of: int = 1, limit: int | None = None
 ) -> Shown:
     """Return the generation as a page shows it, from turn `start` on.
 
     Args:
+        entry: how many entries of the conversation there are before those that are read; see `Excerpt`.
         budget: characters of all turns of the page, which this generation shares with the others.
         of: how many generations the page has.
         limit: most characters that a judge was given; None if nothing is to be marked as unread.
@@ -154,8 +158,9 @@ def show_generation(
     except RowError as error:
         return Shown(row.uuid, None, distinct_id=row.distinct_id, problem=str(error))
     properties = generation.properties
-    talk = Talk(generation.input, generation.output, properties.get("$ai_output_tokens"))
-    unread = None if limit is None else unread_of(talk, properties.get("$ai_tools"), limit)
+    part = excerpt_of(generation.input, generation.output, start=entry, most=MOST_VALUES // of)
+    talk = Talk(part.given, part.answer, properties.get("$ai_output_tokens"), before=part.start)
+    unread = unread_of(talk, properties.get("$ai_tools"), limit) if limit and part.is_whole else None
     marks = everything_read if unread is None else unread.of
     turns, hidden = talk.turns(start=start, budget=budget // of, cut=of > 1, unread_of=marks)
     tools, more_tools = tools_of(properties.get("$ai_tools"))
@@ -169,6 +174,7 @@ def show_generation(
         at=at,
         trace_id=_short(properties.get("$ai_trace_id") or ""),
         distinct_id=row.distinct_id,
+        excerpt=part,
         turns=turns,
         hidden=hidden,
         figures={
@@ -182,18 +188,24 @@ def show_generation(
     )
 
 
-def rest_of_message(row: EventRow, number: int, place: TextPlace, *, limit: int | None = None) -> Turn | None:
+def rest_of_message(
+    row: EventRow, number: int, place: TextPlace, *, entry: int = 0, limit: int | None = None
+) -> Turn | None:
     """Return a message of a generation from a place on; None for a number that no message has.
 
     Args:
+        entry: as for `show_generation`.
         limit: most characters that a judge was given; None if nothing is to be marked as unread.
     """
     try:
         generation = to_generation(row)
     except RowError:
         return None
-    talk = Talk(generation.input, generation.output)
-    unread = None if limit is None else unread_of(talk, generation.properties.get("$ai_tools"), limit)
+    part = excerpt_of(generation.input, generation.output, start=entry)
+    talk = Talk(part.given, part.answer, before=part.start)
+    unread = (
+        unread_of(talk, generation.properties.get("$ai_tools"), limit) if limit is not None and part.is_whole else None
+    )
     return talk.rest(number, place, everything_read if unread is None else unread.of)
 
 

@@ -11,6 +11,7 @@ from api.http.errors import Invalid, NotFound
 from api.schemas.actions import ResultShown
 from api.schemas.label_queues import ItemLabel, LabelQueueCreate, LabelQueuePatch, QueueProgress
 from api.services import label_items, label_queues
+from api.services.excerpt import NO_EXCERPT, Excerpt, excerpt_of
 from api.services.forms import checked
 from api.services.label_export import as_csv, as_jsonl
 from api.services.resources import Services
@@ -52,7 +53,9 @@ class LabelChoice:
 
 @dataclass(frozen=True, slots=True)
 class OpenItem:
-    """One item as its labeller sees it. `hidden` turns are left out; without an archive there are none.
+    """One item as its labeller sees it.
+
+    Its `excerpt`, `turns` and `hidden` are as those of a generation that is shown, and empty without an archive.
 
     Attributes:
         several: whether more than one choice can be taken.
@@ -70,6 +73,7 @@ class OpenItem:
     criteria: str
     passing: str
     archived: bool
+    excerpt: Excerpt
     turns: tuple[Turn, ...]
     hidden: int
     tools: tuple[str, ...]
@@ -127,11 +131,18 @@ def take(services: Services, caller: ApiKey, queue_id: str) -> str | None:
     return leased.item.id
 
 
-def open_item(services: Services, caller: ApiKey, queue_id: str, item_id: str, *, start: int = 0) -> OpenItem:
-    """Return an item that the caller holds or has labelled. Raises `Conflict` for any other."""
+def open_item(
+    services: Services, caller: ApiKey, queue_id: str, item_id: str, *, start: int = 0, entry: int = 0
+) -> OpenItem:
+    """Return an item that the caller holds or has labelled. Raises `Conflict` for any other.
+
+    Args:
+        start, entry: where its conversation is shown from, as for `show_generation`.
+    """
     held, item = label_items.in_hand(services, caller, queue_id, item_id)
     output = OUTPUT_CONFIGS[item.output_type].model_validate(item.output_config)
-    turns, hidden = Talk(item.input, item.output).turns(start=start) if item.archived else ((), 0)
+    part = excerpt_of(item.input, item.output, start=entry) if item.archived else NO_EXCERPT
+    turns, hidden = Talk(part.given, part.answer, before=part.start).turns(start=start)
     tools, more_tools = tools_of(item.tools)
     choices, typed = _choices(output)
     [row] = _rows(services, caller.team_id, [held.queue])
@@ -143,6 +154,7 @@ def open_item(services: Services, caller: ApiKey, queue_id: str, item_id: str, *
         criteria=item.criteria,
         passing=passing_means(output),
         archived=item.archived,
+        excerpt=part,
         turns=turns,
         hidden=hidden,
         tools=tools,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from api.services.excerpt import catalogue_of, excerpt_of
 from evaluators.messages import (
     Attachment,
     ChatMessage,
@@ -38,6 +39,8 @@ _MARK_COST = 16
 _TIMES = ("timestamp", "created_at", "createdAt", "time")
 _TOKENS = ("completion_tokens", "output_tokens", "outputTokens", "token_count", "tokens")
 _NAME = 200
+_BEGINNING = 1000
+"""Values of an output that its beginning is read from."""
 _TOKEN = re.compile(r'"(?:\\[\s\S]|[^"\\])*+"?+|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -155,9 +158,11 @@ class Talk:
 
     Args:
         answer_tokens: tokens of the output, which its only message is shown with.
+        before: how many messages count before the first one, where the values are not the whole conversation.
     """
 
-    def __init__(self, given: Any, answer: Any, answer_tokens: Any = None) -> None:
+    def __init__(self, given: Any, answer: Any, answer_tokens: Any = None, *, before: int = 0) -> None:
+        self._before = before
         self.given = read_conversation(given).messages
         self.answer = read_conversation(answer, default_role="assistant").messages
         both = (*self.given, *self.answer)
@@ -169,7 +174,7 @@ class Talk:
         # A result is a message whose role names its call.
         self._calls: dict[str, int] = {}
         self._results: dict[str, int] = {}
-        for number, message in enumerate(self._messages, 1):
+        for number, message in enumerate(self._messages, before + 1):
             if message.role.startswith("tool["):
                 self._results.setdefault(message.role, number)
             for part in message.parts:
@@ -191,7 +196,8 @@ class Talk:
                 the next page, unless it is the first one.
         """
         found: list[Turn] = []
-        for number in range(start + 1, min(start + MAX_TURNS, len(self._messages)) + 1):
+        start, last = max(start, self._before), self._before + len(self._messages)
+        for number in range(start + 1, min(start + MAX_TURNS, last) + 1):
             room = min(MAX_MESSAGE, budget)
             turn, spent = self._turn(number, TextPlace(), room, unread_of(number))
             is_short = turn.rest is not None and room < MAX_MESSAGE
@@ -199,11 +205,11 @@ class Talk:
                 break
             found.append(turn)
             budget -= spent
-        return tuple(found), max(0, len(self._messages) - start - len(found))
+        return tuple(found), max(0, last - start - len(found))
 
     def rest(self, number: int, place: TextPlace, unread_of: UnreadOf = everything_read) -> Turn | None:
         """Return a message from a place on, or None if there is no such message."""
-        if not 0 < number <= len(self._messages):
+        if not 0 < number - self._before <= len(self._messages):
             return None
         unread = unread_of(number)
         if unread is not None and unread.start < place:
@@ -211,7 +217,7 @@ class Talk:
         return self._turn(number, place, MAX_MESSAGE, unread)[0]
 
     def _turn(self, number: int, place: TextPlace, room: int, unread: TextRange | None) -> tuple[Turn, int]:
-        message = self._messages[number - 1]
+        message = self._messages[number - self._before - 1]
         pieces: list[ConversationPiece] = []
         rest: TextPlace | None = None
         spent = 0
@@ -230,7 +236,7 @@ class Talk:
                 rest = TextPlace(index, begin + len(taken))
                 break
         left = 0 if rest is None else _length(message, rest)
-        marks, call = self._all_marks[number - 1], self._calls.get(message.role, 0)
+        marks, call = self._all_marks[number - self._before - 1], self._calls.get(message.role, 0)
         return Turn(number, message.role or "text", tuple(pieces), left, rest, *marks, call, unread), spent
 
     def _piece(self, part: ChatPart, text: str, code: bool) -> ConversationPiece:
@@ -282,14 +288,17 @@ def _marked(piece: ConversationPiece, begin: TextPlace, unread: TextRange) -> li
 
 def output_text(properties: Mapping[str, Any]) -> str:
     """Return the beginning of what the model of a generation answered, as one text."""
-    turns, _ = Talk(None, properties.get("$ai_output_choices") or properties.get("$ai_output")).turns()
+    part = excerpt_of(None, properties.get("$ai_output_choices") or properties.get("$ai_output"), most=_BEGINNING)
+    turns, _ = Talk(None, part.answer).turns()
     return " ".join(piece.text for turn in turns for piece in turn.pieces)
 
 
 def tools_of(raw: Any) -> tuple[tuple[str, ...], int]:
     """Return the names and descriptions of the first 100 tools that were offered, and how many more there are."""
-    tools = read_tools(raw)
-    return tuple(f"{tool.name}: {tool.description}"[:500] for tool in tools[:100]), max(0, len(tools) - 100)
+    part = excerpt_of(catalogue_of(raw), None)
+    tools = read_tools(part.given)
+    more = max(0, len(tools) - 100) + part.behind + part.left_out
+    return tuple(f"{tool.name}: {tool.description}"[:500] for tool in tools[:100]), more
 
 
 class _Apart(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.services.excerpt import catalogue_of, excerpt_of
 from api.services.turns import END, Talk, TextPlace, TextRange, shown_place
 from evaluators.llm_judge.shortening import Gap, cut_of
 from evaluators.llm_judge.transcript import places_in_message, places_in_output, transcript_of
@@ -37,11 +38,15 @@ class Unread:
 
 
 def unread_of(talk: Talk, tools: Any, limit: int) -> Unread | None:
-    """Return what a judge with a limit does not read of a conversation; None if it reads everything.
+    """Return what a judge with a limit does not read of a conversation.
+
+    None if it reads everything, or if there are too many tools to read for a page.
 
     Args:
         tools: the catalogue, as logged.
     """
+    if not excerpt_of(catalogue_of(tools), None).is_whole:
+        return None
     lines = render_tools(tools)
     transcript = transcript_of(talk.given, talk.answer, lines)
     cut = cut_of(transcript, limit)

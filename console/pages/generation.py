@@ -77,7 +77,7 @@ def _show(visit: Visit, uuid: str, *, opened: VerdictShown | None = None, beside
         how = how_judged_on(client, visit.team, [verdicts])
     if row is None and not verdicts.rows:
         raise NotFound("There is no such generation in the archive of this team.")
-    start = read_number(visit.query("turn")) or 0
+    start, entry = read_number(visit.query("turn")) or 0, read_number(visit.query("entry")) or 0
     formatted = visit.query("view") == "formatted"
     budget = _FORMATTED if formatted else MAX_PAGE
     readable = visit.may(_EVENTS)
@@ -85,7 +85,7 @@ def _show(visit: Visit, uuid: str, *, opened: VerdictShown | None = None, beside
     reading = reading_of(visit.services, verdicts, how, visit.query("read") or opened_id) if readable else None
     shown = None
     if row is not None and readable:
-        shown = show_generation(row, start=start, budget=budget, limit=reading.limit if reading else None)
+        shown = show_generation(row, start=start, entry=entry, budget=budget, limit=reading.limit if reading else None)
     panels = []
     if visit.may("label:read"):
         panels.append(Panel("labels", "answers of people", _LABELS, {"uuid": uuid}, visit.state()))
@@ -100,7 +100,7 @@ def _show(visit: Visit, uuid: str, *, opened: VerdictShown | None = None, beside
         readable=readable,
         shown=shown,
         reading=reading,
-        start=start,
+        is_first=not (start or entry),
         verdicts=verdicts,
         how=how,
         opened=opened_id,
@@ -121,11 +121,11 @@ def show_rest(visit: Visit) -> Response:
     uuid = visit.path["uuid"]
     with visit.services.pages.client(visit.reader.session) as client:
         row = archived_generation(client, visit.team, uuid)
-    limit = read_number(visit.query("limit")) or None
-    turn = None if place is None or number is None else rest_of_message(row, number, place, limit=limit)
+    limit, entry = read_number(visit.query("limit")) or None, read_number(visit.query("entry")) or 0
+    turn = None if place is None or number is None else rest_of_message(row, number, place, entry=entry, limit=limit)
     if turn is None:
         raise NotFound("The generation has no such message.")
-    return fragment(visit, "message_part.html", uuid=uuid, turn=turn, limit=limit, json_code=json_code)
+    return fragment(visit, "message_part.html", uuid=uuid, turn=turn, limit=limit, entry=entry, json_code=json_code)
 
 
 def show_labels(visit: Visit) -> Response:

@@ -114,9 +114,10 @@ def take_next(visit: Visit) -> Response:
 def show_item(visit: Visit) -> Response:
     """Show an item that the reader holds, or has labelled and may correct."""
     back = visit.query("back")
-    start = read_number(visit.query("turn")) or 0
-    item = label_desk.open_item(visit.services, visit.reader.key, visit.path["queue"], visit.path["item"], start=start)
-    return page(visit, "label_item.html", **_values(item, back if is_id(back) else ""), start=start)
+    start, entry = read_number(visit.query("turn")) or 0, read_number(visit.query("entry")) or 0
+    queue, wanted = visit.path["queue"], visit.path["item"]
+    item = label_desk.open_item(visit.services, visit.reader.key, queue, wanted, start=start, entry=entry)
+    return page(visit, "label_item.html", **_values(item, back if is_id(back) else ""), is_first=not (start or entry))
 
 
 def answer(visit: Visit) -> Response:
@@ -157,7 +158,7 @@ def export(visit: Visit) -> Response:
 
 def _part(visit: Visit, item_id: str, *, back: str) -> Response:
     item = label_desk.open_item(visit.services, visit.reader.key, visit.path["queue"], item_id)
-    return fragment(visit, "label_part.html", **_values(item, back), start=0)
+    return fragment(visit, "label_part.html", **_values(item, back), is_first=True)
 
 
 def _values(item: label_desk.OpenItem, back: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,6 +26,8 @@ _MAX_LOGPROBS = 20_000
 _MAX_ALTERNATIVES = 20
 _MAX_TOKENS = 10**9
 _MAX_MODELS = 10_000
+_MAX_CHOICES = 128
+"""As many as a provider gives at the most."""
 _MAX_NAME_CHARS = 200
 
 
@@ -89,24 +91,25 @@ def read_completion(
     reply = decode_reply(content)
     if isinstance(reply, list) and len(reply) == 1:
         reply = reply[0]
-    choice, message = _choice(reply)
-    if message is None:
-        raise _without_answer(reply, choice, headers or {}, now_s)
+    choices = _choices(reply)
+    if not choices:
+        raise _without_answer(reply, headers or {}, now_s)
+    texts, (choice, message, parts) = _answers(choices)
+    text = "\n".join(texts)
     finish = finish_of(choice, message, reply)
-    parts = MessageParts(message, choice)
-    gave_up = finish.ending == "failed" or (finish.ending == "unexplained" and not parts.text)
+    gave_up = finish.ending == "failed" or (finish.ending == "unexplained" and not text)
     if choice.get("error") or (gave_up and not parts.refusal):
         raise _failed(choice, finish, headers or {}, now_s)
     error = _error_beside(reply, message)
-    if error is not None and not parts.text and not parts.refusal:
+    if error is not None and not text and not parts.refusal:
         raise classify_error(error, headers or {}, now_s=now_s)
-    filtered = not parts.text and (_is_filtered(choice.get("content_filter_results")) or _is_sensitive(reply))
-    input_tokens, output_tokens, estimated = _usage(reply, sent, parts.text + parts.thinking)
+    filtered = not text and (_is_filtered(choice.get("content_filter_results")) or _is_sensitive(reply))
+    input_tokens, output_tokens, estimated = _usage(reply, sent, text + parts.thinking)
     note = parts.note
-    if finish.name and not parts.text and not note and finish.name.lower() not in ("stop", "end_turn"):
+    if finish.name and not text and not note and finish.name.lower() not in ("stop", "end_turn"):
         note = f" (finish reason {shown(finish.name)})"
     return Completion(
-        text=parts.text,
+        text=text,
         refused=finish.ending == "refused" or bool(parts.refusal) or filtered,
         cut_off=finish.ending == "cut_off" or error is not None,
         model=_name(reply.get("model")),
@@ -115,7 +118,7 @@ def read_completion(
         output_tokens=output_tokens,
         tokens_estimated=estimated,
         note=note,
-        logprobs=() if parts.is_call else _tokens(choice.get("logprobs")),
+        logprobs=() if parts.is_call or len(texts) > 1 else _tokens(choice.get("logprobs")),
     )
 
 
@@ -149,19 +152,45 @@ def _alternative(choice: Any) -> tuple[str, float] | None:
     return token, float(value)
 
 
-def _choice(reply: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+class _Choice(NamedTuple):
+    """One of a reply's choices, its message, and the message taken apart."""
+
+    choice: dict[str, Any]
+    message: dict[str, Any]
+    parts: MessageParts
+
+
+def _choices(reply: Any) -> list[_Choice]:
+    """Return the choices that hold a message; none if the first one does not."""
     choices = reply.get("choices") if isinstance(reply, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict):
-        return {}, None
-    message = choice.get("message")
-    if not isinstance(message, dict) and isinstance(choice.get("text"), str):
-        message = {"content": choice["text"]}
-    return choice, message if isinstance(message, dict) else None
+    found: list[_Choice] = []
+    for choice in choices[:_MAX_CHOICES] if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict) and isinstance(choice, dict) and isinstance(choice.get("text"), str):
+            message = {"content": choice["text"]}
+        if isinstance(message, dict):
+            found.append(_Choice(choice, message, MessageParts(message, choice)))
+        elif not found:
+            return []
+    return found
 
 
-def _without_answer(reply: Any, choice: Mapping[str, Any], headers: Mapping[str, str], now_s: float) -> ProviderFailure:
+def _answers(choices: Sequence[_Choice]) -> tuple[list[str], _Choice]:
+    """Return the different texts of a reply's choices, and the choice that the first text is of.
+
+    One answer is asked for. A server that gives several has given none if they differ, as with several calls in one
+    message: nothing says which of them counts. A choice without a text is not an answer, and a call stands before text,
+    because some gateways send what the model said and what it called as two choices.
+    """
+    said = [each for each in choices if each.parts.text.strip()]
+    said = [each for each in said if each.parts.is_call] or said
+    return list(dict.fromkeys(each.parts.text for each in said)), said[0] if said else choices[0]
+
+
+def _without_answer(reply: Any, headers: Mapping[str, str], now_s: float) -> ProviderFailure:
     """Return the failure that a 200 without a choice means: an error object, a blocked prompt, or nothing known."""
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     if choice.get("error"):
         return classify_error(choice, headers, now_s=now_s)
     native = native_form(reply)

@@ -61,19 +61,23 @@ def places_in_message(message: ChatMessage, ats: Sequence[int], *, indented: boo
 
 
 def places_in_output(answer: Sequence[ChatMessage], ats: Sequence[int]) -> list[MessagePlace]:
-    """Return places of `Transcript.output`, each given by the characters before it."""
-    texts = _outputs(answer)
-    found: list[MessagePlace] = []
+    """Return places of `Transcript.output`, in order, each given by the characters before it, at most all of them."""
+    # A single message needs no lengths, because all places are in it. To make its text takes long if it is long.
+    lengths = list(map(len, _outputs(answer))) if len(answer) > 1 else []
+    inner: dict[int, list[int]] = {}
     for place in ats:
         index, at = 0, place
-        while index < len(texts) and at > len(texts[index]):
-            at -= len(texts[index]) + 1
+        while index < len(lengths) and at > lengths[index]:
+            at -= lengths[index] + 1
             index += 1
-        if index == len(texts):
-            found.append(MessagePlace(index, 0, 0))
+        inner.setdefault(index, []).append(at)
+    found: list[MessagePlace] = []
+    for index, places in inner.items():
+        if index == len(answer):
+            found += [MessagePlace(index, 0, 0)] * len(places)
         else:
-            [inner] = places_in_message(answer[index], [at], indented=len(answer) > 1)
-            found.append(MessagePlace(index, *inner))
+            ends = places_in_message(answer[index], places, indented=len(answer) > 1)
+            found += [MessagePlace(index, *end) for end in ends]
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluators.messages.attachments import attachment_of
 from evaluators.messages.calls import call_of, is_call, is_result, result_of
-from evaluators.messages.fields import first, in_our_spelling, is_number, stem, tag
+from evaluators.messages.fields import are_numbers, first, in_our_spelling, stem, tag
 from evaluators.messages.json_text import to_json
 from evaluators.messages.normal import ChatPart, result_role
 from evaluators.messages.reasoning import is_reasoning_type
@@ -55,7 +55,7 @@ _SOURCE_CHARS = 300
 
 def read_blocks(content: Any, depth: int) -> list[ChatPart]:
     """Return the parts of a message's content, which may be a text, a block or a list of them."""
-    if isinstance(content, list) and len(content) >= MANY_NUMBERS and all(map(is_number, content)):
+    if isinstance(content, list) and len(content) >= MANY_NUMBERS and are_numbers(content):
         return [_as_json(content)]  # a vector or bytes
     if isinstance(content, list) and depth <= MAX_DEPTH:
         return [part for block in content for part in read_block(block, depth + 1)]

@@ -23,7 +23,7 @@ from evaluators.messages.blocks import (
     sources,
 )
 from evaluators.messages.calls import is_call, is_calls, is_result
-from evaluators.messages.fields import first, in_our_spelling, is_number, tag
+from evaluators.messages.fields import are_numbers, first, in_our_spelling, tag
 from evaluators.messages.json_text import to_json
 from evaluators.messages.message_fields import (
     beside,
@@ -128,8 +128,8 @@ class _Reader:
         else:
             self._mapping(value, role, depth)
 
-    def _list(self, items: Sequence[Any], role: str, depth: int) -> None:
-        if len(items) >= MANY_NUMBERS and all(map(is_number, items)):
+    def _list(self, items: list[Any], role: str, depth: int) -> None:
+        if len(items) >= MANY_NUMBERS and are_numbers(items):
             self.add_json(items)  # a vector or bytes: one value, and not a message for each number
             return
         if items and all(map(is_block, items)):

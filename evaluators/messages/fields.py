@@ -45,6 +45,11 @@ def in_our_spelling(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key[:1].lower() + key[1:] if key[:1] != "_" else key[1:]: value for key, value in item.items()}
 
 
+def are_numbers(items: list[Any]) -> bool:
+    """Return whether a list is of numbers and nothing else; an empty one is not."""
+    return bool(items) and is_number(items[0]) and set(map(type, items)) <= {int, float}
+
+
 def is_number(value: Any) -> bool:
     """Return whether a value is a number and not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)

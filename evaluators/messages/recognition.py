@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluators.messages.blocks import is_block, is_thinking
 from evaluators.messages.calls import is_call, is_result
-from evaluators.messages.fields import is_number, tag
+from evaluators.messages.fields import are_numbers, tag
 from evaluators.messages.json_text import from_json
 from evaluators.messages.vocabulary import CONTENTS, MASTRA_KEYS, METADATA, ROLE_TAGS, WRAPPERS
 
@@ -66,7 +66,7 @@ def said_keys(item: Mapping[str, Any]) -> list[str]:
     return [
         key for key, value in item.items()
         if key not in METADATA and value not in (None, "", [], {})
-        and not (isinstance(value, list) and is_number(value[0]) and all(map(is_number, value)))
+        and not (isinstance(value, list) and are_numbers(value))
     ]  # fmt: skip
 
 

@@ -6,8 +6,9 @@ UTF-8 bytes, because positions in characters would have to be counted anew for e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -26,6 +27,7 @@ _MOST_URLS = 2000
 _DATA_URL = re2.compile(rb"(?i)data:(?:[a-z]+/[a-z0-9.+*-]+)?(?: ?; ?[a-z0-9=_.+-]+)*,[a-z0-9+/=_%.~!*\\-]*")
 _RUN = re2.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|%2[BFbf]){60,}(?:=|%3[Dd]){0,2}")
 _NUMBERS = re2.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?){7,}")
+_BYTES = re2.compile(rb"(?:\s*-?(?:[01]?\d?\d|2[0-4]\d|25[0-5])\s*(?:,|$))+")
 _KEYED_BYTES = re2.compile(rb'"\d+"\s*:\s*\d{1,3}(?:\s*,\s*"\d+"\s*:\s*\d{1,3}){7,}')
 _ESCAPED_BYTES = re2.compile(rb"(?:\\\\?x[0-9a-fA-F]{2}[ -\[\]-~]{0,3}){32,}")
 _LAST_LINE = re2.compile(rb"((?:\r?\n[ \t]*|(?:\\r)?\\n)([A-Za-z0-9+/]{1,60}={0,2}))(?:\s|\\|[\"'`)]|$)")
@@ -51,6 +53,22 @@ _HEX_DUMP = (
 )
 _WRITTEN_OUT = re2.compile(b"|".join(b"(%s)" % each for each in (_SHORT_LINES, _HEX_DUMP, _HEX_PAIRS, _PERCENT)))
 """Data in another form than one long run, in one pass."""
+_GROUP_BREAK = rb"(?:[ \t]{1,2}|[ \t]{0,2}(?:\r?\n|(?:\\r)?\\n)[ \t]{0,12})"
+_GROUPS = re2.compile(
+    rb"(?:(?:[A-Za-z0-9+/_-]{4}){1,14}%(b)s){4,}[A-Za-z0-9+/_-]{2,56}={0,2}"
+    rb"|(?:(?:[A-Za-z0-9+/_-]{5}){1,8}%(b)s){4,}[A-Za-z0-9+/_-]{2,40}={0,2}" % {b"b": _GROUP_BREAK}
+)
+"""Base64 in groups of equal length. Words of four, eight or twelve letters seldom follow each other."""
+_GROUP = re2.compile(rb"(?:\\[rn])?([A-Za-z0-9+/_-]+={0,2})")
+_BASE85 = re2.compile(rb"<~[!-uz\s]{200,}~>|[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~./:\[\]-]{256,}")
+"""Ascii85 in its frame, and the alphabets of base85 that quotation marks end: RFC 1924's, Git's and ZeroMQ's."""
+_DECIMAL_BYTES = re2.compile(rb"\b\d{1,3}(?:(?:[ \t]{1,3}\d{1,3}){255,}|(?:\r?\n\d{1,3}){255,})\b")
+"""Numbers on one line, or one a line. Several a line are a table."""
+_SAMPLE = 4096
+_MOST_OF_ONE = 0.05
+"""Share of one character above which a text is not encoded data: letters of a language and marks of code have more."""
+_LEAST_KINDS, _MOST_IN_SHORT = 60, 14
+_SMALL, _CAPITAL, _DIGITS = b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0123456789"
 _HEX_WORD = re2.compile(rb"\b[0-9a-fA-F]{2,8}\b")
 _BEGINNINGS = (
     (b"iVBORw0KGgo", "image"), (b"/9j/", "image"), (b"R0lGOD", "image"), (b"Qk", "image"), (b"PHN2Zy", "image"),
@@ -103,6 +121,9 @@ def _scrub(text: str) -> tuple[str, list[list[_Edit]]]:
 
     take(_encoded(data))
     take(_edits(data, _WRITTEN_OUT, _lines_mark, _dump_mark, _pairs_mark, _percent_mark))
+    take(_group_edits(data))
+    take(_edits(data, _BASE85, _base85_mark))
+    take(_edits(data, _DECIMAL_BYTES, _decimal_mark))
     if b"\\x" in data:
         take(_edits(data, _ESCAPED_BYTES, _data_mark))
     if data.count(b",") >= MANY_NUMBERS - 1:
@@ -249,6 +270,57 @@ def _lines_mark(hit: bytes) -> bytes | None:
     return None if mark is None else mark + hit[hit.rfind(lines[-1]) + len(lines[-1]) :]
 
 
+def _group_edits(data: bytes) -> list[_Edit]:
+    """Return marks for Base64 in groups, without words of the same length before and behind it."""
+    edits: list[_Edit] = []
+    for found in _GROUPS.finditer(data):
+        hit, begin = found[0], found.start()
+        if hit in (hit.lower(), hit.upper()):
+            continue
+        spans = [each.span(1) for each in _GROUP.finditer(hit)]
+        for length, run in groupby(range(len(spans)), key=lambda index: spans[index][1] - spans[index][0]):
+            indexes = list(run)
+            groups = [hit[slice(*spans[index])] for index in indexes]
+            if len(indexes) * length < LONG_RUN or sum(map(_is_mixed, groups)) * 2 < len(groups):
+                continue
+            ends = [place for place, group in enumerate(groups) if not _is_word(group)]
+            first, last = indexes[ends[0]], indexes[ends[-1]]
+            if ends[-1] == len(groups) - 1 and last + 1 < len(spans):
+                behind = hit[slice(*spans[last + 1])]
+                last += len(behind) < length and _ends_data(behind)
+            mark = _encoded_mark(b"".join(hit[slice(*span)] for span in spans[first : last + 1]))
+            if mark is not None:
+                edits.append((begin + spans[first][0], begin + spans[last][1], mark))
+    return edits
+
+
+def _is_mixed(group: bytes) -> bool:
+    """Whether a group has small and capital letters in an order that no word has."""
+    return group[1:].lower() != group[1:] and group.upper() != group
+
+
+def _is_word(group: bytes) -> bool:
+    return group.isalpha() and (group.islower() or group.istitle())
+
+
+def _base85_mark(hit: bytes) -> bytes | None:
+    """Return the mark of base85, in which all characters are about as frequent; None for code and all other texts."""
+    sample = b"".join(hit[:_SAMPLE].split())
+    seen = Counter(sample)
+    if len(seen) < _LEAST_KINDS or max(seen.values()) > max(_MOST_OF_ONE * len(sample), _MOST_IN_SHORT):
+        return None
+    classes = [sum(seen[each] for each in kind) for kind in (_SMALL, _CAPITAL, _DIGITS)]
+    marks = len(sample) - sum(classes)
+    return b"[data]" if all(count * 20 > len(sample) for count in (*classes, marks)) else None
+
+
+def _decimal_mark(hit: bytes) -> bytes | None:
+    """Return the mark of bytes that are written as numbers between blanks; None for other numbers of this size."""
+    numbers = [int(number) for number in hit.split()]
+    has_range = min(numbers) < 32 and 192 <= max(numbers) < 256 and len(set(numbers)) >= MANY_NUMBERS
+    return f"{len(numbers)} numbers".encode() if has_range and numbers != sorted(numbers) else None
+
+
 def _dump_mark(hit: bytes) -> bytes | None:
     """Return the mark of a hexadecimal dump; None for a table of numbers, which has no letters."""
     words = _HEX_WORD.findall(hit)
@@ -279,7 +351,7 @@ def _numbers_mark(hit: bytes) -> bytes | None:
         return None
     if hit.count(b".") * 2 >= count:
         return f"{count} numbers".encode()
-    is_bytes = count >= _MANY_BYTES and all(map(_is_byte, hit.split(b",")))
+    is_bytes = count >= _MANY_BYTES and _BYTES.fullmatch(hit) is not None
     return f"{count} numbers".encode() if is_bytes else None
 
 
@@ -290,8 +362,3 @@ def _data_mark(_hit: bytes) -> bytes:
 def _keyed_mark(hit: bytes) -> bytes | None:
     """Return the mark of bytes that a typed array was logged as, `{"0":137,"1":80,...}`."""
     return b'"data":"[data]"' if hit.count(b":") >= MANY_NUMBERS else None
-
-
-def _is_byte(number: bytes) -> bool:
-    digits = number.strip().lstrip(b"-")
-    return digits.isdigit() and len(digits) <= 3 and int(digits) < 256

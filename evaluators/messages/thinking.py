@@ -19,6 +19,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from evaluators.messages.code_spans import code_spans, is_within
@@ -58,6 +59,8 @@ _TALK = frozenset(
 """Words after a tag that is talked about."""
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", ":", ")", "*")  # fmt: skip
 _LAST_TOKENS = 3
+_MOST_TAGS = 20_000
+"""Tags of a text that may have to do with thinking. The text behind them stays as it is; no model writes as many."""
 _WINDOW = 160
 """Characters before and after a tag that tell whether it is talked about."""
 
@@ -212,7 +215,7 @@ class _Splitter:
 def _marks(text: str) -> list[_Mark]:
     # A hostile text can repeat one tag ten thousand times, so the name of each form is worked out once.
     names: dict[str, str] = {}
-    named = sorted((tag, name) for tag in tags(text) if (name := _name_of(text, tag, names)))
+    named = sorted(islice(((tag, name) for tag in tags(text) if (name := _name_of(text, tag, names))), _MOST_TAGS))
     spans = code_spans(text) if named and ("`" in text or "~~~" in text) else []
     return [
         _Mark(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import httpx2 as httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from api.services.excerpt import MOST_VALUES
 from api.services.turns import MAX_MESSAGE, MAX_PAGE
 from storage.sql.api_keys import ApiKeys
 from storage.sql.labels import Labels, NewLabel
@@ -121,6 +123,25 @@ def test_a_message_of_many_parts_is_bounded_and_its_rest_is_a_fragment(http: htt
     assert "<h1" in whole, "without a script the link leads to a page"
     for wrong in ("messages/9/", "messages/0/", "messages/x/", "messages/2/?from=x", "messages/2/?from=-1"):
         assert http.get(f"/console/{TEAM}/generations/{told.uuid}/{wrong}").status_code == 404, wrong
+
+
+def test_a_conversation_of_very_many_messages_is_read_in_parts(http: httpx.Client, served: Served) -> None:
+    """A page says how many messages follow, and leads to the next ones, over the end of a part, and to the output."""
+    given = [{"role": "user", "content": f"said {number}"} for number in range(2 * MOST_VALUES)]
+    told = tell(served, "", **{"$ai_input": given})
+    address = f"/console/{TEAM}/generations/{told.uuid}/"
+    first = http.get(address).text
+    assert "Show the next of 19\u202f801 more messages" in first
+    assert "Show the output" in first
+    edge = http.get(address, params={"turn": str(MOST_VALUES // 2 - 10)}).text
+    following = html.unescape(re.search(r'rel="next" href="([^"]*entry=[^"]*)"', edge)[1])  # type: ignore[index]
+    second = http.get(following).text
+    assert f'id="message-{MOST_VALUES // 2 + 1}"' in second
+    assert f"said {MOST_VALUES // 2}<" in second.replace("\n", "")
+    output = html.unescape(re.search(r'href="([^"]*)">Show the output', first)[1])  # type: ignore[index]
+    last = http.get(output).text
+    assert f'id="message-{2 * MOST_VALUES + 1}"' in last
+    assert "From the first message" in last
 
 
 def test_show_more_puts_the_rest_into_the_page(page: Page, served: Served) -> None:

@@ -129,6 +129,13 @@ TEXTS: dict[str, Callable[[int], str]] = {
     "quotes": lambda n: '"' * n,
     "json of messages": lambda n: json.dumps([{"role": "user", "content": "x"}] * n),
     "escaped bytes": lambda n: "\\x00ab" * n,
+    "groups": lambda n: "aBlE able " * n,
+    "groups of many lengths": lambda n: "aBlE aBlEaBlE aBlEx " * n,
+    "words of one length": lambda n: "able " * n,
+    "base85": lambda n: "a1B!" * n,
+    "frames of base85": lambda n: "<~" * n + "~>",
+    "bytes and blanks": lambda n: "1 2 255 " * n,
+    "bytes and lines": lambda n: "1\n2\n255\n" * n,
     "half pairs": lambda n: "\ud800" * n,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evaluators.llm_judge.refusals.rule import ANY, REFUSED, RefusalRule, names_of, statuses
 
-_ELSEWHERE = ANY - {401, 404, 413, 429, 504}
+_ELSEWHERE = ANY - {401, 413, 429, 504}
 
 PACE: tuple[RefusalRule, ...] = (
     RefusalRule(

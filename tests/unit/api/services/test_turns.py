@@ -30,7 +30,7 @@ def shown(turns: tuple[Turn, ...]) -> int:
 
 @pytest.mark.parametrize(
     "texts",
-    [("a" * 20 * MAX_MESSAGE,), ("b" * MAX_MESSAGE,) * 128, ("c",) * 200_000, ("\u200b" * MAX_MESSAGE,) * 3],
+    [("a" * 20 * MAX_MESSAGE,), ("b" * MAX_MESSAGE,) * 128, ("c",) * 20_000, ("\u200b" * MAX_MESSAGE,) * 3],
     ids=["one part", "large parts", "small parts", "hidden characters"],
 )
 def test_a_message_is_bounded_over_its_parts_and_shown_whole_in_steps(texts: tuple[str, ...]) -> None:

@@ -85,6 +85,38 @@ def test_each_refusal_is_of_its_kind(status: int, body: object, kind: str) -> No
     assert classify(status, body).kind == kind
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("The model `m` is temporarily unavailable"),
+        error("The model `m` is temporarily unavailable", code="model_not_found"),
+        error("Model m is overloaded", type="not_found_error"),
+        error("Model m is not available right now. Please try again later."),
+        error("Model m is currently loading", estimated_time=20.0),
+        error("x", type="overloaded_error"),
+        {"detail": "Deployment unavailable: it is still starting"},
+    ],
+)
+def test_a_model_that_comes_back_by_itself_is_not_missing(status: int, body: object) -> None:
+    assert classify(status, body).kind == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (error("The model `m` does not exist. Please try again later."), "model_not_found"),
+        (error("Model m has been decommissioned; its replacement is temporarily free of charge"), "model_not_found"),
+        (error("Model m is not available for your project"), "model_not_found"),
+        (error("Requests rate limit exceeded for model m"), "rate_limited"),
+        ("<p>The page was removed, had its name changed, or is temporarily unavailable.</p>", "wrong_address"),
+        ("404 page not found", "wrong_address"),
+    ],
+)
+def test_a_404_is_read_by_its_words(body: object, kind: str) -> None:
+    assert classify(404, body).kind == kind
+
+
 def example_status(rule: RefusalRule) -> int:
     return 400 if 400 in rule.statuses else min(status for status in rule.statuses if status)
 

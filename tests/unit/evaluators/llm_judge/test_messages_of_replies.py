@@ -289,3 +289,34 @@ def test_a_verdict_comes_out_only_if_the_message_says_it(
     found = verdict_of({**other, "content": content, "reasoning_content": thinking}, finish_reason=finish)
     whole = finish in ("stop", None, "length", "max_output")
     assert found is (True if answers and whole else None)
+
+
+def verdict_of_choices(*messages: dict[str, Any]) -> bool | None:
+    """Return the verdict of a reply with several choices; None if there is none."""
+    choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
+    found = read_completion(json.dumps({"choices": choices}).encode())
+    try:
+        outcome = parse_answer(found.text, OutputContract(), judged=NOTHING, cut_off=found.cut_off)
+    except AnswerError:
+        return None
+    return outcome.result if isinstance(outcome, Verdict) else None
+
+
+def test_choices_that_differ_are_not_an_answer() -> None:
+    """One choice is asked for, and nothing says which of several counts: the repair asks again."""
+    draft, answer = {"content": DRAFT_TEXT}, {"content": ANSWER_TEXT}
+    assert verdict_of_choices(draft, answer) is None
+    assert verdict_of_choices(answer, draft) is None
+    assert verdict_of_choices({"content": "I would say pass."}, answer) is None
+    call = {"tool_calls": [{"function": {"name": "record_verdict", "arguments": ANSWER_TEXT}}]}
+    other = {"tool_calls": [{"function": {"name": "record_verdict", "arguments": DRAFT_TEXT}}]}
+    assert verdict_of_choices(call, other) is None
+
+
+def test_choices_that_say_the_same_are_one_answer() -> None:
+    answer = {"content": ANSWER_TEXT}
+    call = {"tool_calls": [{"function": {"name": "record_verdict", "arguments": ANSWER_TEXT}}]}
+    assert verdict_of_choices(answer, answer) is True
+    assert verdict_of_choices({"content": ""}, answer) is True
+    assert verdict_of_choices({"content": "I record it."}, call) is True, "text and call as two choices"
+    assert verdict_of_choices(call, {"content": "I recorded it."}) is True

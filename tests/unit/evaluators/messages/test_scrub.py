@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import json
 import random
+import re
 import uuid
 from urllib.parse import quote
 
@@ -13,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.messages import render_tools, scrubbed
+from evaluators.messages import conversation, render_tools, scrubbed
 from evaluators.messages.scrub import scrubbed_with_origin, without_data_urls
 
 DATA = base64.b64encode(bytes(random.Random(5).randbytes(900))).decode()
 BYTES = random.Random(6).randbytes(160)
 SHORT = [DATA[at : at + 40] for at in range(0, 480, 40)]
+FOUR_LETTERS = re.findall("....", "ableacidagedalsoareaarmyawaybabybackballbandbankbasebathbearbeat")
 SLICES = [DATA[at : at + 80] for at in range(0, len(DATA), 80)]
 WRAPPED = "\n".join(DATA[at : at + 76] for at in range(0, len(DATA), 76))
 
@@ -66,6 +69,23 @@ WRAPPED = "\n".join(DATA[at : at + 76] for at in range(0, len(DATA), 76))
         ("a: " + BYTES.hex(" "), "a: [data]"),
         ("a: " + BYTES.hex(":") + ".", "a: [data]."),
         ("\n".join(f"{at:08x}: {BYTES[at : at + 16].hex(' ', 2)}  ...." for at in range(0, 160, 16)), "[data]"),
+        *(
+            (
+                f"see: here {sep.join(DATA[at : at + size] for at in range(0, len(DATA), size))} and on",
+                "see: here [data] and on",
+            )
+            for size in (4, 5, 8, 10, 12, 20, 32)
+            for sep in (" ", "  ")
+        ),
+        *(
+            (f"a:{sep}{sep.join(DATA[at : at + 4] for at in range(0, len(DATA), 4))}{sep}b", f"a:{sep}[data]{sep}b")
+            for sep in ("\n", "\r\n", "\\n")
+        ),
+        (f"a {base64.b85encode(BYTES * 2).decode()} b", "a [data] b"),
+        (json.dumps({"a": base64.b85encode(BYTES * 2).decode(), "b": 1}), '{"a": "[data]", "b": 1}'),
+        (f"a {base64.a85encode(BYTES * 2, adobe=True, wrapcol=70).decode()} b", "a [data] b"),
+        ("a: " + " ".join(map(str, BYTES * 2)) + ".", "a: 320 numbers."),
+        ("a:\n" + "\n".join(map(str, BYTES * 2)) + "\nb", "a:\n320 numbers\nb"),
     ],
 )
 def test_data_becomes_a_mark(text: str, expected: str) -> None:
@@ -88,6 +108,20 @@ def test_data_becomes_a_mark(text: str, expected: str) -> None:
         "https://example.com/" + "/".join(["part-of-a-path"] * 40),
         "sk-ant-" + "Ab1" * 30,
         "half a pair \ud800 " * 30,
+        " ".join(FOUR_LETTERS * 5),
+        "\n".join(FOUR_LETTERS * 5),
+        " ".join(word.title() for word in FOUR_LETTERS * 5),
+        " ".join(word.upper() for word in FOUR_LETTERS * 5),
+        " ".join(word + word for word in FOUR_LETTERS * 5),
+        " ".join(f"{year}" for year in range(1700, 2026)),
+        " ".join(f"XY{number}" for number in range(10, 99)) * 4,
+        "\n".join(f"{n} {n * 37 % 256}" for n in range(256)),
+        "\n".join(" ".join(f"{n * line * 7 % 256}" for n in range(20)) for line in range(1, 30)),
+        " ".join(f"{n * 7 % 101}" for n in range(400)),
+        "\n".join(map(str, range(256))),
+        "".join(inspect.getsource(conversation).split()),
+        "<~" + "markup is not data " * 30 + "~>",
+        "f(a,b){return(a>b?a-b:b-a)};" * 30,
         "\n".join(f"{year} " + " ".join(str(year * n % 9000 + 1000) for n in range(5)) for year in range(1990, 2020)),
         ", ".join(f"{n * 7 % 90 + 10}" for n in range(200)),
         "\n".join(hashlib.sha1(bytes([n])).hexdigest() for n in range(20)),

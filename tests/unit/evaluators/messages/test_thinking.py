@@ -98,3 +98,9 @@ def test_no_word_is_lost(pieces: list[str]) -> None:
     text = "".join(pieces)
     shown = " ".join(part.text or str(part.arguments) for part in split_thinking(text))
     assert shown.count("Aa.") == text.count("Aa.")
+
+
+def test_a_text_of_very_many_tags_has_a_bounded_number_of_parts_and_loses_no_words() -> None:
+    parts = split_thinking("<think>a</think>" * 50_000)
+    assert len(parts) <= 20_001
+    assert sum(part.text.count("a") for part in parts) == 50_000
