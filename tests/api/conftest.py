@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -133,8 +134,7 @@ class Api:
                 "trace_id": each.get("$ai_trace_id", ""),
             }  # fmt: skip
             rows.append(row | {name: value for name, value in columns.items() if name != "timestamp"})
-        with self._clickhouse() as client:
-            client.insert("ai_events", [list(row.values()) for row in rows], column_names=list(rows[0]))
+        self.insert("ai_events", *rows)
         return [row["uuid"] for row in rows]
 
     def result(self, evaluation: dict[str, Any], event: str, **columns: Any) -> str:
@@ -147,12 +147,19 @@ class Api:
             "result_type": "boolean", "result": True, "target_event_id": event, "target_id": event, "trigger": "live",
             "properties": "{}", "evaluation_version": 1,
         } | columns  # fmt: skip
-        with self._clickhouse() as client:
-            client.insert("evaluation_results", [list(row.values())], column_names=list(row))
+        self.insert("evaluation_results", row)
         return str(row["uuid"])
 
-    def _clickhouse(self) -> ClickHouseClient:
-        return connect(self.clickhouse_dsn)
+    def insert(self, table: str, *rows: dict[str, Any]) -> None:
+        """Put rows, all with the same columns, into a table of ClickHouse."""
+        client = _kept_client(self.clickhouse_dsn)
+        client.insert(table, [list(row.values()) for row in rows], column_names=list(rows[0]))
+
+
+@cache
+def _kept_client(dsn: str) -> ClickHouseClient:
+    """Return a client that is never closed: opening one takes as long as an insert."""
+    return connect(dsn)
 
 
 def _client(app: FastAPI, secret: str) -> TestClient:

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from cli.main import build_app
 from quality import agreement
-from storage.clickhouse import connect
 from storage.sql.measurements import MeasurementRuns
 from tests.api.conftest import Api
 from tests.api.test_label_queues import items, judged, queue
@@ -45,9 +44,7 @@ def measured(
         } | columns
         for item, verdict in verdicts.items()
     ]  # fmt: skip
-    client = connect(api.clickhouse_dsn)
-    client.insert("evaluation_measurements", [list(row.values()) for row in rows], column_names=list(rows[0]))
-    client.close()
+    api.insert("evaluation_measurements", *rows)
 
 
 def test_stored_results_are_reused_and_the_outcome_follows_the_results(api: Api) -> None:

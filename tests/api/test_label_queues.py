@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from quality.sampling import label_order
-from storage.clickhouse import connect
 from storage.sql.audit import read_audit
 from tests.api.conftest import Api
 
@@ -46,9 +45,7 @@ def judged(
                 "properties": "{}", "evaluation_version": version["version"], "fingerprint": version["fingerprint"],
             } | columns | (each[number] if each else {})
         )  # fmt: skip
-    client = connect(api.clickhouse_dsn)
-    client.insert("evaluation_results", [list(row.values()) for row in rows], column_names=list(rows[0]))
-    client.close()
+    api.insert("evaluation_results", *rows)
     return [row["uuid"] for row in rows]
 
 

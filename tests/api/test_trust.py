@@ -399,4 +399,4 @@ def test_gavel_trust_show_prints_the_same_figures(api: Api, monkeypatch: pytest.
     assert "agreement: good (by kappa)" in shown.stdout
     as_json = json.loads(CliRunner().invoke(build_app(), [*words, "--json"]).stdout)
     assert as_json["agreement"] == trust(api, evaluation)["agreement"]
-    assert CliRunner().invoke(build_app(), [*words, "--version", "7"]).exit_code == 1
+    assert CliRunner().invoke(build_app(), [*words, "--version", "7"]).exit_code == 2

@@ -137,7 +137,7 @@ def test_with_the_tables_of_an_earlier_release_the_page_names_the_command_and_re
 
     with ClickHouseFront(tmp_path / "server") as front:
         with closing(connect(front.dsn)) as before:
-            migrate(before, load_migrations()[:-1])
+            migrate(before, [each for each in load_migrations() if each.version < 9])
         overrides = {"data_dir": str(tmp_path), "clickhouse": {"dsn": front.dsn}, "api": {"port": 0}}
         settings = load_settings(environ={}, overrides=overrides)
         server = ApiServer(settings, served.services.database, console=partial(Console))
