@@ -18,7 +18,7 @@ from evaluators.messages.recognition import is_mastra, messages_in
 MOST_VALUES = 10_000
 """Values of a conversation that a page reads: objects, lists, and the entries of lists."""
 _DEEPEST = 32
-"""Nothing that is nested deeper is read as messages; see `evaluators.messages.blocks.MAX_DEPTH`."""
+"""Levels of JSON in which entries are left out; `evaluators.messages.blocks.MAX_DEPTH` bounds those of messages."""
 
 _USUAL_FIELDS = 50
 """Fields of an object that count as one value with it; no SDK logs more."""
