@@ -19,6 +19,7 @@ from ingest.embedded import EventRoom
 from ingest.limits import ANSWER_TIMEOUT_S
 from ingest.metrics import IngestMetrics
 from ingest.recent import RecentEvents
+from processor.events.callbacks import flush, run_callbacks
 from processor.events.output import Output
 
 FAILING_AFTER_S = 5.0
@@ -65,7 +66,7 @@ class Delivery:
         on_fatal: Callable[[str], None],
         room: EventRoom | None = None,
     ) -> None:
-        self._producer = Producer({**options, "error_cb": self._on_error})
+        self._producer = Producer(options)
         self._probe_topic = probe_topic
         self._metrics = metrics
         self._on_fatal = on_fatal
@@ -158,15 +159,15 @@ class Delivery:
     def _run_callbacks(self) -> None:
         if self._callbacks.acquire(blocking=False):  # a thread that runs them already runs those of the others too
             try:
-                self._producer.poll(0)
+                self._note_end(run_callbacks(self._producer))
             finally:
                 self._callbacks.release()
 
     def close(self, timeout_s: float) -> int:
         """Wait for messages in flight, at most `timeout_s`, and return how many are left without an answer."""
-        left = self._producer.flush(timeout_s)
+        left, _ = flush(self._producer, timeout_s)
         self._stopping.set()
-        return int(left)
+        return left
 
     def _note(self, acknowledged: bool) -> None:
         """Note that a batch is settled, and whether any message of it was acknowledged."""
@@ -175,8 +176,8 @@ class Delivery:
         if acknowledged:
             self._last_good_s = monotonic()
 
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
+    def _note_end(self, error: KafkaError | None) -> None:
+        if error is not None:
             self._log.critical("producer_failed", error=error.str())
             self._on_fatal(error.str())
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from confluent_kafka import Producer
-
 from config.settings import Settings
+from processor.events.confirmed import ConfirmedProducer
 from reports.clustering.runner import ClusteringRunner
 from reports.evaluation_reports.service import build_evaluation_reports
 from reports.evaluation_reports.trust import TrustOf
@@ -95,7 +94,7 @@ TrustFrom = Callable[[Settings, Database], TrustOf]
 def build_reports(parts: RoleParts, *, trust: TrustFrom | None = None) -> ReportsRole:
     """Return the role: the live windows, clustering and evaluation reports."""
     settings = parts.settings
-    send = EventOutlet(Producer(parts.clients.producer_config()), settings.kafka.topics.results)
+    send = EventOutlet(ConfirmedProducer(parts.clients.producer_config), settings.kafka.topics.results)
     clustering = ClusteringRunner(
         settings, parts.database, metrics=parts.metrics, send=send, now=lambda: datetime.now(UTC)
     )

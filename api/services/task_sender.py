@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 
 from config.settings import Kafka
 from config.settings.kafka import producing
-from processor.events.confirmed import Confirmed
+from processor.events.confirmed import ConfirmedProducer
 from processor.events.task import Task
 
 _CONFIRMED_WITHIN_S = 5.0
@@ -30,9 +28,9 @@ class TaskSender:
     def __init__(self, kafka: Kafka, *, bootstrap_servers: str | None = None) -> None:
         self._kafka = kafka
         self._within_s = min(_CONFIRMED_WITHIN_S, kafka.message_timeout_s)
-        self._bootstrap = bootstrap_servers
-        self._lock = threading.Lock()
-        self._producer: Producer | None = None
+        self._producer = ConfirmedProducer(
+            lambda: producing(kafka.client_config(bootstrap_servers=bootstrap_servers, client_id="api"), self._within_s)
+        )
 
     def send(self, task: Task, event: bytes) -> None:
         """Send `task`, whose message is `event` byte for byte. Blocks until it is confirmed.
@@ -40,21 +38,12 @@ class TaskSender:
         Raises:
             TaskNotSent: it was not confirmed within seconds.
         """
-        sent = Confirmed(self._open())
         try:
-            sent.produce(self._kafka.topics.tasks, key=task.key(), value=event, headers=list(task.headers()))
-            sent.wait(self._within_s + 1)
+            with self._producer.sending(self._within_s + 1) as sent:
+                sent.produce(self._kafka.topics.tasks, key=task.key(), value=event, headers=list(task.headers()))
         except KafkaException as error:
             raise TaskNotSent(str(error)) from error
 
     def close(self) -> None:
         """Wait a few seconds at the most for the tasks in flight."""
-        if self._producer is not None:
-            self._producer.flush(5)
-
-    def _open(self) -> Producer:
-        with self._lock:
-            if self._producer is None:
-                client = self._kafka.client_config(bootstrap_servers=self._bootstrap, client_id="api")
-                self._producer = Producer(producing(client, self._within_s))
-            return self._producer
+        self._producer.close(5)

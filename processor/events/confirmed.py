@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from processor.events.callbacks import flush, is_fatal, run_callbacks
 
 _ROOM_S = 0.1
 """How long to wait for room in the client's queue before the message is enqueued again."""
@@ -36,7 +41,7 @@ class Confirmed:
             try:
                 self._producer.produce(topic, **message, on_delivery=self._on_delivery)
             except BufferError:
-                self._producer.poll(_ROOM_S)
+                self._failed = run_callbacks(self._producer, _ROOM_S) or self._failed
                 self._raise_failure()
             else:
                 return
@@ -47,7 +52,8 @@ class Confirmed:
         Raises:
             KafkaException: at least one was not, within `within_s` seconds. Send all of them again.
         """
-        self._producer.flush(within_s)
+        _, fatal = flush(self._producer, within_s)
+        self._failed = fatal or self._failed
         self._raise_failure()
         if self._waiting:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the brokers did not confirm"))
@@ -60,3 +66,52 @@ class Confirmed:
         self._waiting -= 1
         if error is not None and self._failed is None:
             self._failed = error
+
+
+class ConfirmedProducer:
+    """A producer for the life of a process. Safe from many threads.
+
+    It connects at the first message. One that failed for good, for instance because its user might not write, is
+    replaced at the next message: the right may be there by then.
+
+    Args:
+        options: returns those of confluent-kafka's Producer.
+    """
+
+    def __init__(self, options: Callable[[], dict[str, Any]]) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+
+    @contextmanager
+    def sending(self, within_s: float) -> Iterator[Confirmed]:
+        """Give a place for messages, and wait up to `within_s` seconds for their confirmations at the end of the block.
+
+        Raises:
+            KafkaException: see `Confirmed`. Send all of them again.
+        """
+        producer = self._open()
+        try:
+            sent = Confirmed(producer)
+            yield sent
+            sent.wait(within_s)
+        except KafkaException as error:
+            if is_fatal(error.args[0]):
+                self._leave(producer)
+            raise
+
+    def close(self, within_s: float) -> None:
+        """Wait up to `within_s` seconds for the messages on their way."""
+        if self._producer is not None:
+            flush(self._producer, within_s)
+
+    def _open(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                self._producer = Producer(self._options())
+            return self._producer
+
+    def _leave(self, failed: Producer) -> None:
+        with self._lock:
+            if self._producer is failed:
+                self._producer = None

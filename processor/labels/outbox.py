@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 
 from config.settings import Settings
-from processor.events.confirmed import Confirmed
+from processor.events.confirmed import ConfirmedProducer
 from processor.events.label import label_output
 from processor.kafka import KafkaClients
 from processor.metrics import Metrics
@@ -43,9 +43,8 @@ class LabelSender(Background):
         self._flush_s = settings.kafka.message_timeout_s + 1
         self._outbox = LabelOutbox(database)
         self._queues = LabelQueues(database)
-        self._clients = clients
         self._metrics = metrics
-        self._producer: Producer | None = None
+        self._producer = ConfirmedProducer(clients.producer_config)
         self._turns = 0
         self._log = structlog.get_logger("gavel.labels")
 
@@ -76,10 +75,7 @@ class LabelSender(Background):
         return len(waiting)
 
     def _send(self, waiting: Sequence[Label]) -> None:
-        if self._producer is None:
-            self._producer = Producer(self._clients.producer_config())
-        sent = Confirmed(self._producer)
-        for label in waiting:
-            output = label_output(label, self._topic)
-            sent.produce(output.topic, key=output.key, value=output.value, headers=output.headers)
-        sent.wait(self._flush_s)
+        with self._producer.sending(self._flush_s) as sent:
+            for label in waiting:
+                output = label_output(label, self._topic)
+                sent.produce(output.topic, key=output.key, value=output.value, headers=output.headers)

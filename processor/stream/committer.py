@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from processor.events.callbacks import flush, run_callbacks
 from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier
 from processor.stream.offsets import OffsetConsumer, PendingOffsets
@@ -84,14 +85,14 @@ class AtLeastOnceCommitter:
         return PendingOffsets(consumer, _offsets(frontier), self._delivered, deadline)
 
     def _delivered(self, deadline: Deadline) -> bool:
-        self._producer.poll(0)
+        failure = run_callbacks(self._producer) or self._failed
+        if failure is not None:
+            raise CommitFailed(f"produce: {failure.str()}")
         left = len(self._producer)
-        if self._failed is not None:
-            raise CommitFailed(f"produce: {self._failed.str()}")
         if left and deadline.over():
             raise CommitFailed(f"{left} messages were not confirmed in time; is the broker reachable?")
         return left == 0
 
     def close(self, deadline: Deadline) -> None:
         """Flush the buffered records."""
-        self._producer.flush(deadline.left_s())
+        flush(self._producer, deadline.left_s())

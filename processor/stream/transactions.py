@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from processor.events.callbacks import reason_of, run_callbacks
 from processor.events.output import Output
 from processor.stream.deadline import Deadline
 
@@ -97,7 +98,7 @@ class PendingCommit:
             CommitAborted, CommitFailed: see `Committer.begin`.
         """
         if self._thread is None:
-            self._producer.poll(0)
+            run_callbacks(self._producer)  # a fatal error fails the next step too
             if len(self._producer) > 0 and not self._deadline.over():
                 return False
             self._start()
@@ -150,7 +151,7 @@ def produce_output(producer: Producer, output: Output, deadline: Deadline, **opt
         options: further arguments of `Producer.produce`, such as `on_delivery`.
 
     Raises:
-        KafkaException: the client refuses the output, for instance because it is too large.
+        KafkaException: the client refuses the output, for instance because it is too large, or failed for good.
         CommitFailed: the queue stayed full until the deadline. The output is not dropped silently.
     """
     while True:
@@ -162,7 +163,9 @@ def produce_output(producer: Producer, output: Output, deadline: Deadline, **opt
         except BufferError:
             if deadline.over():
                 raise CommitFailed("the producer's queue stayed full; is the broker reachable?") from None
-            producer.poll(0.05)  # deliveries make room
+            fatal = run_callbacks(producer, 0.05)  # deliveries make room
+            if fatal is not None:
+                raise KafkaException(fatal) from None
 
 
 class FencingProducer:
@@ -193,12 +196,12 @@ class FencingProducer:
 
     def refused(self) -> str:
         """Return why the broker refused a part of the present transaction, as the client's log tells; else empty."""
-        self.client.poll(0)
+        run_callbacks(self.client)  # a fatal error is the failure whose reason the caller looks for
         return self._connections.refused
 
     def renew(self, start: Callable[[Producer], None]) -> None:
         """Call before each transaction, with none open: makes another producer if a connection broke since the last."""
-        self.client.poll(0)  # it serves the queued log events
+        run_callbacks(self.client)  # among them the log; a fatal error fails `begin_transaction` too
         self._connections.refused = ""
         if self._connections.broken:
             self.client = self._make(start)
@@ -327,15 +330,15 @@ class Transactions:
         while True:
             try:
                 return call()
-            except KafkaException as error:
-                reason: KafkaError = error.args[0]
+            except (KafkaException, SystemError) as error:
+                reason = reason_of(error)
                 if reason.retriable() and not reason.txn_requires_abort() and not deadline.over():
                     continue
                 self._classify(error, step, deadline)
 
-    def _classify(self, error: KafkaException, step: str, deadline: Deadline) -> NoReturn:
+    def _classify(self, error: KafkaException | SystemError, step: str, deadline: Deadline) -> NoReturn:
         """Turn a failure into the one thing to do about it. Never returns."""
-        reason: KafkaError = error.args[0]
+        reason = reason_of(error)
         if reason.fatal():
             raise CommitFailed(
                 f"{step}: {reason.str()} (fatal; another process may use this transactional.id){self._because()}"
@@ -344,8 +347,8 @@ class Transactions:
             because = self._because()
             try:
                 self.producer.abort_transaction(max(deadline.left_s(), 10.0))
-            except KafkaException as abort_error:
-                raise CommitFailed(f"abort after {step}: {abort_error.args[0].str()}{because}") from error
+            except (KafkaException, SystemError) as abort_error:
+                raise CommitFailed(f"abort after {step}: {reason_of(abort_error).str()}{because}") from error
             raise CommitAborted(f"{step}: {reason.str()}{because}") from error
         raise CommitFailed(f"{failed(step, reason)}{self._because()}") from error
 

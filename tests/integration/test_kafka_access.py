@@ -20,11 +20,13 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.cimpl import NewTopic
 
+from api.services.task_sender import TaskNotSent, TaskSender
 from cli.findings import find_problems
 from cli.overview import Gatherer
 from cli.serving import ProcessParts, refuse_missing_topics
 from config.settings import Settings, load_settings
 from processor.events.output import Output
+from processor.events.task import Task
 from processor.kafka import KafkaClients
 from processor.kafka_topics import ensure_topics, missing_topics
 from processor.runtime.logs import RecentProblems
@@ -35,12 +37,13 @@ from storage.sql.engine import open_store
 from tests.integration.pipeline import until
 from tests.services.kafka import KafkaServer
 
+TASK = Task(7, "e", "u", "k", "", "2026-01-01T00:00:00+00:00", trigger="manual")
 CLOSED = "http://u:p@127.0.0.1:1/gavel"
 
 
 @pytest.fixture(scope="module")
 def secured() -> Iterator[KafkaServer]:
-    with KafkaServer(users={"gavel": "right", "stranger": "right", "writer": "right"}) as server:
+    with KafkaServer(users={"gavel": "right", "stranger": "right", "writer": "right", "latecomer": "right"}) as server:
         yield server
 
 
@@ -107,9 +110,11 @@ def test_rights_on_topics_without_those_on_groups_are_not_enough(secured: KafkaS
     assert "may not use the consumer groups gavel-matcher" in checked(settings)
 
 
-def grant(server: KafkaServer, kind: ResourceType, name: str, operation: Any, permission: Any) -> None:
+def grant(
+    server: KafkaServer, kind: ResourceType, name: str, operation: Any, permission: Any, *, user: str = "writer"
+) -> None:
     admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
-    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:writer", "*", operation, permission)
+    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", operation, permission)
     for future in admin.create_acls([binding]).values():
         future.result()
 
@@ -141,6 +146,32 @@ def test_a_right_to_write_that_was_taken_away_is_named(secured: KafkaServer, tmp
     output = Output("result", results, b"key", b"value", [])
     with pytest.raises((CommitFailed, CommitAborted), match=f"refused before: .*{results}.*authorization failed"):
         transactions.send([output], [], None, Deadline(20.0)).wait(Deadline(20.0))
+
+
+def test_a_task_is_sent_once_its_sender_may_write_without_a_restart(secured: KafkaServer, tmp_path: Path) -> None:
+    """A producer without any right to write fails for good at its first message."""
+    topic = "tasks-of-a-latecomer"
+    kafka = settings_of(secured, tmp_path, "latecomer", "right").kafka
+    kafka = kafka.model_copy(update={"topics": kafka.topics.model_copy(update={"tasks": topic})})
+    admin = AdminClient({"bootstrap.servers": secured.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    grant(secured, ResourceType.TOPIC, topic, AclOperation.DESCRIBE, AclPermissionType.ALLOW, user="latecomer")
+    sender = TaskSender(kafka)
+    told: list[str] = []
+
+    def sent() -> bool:
+        try:
+            sender.send(TASK, b"{}")
+        except TaskNotSent as error:
+            told.append(str(error))
+            return False
+        return True
+
+    assert not sent()
+    grant(secured, ResourceType.TOPIC, topic, AclOperation.WRITE, AclPermissionType.ALLOW, user="latecomer")
+    until(sent, lambda: told)
+    assert "CLUSTER_AUTHORIZATION_FAILED" in told[0]
+    sender.close()
 
 
 def test_settings_of_topics_that_lose_or_refuse_records_are_found(kafka: str, tmp_path: Path) -> None:

@@ -1,13 +1,10 @@
-"""The producer waits for all replicas, its end is the end of the process, and delivered events are remembered."""
+"""The producer waits for all replicas, and delivered events are remembered."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
@@ -16,9 +13,8 @@ from ingest.delivery import Delivery, producer_options
 from processor.metrics import Metrics
 
 
-def made(ends: list[str] | None = None) -> Delivery:
-    ends = [] if ends is None else ends
-    return Delivery({}, probe_topic="t", metrics=Metrics(CollectorRegistry()), on_fatal=ends.append)
+def made() -> Delivery:
+    return Delivery({}, probe_topic="t", metrics=Metrics(CollectorRegistry()), on_fatal=lambda _reason: None)
 
 
 def test_the_producer_waits_for_all_replicas_and_not_longer_than_a_client(tmp_path: Path) -> None:
@@ -40,13 +36,3 @@ def test_five_seconds_without_an_acknowledgement_are_a_failure(monkeypatch: pyte
     assert door.failing
     door._note(acknowledged=True)
     assert not door.failing
-
-
-def test_only_an_error_that_is_fatal_ends_the_process() -> None:
-    ends: list[str] = []
-    door = made(ends)
-    other: Any = SimpleNamespace(fatal=lambda: False, str=lambda: "a broker is down")
-    door._on_error(other)
-    assert ends == []
-    door._on_error(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
-    assert ends == ["fenced"]

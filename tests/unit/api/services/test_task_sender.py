@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from api.services import task_sender
 from api.services.task_sender import TaskNotSent, TaskSender
 from config.settings import Kafka, Settings
 from ingest.delivery import producer_options
+from processor.events import confirmed
 from processor.events.task import Task
 from processor.kafka import KafkaClients
 from tests.services.ports import free_ports
@@ -34,7 +34,7 @@ def test_the_answer_does_not_wait_for_the_timeout_of_the_roles(monkeypatch: pyte
         asked.append(dict(options))
         return Producer({**options, "message.timeout.ms": 50, "enable.idempotence": False})
 
-    monkeypatch.setattr(task_sender, "Producer", producer)
+    monkeypatch.setattr(confirmed, "Producer", producer)
     (port,) = free_ports(1)
     sender = TaskSender(Kafka(bootstrap_servers=f"127.0.0.1:{port}"))
     task: Task = AnyTask()

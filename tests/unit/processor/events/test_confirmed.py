@@ -25,12 +25,12 @@ class Client:
         self.callbacks.append(on_delivery)
 
     def poll(self, _within_s: float) -> int:
+        if not self.outcomes:
+            return 0
         self.callbacks.pop(0)(self.outcomes.pop(0), None)
         return 1
 
-    def flush(self, _within_s: float) -> int:
-        while self.callbacks and self.outcomes:
-            self.callbacks.pop(0)(self.outcomes.pop(0), None)
+    def __len__(self) -> int:
         return len(self.callbacks)
 
 
@@ -38,7 +38,7 @@ def sent(client: Any, messages: int) -> None:
     confirmed = Confirmed(client)
     for _ in range(messages):
         confirmed.produce("topic", value=b"x")
-    confirmed.wait(1.0)
+    confirmed.wait(0.05)
 
 
 def test_messages_that_are_confirmed_are_sent() -> None:

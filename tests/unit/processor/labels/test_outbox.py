@@ -15,6 +15,7 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from config.settings import load_settings
+from processor.events.confirmed import ConfirmedProducer
 from processor.kafka import EmbeddedBroker, KafkaClients
 from processor.labels.outbox import LabelSender
 from processor.metrics import Metrics
@@ -74,11 +75,15 @@ class Losing:
     def produce(self, *_: Any, on_delivery: Any, **__: Any) -> None:
         self._reports.append(on_delivery)
 
-    def flush(self, _: float) -> int:
+    def poll(self, _: float) -> int:
         lost = KafkaError(KafkaError._MSG_TIMED_OUT)
         for number, report in enumerate(self._reports):
             report(lost if number == 1 else None, None)
+        self._reports.clear()
         return 0
+
+    def __len__(self) -> int:
+        return len(self._reports)
 
 
 def test_labels_of_which_one_is_not_confirmed_are_all_sent_again(
@@ -96,14 +101,14 @@ def test_labels_of_which_one_is_not_confirmed_are_all_sent_again(
     metrics, settings = Metrics(CollectorRegistry()), load_settings(environ={}, overrides={})
     sender = LabelSender(settings, database, KafkaClients(settings, EmbeddedBroker()), metrics)
     with monkeypatch.context() as patch:
-        patch.setattr("processor.labels.outbox.Producer", Losing)
+        patch.setattr("processor.events.confirmed.Producer", Losing)
         with pytest.raises(KafkaException, match="MSG_TIMED_OUT"):
             sender.send_some()
     assert metrics.registry.get_sample_value("gavel_labels_total", {"source": "import"}) is None
     assert sender.send_some() == 0, "they wait, so that no other process sends them at the same time"
     with database.write() as connection:
         connection.execute(update(label_outbox).values(claimed_until=None))
-    sender._producer = None
+    sender._producer = ConfirmedProducer(KafkaClients(settings, EmbeddedBroker()).producer_config)
     assert sender.send_some() == 3
     assert metrics.registry.get_sample_value("gavel_labels_total", {"source": "import"}) == 3
     database.close()
