@@ -119,5 +119,7 @@ def local_sign_in_path(database: Database, team_id: int, *, now: datetime) -> st
     for key in keys.list(team_id):
         if key.label == _LOCAL_KEY and is_usable(key, now + LINK_LIFE):
             return sign_in_path(database, key, now=now)
-    made, _ = keys.create(team_id=team_id, label=_LOCAL_KEY, scopes=[ALL_SCOPES], now=now, expires_at=now + LONGEST)
+    made, _ = keys.create(
+        team_id=team_id, label=_LOCAL_KEY, scopes=[ALL_SCOPES], now=now, expires_at=now + LONGEST, actor="cli"
+    )
     return sign_in_path(database, made, now=now)
