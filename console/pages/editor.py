@@ -55,8 +55,8 @@ conditions:
 """
 _CHANGED_MEANWHILE = "Somebody else has changed this evaluation since you opened it."
 _NO_SETS = (
-    "Nothing matches, because this evaluation runs on no generation without a condition set. Add a set, or choose every "
-    "generation below the conditions; in YAML, leave conditions out."
+    "Nothing matches, because this evaluation runs on no generation without a condition set. Add a set, or choose "
+    "every generation below the conditions; in YAML, leave conditions out."
 )
 _TYPES = ("event", "person", "event_metadata", "hogql")
 _STARTS = {

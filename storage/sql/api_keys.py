@@ -139,20 +139,20 @@ class ApiKeys:
         for scope in scopes:
             if scope not in known:
                 raise UnknownScope(scope, known)
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        secret, ordered = _PREFIX + secrets.token_urlsafe(32), sorted(set(scopes))
         values = {
             "team_id": team_id,
             "label": label,
             "email": email,
             "key_hash": _hash(secret),
             "masked": f"{secret[:8]}...{secret[-4:]}",
-            "scopes": " ".join(sorted(set(scopes))),
+            "scopes": " ".join(ordered),
             "created_at": now,
             "expires_at": expires_at,
         }
         with self._database.write() as connection:
             row = connection.execute(sa.insert(api_keys).values(values).returning(api_keys)).mappings().one()
-            given: dict[str, Any] = {"label": label, "email": email, "scopes": values["scopes"].split()}
+            given: dict[str, Any] = {"label": label, "email": email, "scopes": ordered}
             if expires_at is not None:
                 given["expires_at"] = expires_at.isoformat()
             changes = {name: [None, value] for name, value in given.items() if value}

@@ -19,7 +19,7 @@ PRESS_TWICE = """(what) => {
 
 @pytest.mark.parametrize(
     ("path", "button"),
-    [("jobs/", "button[value=start]"), ("evaluations/new/", "button[value=test]"), ("labels/", "main form button")],
+    [("jobs/", "button[value=dry]"), ("evaluations/new/", "button[value=test]"), ("labels/", "main form button")],
 )
 def test_a_second_press_is_refused_with_the_reason(page: Page, path: str, button: str) -> None:
     page.goto(f"/console/{TEAM}/{path}")
