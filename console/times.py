@@ -80,9 +80,11 @@ def zone_problem(name: str) -> str:
     """Return why there is no zone of this name, and what to write instead."""
     if not name:
         return "The time zone is empty. Write a name such as Europe/Berlin or UTC."
-    folded = {each.casefold(): each for each in sorted(zone_names())}
-    near = get_close_matches(name.casefold().replace(" ", "_"), folded, n=3, cutoff=0.7)
-    meant = f"Did you mean {' or '.join(folded[each] for each in near)}?" if near else ""
+    known = sorted(zone_names())
+    cities = {each.rpartition("/")[2].casefold(): each for each in known}
+    folded = cities | {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold().replace(" ", "_"), folded, n=1, cutoff=0.75)
+    meant = f"Did you mean {folded[near[0]]}?" if near else ""
     return f"There is no time zone {name!r}. {meant or 'Write a name such as Europe/Berlin or UTC.'}"
 
 

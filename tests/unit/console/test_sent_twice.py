@@ -109,7 +109,7 @@ def test_a_form_whose_process_died_makes_nothing_and_says_so(reader: Desk, monke
 
 
 def test_each_form_that_makes_something_can_be_taken_once() -> None:
-    """The others change what is there, so a second time changes nothing more."""
+    """Other forms change an object that is there, so a second time changes nothing more."""
     folder = Path(app.__file__).parent / "templates"
     forms = re.compile(r'<form method="post"(?:(?!<form).)*?\{\{ (token|once) \}\}', re.DOTALL)
     found = {path.stem: set(forms.findall(path.read_text())) for path in folder.glob("*.html")}
