@@ -162,6 +162,7 @@ def create(
                 scopes=scope or OPERATOR_SCOPES,
                 now=now,
                 expires_at=None if expires_in_days is None else now + timedelta(days=expires_in_days),
+                actor="cli",
             )
         except UnknownScope as error:
             fail(str(error), code=EXIT_USAGE)
@@ -214,7 +215,7 @@ def revoke(
     from storage.sql.api_keys import ApiKeys
 
     with opened_store(settings_or_exit(config)) as database:
-        if ApiKeys(database).revoke(key_id, now=datetime.now(UTC)) is None:
+        if ApiKeys(database).revoke(key_id, actor="cli", now=datetime.now(UTC)) is None:
             fail(f"there is no key {key_id}; `gavel keys list` shows all keys", code=EXIT_USAGE)
     say(f"key {key_id} is revoked")
 

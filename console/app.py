@@ -22,7 +22,7 @@ from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.auth import team_of
-from api.http.errors import ApiError, Invalid, NotFound, PermissionDenied, Throttled, TooLarge, as_api_error
+from api.http.errors import ApiError, Conflict, Invalid, NotFound, PermissionDenied, Throttled, TooLarge, as_api_error
 from api.http.measures import HttpMetrics, Measured, NoMetrics, NoteRoute
 from api.http.middleware import SecurityHeaders, SoundRequest
 from api.services.bounded_archive import SessionArchive
@@ -44,6 +44,7 @@ from console.preferences import read_theme, read_zone
 from console.security import (
     PLAIN_COOKIE,
     SECURE_COOKIE,
+    form_mark,
     form_token,
     is_encrypted,
     is_form_token,
@@ -58,6 +59,12 @@ THREADS = 8
 _MAX_FIELDS = 2000
 _TABLES = 128
 _BUSY_FOR_S = 5.0
+_LOOKS, _LOOK_EVERY_S = 60, 0.25
+"""How often, and how far apart, a form that was sent twice looks for the answer to the first time."""
+_STILL = (
+    "This form was sent already, and its answer is not there yet. Look at the page whether it did its work before you "
+    "send it again."
+)
 _T = TypeVar("_T")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 Form = Mapping[str, list[str]]
@@ -69,6 +76,10 @@ class Slow:
 
     visit: Visit
     show: Callable[[], Response]
+
+
+class _Underway(Response):
+    """The form was sent before and is still being worked on; another look may find its answer."""
 
 
 Responder = Callable[[Request, Form], Response | Slow]
@@ -130,11 +141,20 @@ class Console:
                 form = await self._form(request)
             except ApiError as error:
                 return self._failure(error, request, None)
-            loop = asyncio.get_running_loop()
-            made = await loop.run_in_executor(self._threads, self._safely, request, partial(answer, request, form))
-            return await self._slowly(request, made) if isinstance(made, Slow) else made
+            for _ in range(_LOOKS):
+                response = await self._answered(request, partial(answer, request, form))
+                if not isinstance(response, _Underway):
+                    return response
+                await asyncio.sleep(_LOOK_EVERY_S)
+            loop, visit = asyncio.get_running_loop(), request.state.visit
+            return await loop.run_in_executor(self._threads, self._failure, Conflict(_STILL), request, visit)
 
         return endpoint
+
+    async def _answered(self, request: Request, answer: Callable[[], Response | Slow]) -> Response:
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._threads, self._safely, request, answer)
+        return await self._slowly(request, made) if isinstance(made, Slow) else made
 
     async def _slowly(self, request: Request, page: Slow) -> Response:
         """Return a page that must not hold a thread that others need."""
@@ -234,9 +254,25 @@ class Console:
                 _check_origin(request, self._services.settings.api.public_url)
                 _check_token(visit.field("token"), secret)
             visit.need(*page.scopes)
-            return Slow(visit, partial(self._shown, visit, page)) if page.is_slow(visit) else self._shown(visit, page)
+            return Slow(visit, partial(self._once, visit, page)) if page.is_slow(visit) else self._once(visit, page)
 
         return answer
+
+    def _once(self, visit: Visit, page: Page) -> Response:
+        """Return what a form leads to. A form that is sent twice is worked on once, and both lead to the same page."""
+        if not visit.field("once"):
+            return self._shown(visit, page)
+        mark = form_mark(visit.token, visit.request.url.path, visit.form)
+        before = self._access.sent_forms.claim(mark, now=visit.now)
+        if before is not None:
+            return _Underway() if before.answer is None else RedirectResponse(before.answer, 303)
+        led = None
+        try:
+            shown = self._shown(visit, page)
+            led = shown.headers["location"] if shown.status_code == 303 else None
+        finally:
+            self._access.sent_forms.settle(mark, led)
+        return shown
 
     def _shown(self, visit: Visit, page: Page) -> Response:
         shown = page.show(visit)

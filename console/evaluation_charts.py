@@ -20,7 +20,7 @@ from console.charts.rate import Piece, Point, rate_chart
 _SERIES = (
     Series("passed", "c-pass"),
     Series("failed", "c-fail"),
-    Series("scored", "c-score"),
+    Series("without a rule", "c-score"),
     Series("not applicable", "c-na"),
     Series("skipped", "c-skip"),
 )
@@ -192,7 +192,7 @@ def _volume(tallies: Sequence[FiguresTally], buckets: Buckets) -> ChartWithData:
         description="Outcomes over time.",
     )  # fmt: skip
     rows = [(stack.label, *(f"{count:g}" for count in stack.counts)) for stack in stacks if any(stack.counts)]
-    return ChartWithData("Results", drawing, ("From", "Passed", "Failed", "Scored", "N/A", "Skipped"), rows)
+    return ChartWithData("Results", drawing, ("From", "Passed", "Failed", "Without a rule", "N/A", "Skipped"), rows)
 
 
 def _cost(tallies: Sequence[FiguresTally], buckets: Buckets) -> ChartWithData:

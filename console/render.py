@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from secrets import token_urlsafe
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +16,10 @@ from console.navigation import first_page, sections
 from console.times import Zone, age, ago, lasting
 from console.visit import Theme, Visit
 
+_TOKEN = Markup('<input type="hidden" name="token" value="{}">')
+_ONCE = Markup('<input type="hidden" name="once" value="{}">')
+"""Stands beside the token in forms that make something. Parts that refresh themselves cannot have it, because it is
+another one each time."""
 _ENVIRONMENT = Environment(
     loader=PackageLoader("console", "templates"),
     autoescape=True,
@@ -81,7 +86,8 @@ def _text(visit: Visit, template: str, values: dict[str, Any]) -> str:
         theme=visit.theme,
         sections=sections(visit),
         ago=lambda moment: ago(moment, visit.now),
-        token=Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
+        token=_TOKEN.format(visit.token),
+        once=_TOKEN.format(visit.token) + _ONCE.format(token_urlsafe(12)),
         **values,
     )
     made = []

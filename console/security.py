@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 
@@ -104,6 +105,12 @@ def form_token(session_secret: str) -> str:
 def is_form_token(given: str, session_secret: str) -> bool:
     """Return whether `given` is the token of this session, in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), form_token(session_secret).encode())
+
+
+def form_mark(token: str, path: str, fields: Mapping[str, list[str]]) -> str:
+    """Return by what the store knows a form that this session sent to `path`. Other fields give another mark."""
+    sent = f"{path}?{urlencode(sorted(fields.items()), doseq=True)}"
+    return hmac.new(token.encode(), b"sent:" + sent.encode(), hashlib.sha256).hexdigest()
 
 
 def signed_notice(text: str, token: str) -> str:

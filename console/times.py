@@ -6,12 +6,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from markupsafe import Markup
 
-_MAX_NAME = 64
+MAX_ZONE_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,19 @@ def zone_names() -> frozenset[str]:
 
 def find_zone(name: str | None) -> Zone | None:
     """Return the zone of this name, or None if there is none."""
-    return Zone(name) if name and len(name) <= _MAX_NAME and name in zone_names() else None
+    return Zone(name) if name and len(name) <= MAX_ZONE_NAME and name in zone_names() else None
+
+
+def zone_problem(name: str) -> str:
+    """Return why there is no zone of this name, and what to write instead."""
+    if not name:
+        return "The time zone is empty. Write a name such as Europe/Berlin or UTC."
+    known = sorted(zone_names())
+    cities = {each.rpartition("/")[2].casefold(): each for each in known}
+    folded = cities | {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold().replace(" ", "_"), folded, n=1, cutoff=0.75)
+    meant = f"Did you mean {folded[near[0]]}?" if near else ""
+    return f"There is no time zone {name!r}. {meant or 'Write a name such as Europe/Berlin or UTC.'}"
 
 
 def ago(moment: datetime, now: datetime) -> str:

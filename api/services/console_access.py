@@ -12,6 +12,7 @@ from api.services.resources import Services
 from storage.sql.api_keys import ALL_SCOPES, OPERATOR_TEAM, ApiKey, ApiKeys, is_usable
 from storage.sql.console_sessions import LINK_LIFE, LONGEST, ConsoleSession, ConsoleSessions
 from storage.sql.engine import Database
+from storage.sql.sent_forms import SentForms
 
 _FAILURES_AT_ONCE = 20
 _LOCAL_KEY = "gavel up"
@@ -47,6 +48,9 @@ class Reader:
 class ConsoleAccess:
     """Opens and finds sessions.
 
+    Attributes:
+        sent_forms: which forms of sessions were sent already.
+
     Args:
         monotonic_s: clock of the limit on failed sign-ins, in seconds.
     """
@@ -54,6 +58,7 @@ class ConsoleAccess:
     def __init__(self, services: Services, *, monotonic_s: Callable[[], float]) -> None:
         self._services = services
         self._sessions = ConsoleSessions(services.database)
+        self.sent_forms = SentForms(services.database)
         self._failures = RateLimiter(
             per_minute=services.settings.api.unauthorized_per_minute, burst=_FAILURES_AT_ONCE, monotonic_s=monotonic_s
         )
@@ -119,5 +124,7 @@ def local_sign_in_path(database: Database, team_id: int, *, now: datetime) -> st
     for key in keys.list(team_id):
         if key.label == _LOCAL_KEY and is_usable(key, now + LINK_LIFE):
             return sign_in_path(database, key, now=now)
-    made, _ = keys.create(team_id=team_id, label=_LOCAL_KEY, scopes=[ALL_SCOPES], now=now, expires_at=now + LONGEST)
+    made, _ = keys.create(
+        team_id=team_id, label=_LOCAL_KEY, scopes=[ALL_SCOPES], now=now, expires_at=now + LONGEST, actor="cli"
+    )
     return sign_in_path(database, made, now=now)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from clickhouse_connect.driver.client import Client
 
-from api.schemas.actions import Estimate
+from api.schemas.actions import Estimate as Estimate  # noqa: PLC0414  # the console reads it here
 from api.services.resources import Services
 from api.services.verdicts import target
 from conditions import EventRow, RowError, Target, compile_matcher

@@ -54,6 +54,10 @@ conditions:
         value: production
 """
 _CHANGED_MEANWHILE = "Somebody else has changed this evaluation since you opened it."
+_NO_SETS = (
+    "Nothing matches, because this evaluation runs on no generation without a condition set. Add a set, or choose "
+    "every generation below the conditions; in YAML, leave conditions out."
+)
 _TYPES = ("event", "person", "event_metadata", "hogql")
 _STARTS = {
     "hog": "// Return true for a pass and false for a fail.\nlet rude := output ilike '%stupid%'\nreturn not rude\n",
@@ -174,8 +178,11 @@ def _backtest(visit: Visit, raw: dict[str, Any], evaluation: Evaluation | None) 
 def _run(visit: Visit, raw: dict[str, Any], count: int) -> tuple[Trial[SampleResult], PassRule]:
     """Run the draft on the newest generations that meet its conditions. Return them with its passing rule."""
     draft = parse(raw)
+    rule = PassRule.of(draft.output_config)
+    if not draft.conditions:
+        return Trial((), _NO_SETS), rule
     conditions = read_conditions(raw.get("conditions") or [], visit.services.database.limits)
-    return try_draft(visit.services, visit.team, draft, conditions, count), PassRule.of(draft.output_config)
+    return try_draft(visit.services, visit.team, draft, conditions, count), rule
 
 
 def _ask_enable(visit: Visit, raw: dict[str, Any], evaluation: Evaluation | None) -> Response:

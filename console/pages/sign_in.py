@@ -16,7 +16,7 @@ from console.navigation import first_page
 from console.preferences import back_to, own_address, remember
 from console.render import bare
 from console.security import PLAIN_COOKIE, SECURE_COOKIE, is_encrypted, may_sign_in
-from console.times import Zone
+from console.times import MAX_ZONE_NAME, Zone, find_zone, zone_problem
 from console.visit import Theme
 
 
@@ -125,9 +125,15 @@ def sign_out(guest: Guest) -> Response:
 
 
 def keep_preferences(guest: Guest) -> Response:
-    """Remember theme and zone, and lead back."""
+    """Remember theme and zone, and lead back. A zone that does not exist gives the form back, and nothing is kept."""
+    theme, zone = guest.field("theme"), guest.field("zone").strip()[:MAX_ZONE_NAME]
+    if "zone" in guest.form and find_zone(zone) is None:
+        return bare(
+            "preferences.html", zone=guest.zone, theme=guest.theme, status=400, chosen=theme, typed=zone,
+            problem=zone_problem(zone), next_address=own_address(guest.field("next")), token=guest.field("token"),
+        )  # fmt: skip
     response = back_to(guest.field("next"))
-    remember(response, theme=guest.field("theme"), zone=guest.field("zone"), secure=guest.secure)
+    remember(response, theme=theme, zone=zone, secure=guest.secure)
     return response
 
 

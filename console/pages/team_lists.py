@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.http.errors import Throttled, Unavailable
 from api.services.definitions import find
+from api.services.estimating import Estimate, estimate
 from api.services.jobs import ACTIONS, Job, all_backfills, backfill_costs, change_backfill, measured, start_backfill
 from api.services.operations import (
     people,
@@ -25,12 +26,24 @@ from console.visit import Visit
 
 _AUDITED = 50
 _COSTS_S = 30
-_BACKFILL_DAYS = {"1": 1, "7": 7, "30": 30}
+_BACKFILL_DAYS = {"1": "day", "7": "7 days", "30": "30 days"}
 
 
 def jobs(visit: Visit) -> Response:
-    """Show the team's backfills and measurements, and the form that starts a backfill."""
-    return page(visit, "jobs.html", **_jobs(visit), done=visit.notice("done"))
+    """Show the team's backfills and measurements, and the form that asks for a backfill."""
+    return _shown_jobs(visit)
+
+
+def _shown_jobs(visit: Visit, *, found: Estimate | None = None, asked: Mapping[str, str] | None = None) -> Response:
+    return page(
+        visit,
+        "jobs.html",
+        **_jobs(visit),
+        done=visit.notice("done"),
+        found=found,
+        asked=asked or {"evaluation": "", "days": "1", "rerun": ""},
+        windows=_BACKFILL_DAYS,
+    )
 
 
 def jobs_part(visit: Visit) -> Response:
@@ -67,7 +80,7 @@ def _costs(visit: Visit, found: list[Job]) -> Mapping[str, float] | None:
 
 
 def change_job(visit: Visit) -> Response:
-    """Pause, resume or cancel a backfill, cancel a measurement, or start a backfill."""
+    """Pause, resume or cancel a backfill, cancel a measurement, show the cost of a backfill, or start it."""
     action = visit.field("action")
     if action == "cancel-measurement":
         measured_one = find(visit.services, visit.reader.key, visit.field("evaluation"))
@@ -77,9 +90,14 @@ def change_job(visit: Visit) -> Response:
         changed = change_backfill(visit.services, visit.reader.key, visit.field("id"), action)
         return RedirectResponse(visit.link("jobs/", done=f"The backfill is {changed.state}."), 303)
     evaluation = find(visit.services, visit.reader.key, visit.outlines.named(visit.field("evaluation")))
-    days = _BACKFILL_DAYS.get(visit.field("days"), 1)
+    days = visit.field("days") if visit.field("days") in _BACKFILL_DAYS else "1"
     rerun = visit.field("rerun") == "on"
-    start = visit.now - timedelta(days=days)
+    start = visit.now - timedelta(days=int(days))
+    if action != "start":
+        with visit.services.pages.client(visit.reader.session) as client:
+            found = estimate(visit.services, client, evaluation, start, visit.now)
+        asked = {"evaluation": evaluation.id, "days": days, "rerun": "on" if rerun else ""}
+        return _shown_jobs(visit, found=found, asked=asked)
     start_backfill(visit.services, visit.reader.key, evaluation, start, visit.now, rerun=rerun)
     return RedirectResponse(visit.link("jobs/", done="The backfill waits for a matcher."), 303)
 
@@ -122,7 +140,7 @@ def audit(visit: Visit) -> Response:
 PAGES = (
     Page("{team}/jobs/", jobs, "evaluation:read"),
     Page("{team}/jobs/part/", jobs_part, "evaluation:read"),
-    post("{team}/jobs/", change_job, "evaluation:write"),
+    post("{team}/jobs/", change_job, "evaluation:write", slow=("dry",)),
     Page("{team}/keys/", keys, "llm_provider_key:read"),
     post("{team}/keys/", change_key, "llm_provider_key:write", slow=()),
     Page("{team}/audit/", audit, "evaluation:read"),

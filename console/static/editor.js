@@ -141,7 +141,7 @@ function later() {
 // A draft is the whole form as it would be sent, with the version that it was made from. It goes when it is saved.
 const place = `gavel-draft-${location.pathname}`;
 const SENT = "gavel-draft-sent";
-const NEVER_KEPT = ["token", "action"];
+const NEVER_KEPT = ["token", "once", "action"];
 const notice = form.querySelector("[data-draft]");
 
 function entries() {

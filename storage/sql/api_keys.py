@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
+from storage.sql.audit import OPERATOR_TEAM as OPERATOR_TEAM  # noqa: PLC0414  # the team of operators' keys
+from storage.sql.audit import record
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, metadata
 
@@ -38,8 +41,6 @@ _WRITE_ONLY = frozenset({"label"})
 """Areas whose write scope does not contain read: who labels must not see the labels and the results of others."""
 OPERATOR_SCOPES: tuple[str, ...] = ("operations:read", "operations:write")
 """Scopes of those who run Gavel. A key has them only if it was made as an operator's, never by `*`."""
-OPERATOR_TEAM = 0
-"""The team of operators' keys. No team has this number, so such a key reaches no team's objects."""
 
 _PREFIX = "gvl_"
 _ACTOR_PREFIX = "key:"
@@ -124,8 +125,12 @@ class ApiKeys:
         now: datetime,
         email: str = "",
         expires_at: datetime | None = None,
+        actor: str | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key. Return it and its secret, which is not stored and cannot be had again.
+
+        Args:
+            actor: who makes it, for the audit trail.
 
         Raises:
             UnknownScope: a scope that does not exist.
@@ -134,19 +139,24 @@ class ApiKeys:
         for scope in scopes:
             if scope not in known:
                 raise UnknownScope(scope, known)
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        secret, ordered = _PREFIX + secrets.token_urlsafe(32), sorted(set(scopes))
         values = {
             "team_id": team_id,
             "label": label,
             "email": email,
             "key_hash": _hash(secret),
             "masked": f"{secret[:8]}...{secret[-4:]}",
-            "scopes": " ".join(sorted(set(scopes))),
+            "scopes": " ".join(ordered),
             "created_at": now,
             "expires_at": expires_at,
         }
         with self._database.write() as connection:
             row = connection.execute(sa.insert(api_keys).values(values).returning(api_keys)).mappings().one()
+            given: dict[str, Any] = {"label": label, "email": email, "scopes": ordered}
+            if expires_at is not None:
+                given["expires_at"] = expires_at.isoformat()
+            changes = {name: [None, value] for name, value in given.items() if value}
+            _audit(connection, row, "created", changes, actor, now)
         return read_key(row), secret
 
     def find(self, secret: str, *, now: datetime) -> ApiKey | None:
@@ -185,8 +195,12 @@ class ApiKeys:
         keys = {key.id: key for key in map(read_key, rows)}
         return {actor: keys[key_id] for actor, key_id in ids.items() if key_id in keys}
 
-    def revoke(self, key_id: int, *, now: datetime) -> ApiKey | None:
-        """Revoke a key for good. Return it, or None if there is none; a second time changes nothing."""
+    def revoke(self, key_id: int, *, now: datetime, actor: str | None = None) -> ApiKey | None:
+        """Revoke a key for good. Return it, or None if there is none; a second time changes nothing.
+
+        Args:
+            actor: who revokes it, for the audit trail.
+        """
         change = (
             sa.update(api_keys)
             .where(api_keys.c.id == key_id)
@@ -195,7 +209,19 @@ class ApiKeys:
         )
         with self._database.write() as connection:
             row = connection.execute(change).mappings().one_or_none()
+            if row is not None and row["revoked_at"] == now:
+                _audit(connection, row, "revoked", {"label": [row["label"], None]}, actor, now)
         return None if row is None else read_key(row)
+
+
+def _audit(
+    connection: sa.Connection, row: sa.RowMapping, action: str, changes: Mapping[str, Any], actor: str | None,
+    now: datetime,
+) -> None:  # fmt: skip
+    record(
+        connection, team_id=row["team_id"], object_type="api_key", object_id=str(row["id"]), action=action,
+        actor=actor, at=now, changes=changes,
+    )  # fmt: skip
 
 
 def _key_id(actor: str) -> int | None:

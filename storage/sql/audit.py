@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, insert, select
 
-from storage.sql.api_keys import OPERATOR_TEAM
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, json_column, metadata
 
+OPERATOR_TEAM = 0
+"""The team of what belongs to no team: operators' keys and dead letters. No team has this number, so such a key
+reaches no team's objects."""
 IDS_KEPT = 100
 """Ids of many objects that one entry names."""
 

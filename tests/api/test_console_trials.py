@@ -73,6 +73,25 @@ def test_categories_are_shown_and_pass_if_all_are_among_the_passing(api: Api, st
     assert (found["Pass"], found["Fail"]) == ("1", "1")
 
 
+def test_an_outcome_without_a_rule_is_named_by_its_kind(api: Api, stand_in: StandInServer) -> None:
+    generations(api, stand_in, {"categories": ["good"]})
+    assert outcomes(tried(api, stand_in, "test", **{**CATEGORIES, "passing": ""})) == ["Category good"]
+    api.events(GENERATION)
+    stand_in.script({"action": {"do": "answer", "content": json.dumps({"reasoning": "because", "score": 4.5})}})
+    assert "Score 4.5" in outcomes(tried(api, stand_in, "test", **SCORES))
+
+
+@pytest.mark.parametrize("action", ["test", "backtest"])
+def test_a_draft_that_runs_on_no_generation_is_tried_on_none(api: Api, stand_in: StandInServer, action: str) -> None:
+    generations(api, stand_in, {"outcome": "pass"})
+    page = tried(api, stand_in, action, without_sets="nothing")
+    assert "Nothing matches, because this evaluation runs on no generation" in page
+    assert "Add a set, or choose every generation" in page
+    assert outcomes(page) == []
+    assert stand_in.requests() == []
+    assert "Nothing matches" not in tried(api, stand_in, action, without_sets="everything")
+
+
 def test_not_applicable_is_neither_a_pass_nor_a_fail_nor_without_a_verdict(api: Api, stand_in: StandInServer) -> None:
     verdicts = [{"outcome": each} for each in ("pass", "not_applicable", "fail")]
     generations(api, stand_in, *verdicts, {"nonsense": True})

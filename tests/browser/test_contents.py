@@ -7,6 +7,7 @@ import html
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import httpx2 as httpx
@@ -14,8 +15,10 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect
 
+from config.definitions import parse_draft
 from storage.sql.api_keys import ApiKeys
 from storage.sql.evaluation_changes import evaluations
+from storage.sql.evaluations import Evaluations
 from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.jury_scene import MEMBERS
@@ -211,3 +214,23 @@ def test_a_part_has_three_seconds(page: Page, served: Served) -> None:
     page.goto(f"/console/{TEAM}/generations/{served.scene.events[-1]}/")
     page.wait_for_load_state("networkidle")
     assert set(page.evaluate("window.__deadlines")) == {3000}
+
+
+def test_a_category_without_a_rule_is_named_by_its_kind(http: httpx.Client, served: Served) -> None:
+    options = [{"key": key, "label": key.capitalize()} for key in ("billing", "other")]
+    raw = {
+        "name": "Topic", "evaluation_type": "llm_judge", "evaluation_config": {"prompt": "Which topic?"},
+        "output_type": "categorical", "output_config": {"options": options},
+    }  # fmt: skip
+    now = scenes.utc_now()
+    topic = Evaluations(served.services.database).create(TEAM, parse_draft(raw), actor="key:1", now=now)
+    row = scenes.result_row(
+        TEAM, topic, str(uuid4()), now - timedelta(minutes=5), categorical_result=["billing"], applicable=True,
+        target_event_id=served.scene.events[-1],
+    )  # fmt: skip
+    scenes.insert(served.clickhouse_dsn, "evaluation_results", [row])
+    for path in (f"evaluations/{topic.id}/results/", f"results/{row['uuid']}/", f"evaluations/{topic.id}/"):
+        page = http.get(f"/console/{TEAM}/{path}").text
+        assert re.search(r"</span>Category billing\s*</span>", page), path
+        assert not re.search(r"</span>Score\b", page), path
+    assert "category without a rule" in page

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from storage.sql.label_queues import LabelQueues
 from tests.browser.conftest import TEAM, Served
+from tests.browser.rig import opened, sign_in
 
 PRESS_TWICE = """(what) => {
   const seen = [];
@@ -19,7 +21,7 @@ PRESS_TWICE = """(what) => {
 
 @pytest.mark.parametrize(
     ("path", "button"),
-    [("jobs/", "button[value=start]"), ("evaluations/new/", "button[value=test]"), ("labels/", "main form button")],
+    [("jobs/", "button[value=dry]"), ("evaluations/new/", "button[value=test]"), ("labels/", "main form button")],
 )
 def test_a_second_press_is_refused_with_the_reason(page: Page, path: str, button: str) -> None:
     page.goto(f"/console/{TEAM}/{path}")
@@ -40,3 +42,18 @@ def test_a_filter_and_a_label_are_sent_as_often_as_the_reader_likes(page: Page, 
     expect(page.locator("[data-keys]")).to_be_visible()  # the script of the page has begun
     assert page.evaluate(PRESS_TWICE, "[data-label-form] button[value=save]") == [True, True]
     expect(page.locator("[data-sent]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_without_javascript_a_second_press_makes_nothing_more(browser: Browser, served: Served, presses: int) -> None:
+    store = LabelQueues(served.services.database)
+    before = store.page(TEAM, limit=1, offset=0)[1]
+    with opened(browser, served.base, java_script_enabled=False) as (context, watch):
+        page = context.new_page()
+        sign_in(page, served.scene.secret)
+        page.goto(f"/console/{TEAM}/labels/?evaluation={served.scene.evaluations[1].id}")
+        page.fill("main form input[name=size]", "3")
+        page.locator("main form[action$='/labels/'] button").click(click_count=presses)
+        page.wait_for_url("**/labels/*-*/")
+        assert not watch.foreign
+    assert store.page(TEAM, limit=1, offset=0)[1] == before + 1

@@ -110,10 +110,11 @@ def test_measurements_of_before_are_found_by_their_dataset(database: Database) -
         )
         ids.append(store.create(new, actor="key:1", now=NOW + timedelta(minutes=len(ids))).id)
     with database.write() as connection:
+        connection.execute(text("DROP TABLE console_sent_forms"))
         connection.execute(text("DROP INDEX ix_measurement_runs_dataset"))
         connection.execute(text("ALTER TABLE measurement_runs DROP COLUMN dataset"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))
-    assert upgrade(database) == ["0018"]
+    assert upgrade(database) == ["0018", "0019"]
     assert [each.id for each in store.of_dataset(1, "d1", limit=5)] == [ids[3], ids[0]]
     assert [each.id for each in store.of_dataset(1, "d2", limit=5)] == [ids[2]]
     assert store.of_dataset(2, "d1", limit=5) == []

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import typer
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 from cli.api import register
 from config.secrets import SecretBox
-from storage.sql.api_keys import ApiKeys
+from storage.sql.api_keys import OPERATOR_TEAM, ApiKeys
+from storage.sql.audit import read_team_audit
 from storage.sql.engine import Database
 from storage.sql.provider_keys import NewKey, ProviderKeys
 
@@ -43,6 +45,40 @@ def test_a_key_is_made_shown_once_listed_masked_and_revoked(app: typer.Typer, da
     assert run.invoke(app, ["keys", "revoke", str(found.id)]).exit_code == 0
     assert ApiKeys(database).find(secret, now=NOW) is None
     assert run.invoke(app, ["keys", "revoke", "999"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("owner", "team"), [(("--team", "7", "--scope", "*"), 7), (("--operator",), OPERATOR_TEAM)])
+def test_making_and_revoking_a_key_are_in_the_trail_once(
+    app: typer.Typer, database: Database, owner: tuple[str, ...], team: int
+) -> None:
+    run = CliRunner()
+    secret = run.invoke(app, ["keys", "create", *owner, "--label", "Ann", "--expires-in-days", "3"]).stdout.strip()
+    (key,) = ApiKeys(database).list()
+    for _ in range(2):
+        assert run.invoke(app, ["keys", "revoke", str(key.id)]).exit_code == 0
+    with database.read() as connection:
+        revoked, made = read_team_audit(connection, team, before=None, limit=10)
+    assert [(each.object_type, each.object_id, each.actor) for each in (made, revoked)] == [
+        ("api_key", str(key.id), "cli")
+    ] * 2
+    assert key.expires_at is not None
+    assert (made.action, made.changes) == (
+        "created",
+        {
+            "label": [None, "Ann"],
+            "scopes": [None, sorted(key.scopes)],
+            "expires_at": [None, key.expires_at.isoformat()],
+        },
+    )
+    assert (revoked.action, revoked.changes) == ("revoked", {"label": ["Ann", None]})
+    assert secret not in str(made.changes)
+
+
+def test_a_key_whose_entry_cannot_be_written_is_not_made(app: typer.Typer, database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(sa.text("DROP TABLE audit_log"))
+    assert CliRunner().invoke(app, ["keys", "create", "--team", "7", "--scope", "*"]).exit_code != 0
+    assert ApiKeys(database).list() == []
 
 
 def test_a_scope_that_does_not_exist_is_refused_with_those_that_do(app: typer.Typer, database: Database) -> None:
