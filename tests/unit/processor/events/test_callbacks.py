@@ -113,7 +113,7 @@ def test_a_commit_fails_as_a_commit_whichever_call_is_told_first(
     sent.begin(deadline)
     made.told = first != "produce"
     sent.produce(OUTPUT, deadline)
-    made.poll(0) if made.told else None  # what is in the queue fails
+    made.poll(0) if made.told else None  # the queued messages fail
     pending = sent.commit((), None, deadline)
     made.told = first == "reason"
     if first == "reason":
