@@ -324,15 +324,28 @@ def _decimal_mark(hit: bytes) -> bytes | None:
 def _dump_mark(hit: bytes) -> bytes | None:
     """Return the mark of a hexadecimal dump; None for a table of numbers, which has no letters."""
     words = _HEX_WORD.findall(hit)
-    return b"[data]" if sum(not word.isdigit() for word in words) * 4 >= len(words) else None
+    return b"[data]" if sum(not word.isdigit() for word in words) * 4 >= len(words) and _are_bytes(words) else None
 
 
 def _pairs_mark(hit: bytes) -> bytes | None:
-    """Return the mark of bytes that are written as hexadecimal numbers; None for decimal ones and for one number."""
+    """Return the mark of bytes that are written as hexadecimal numbers; None for decimal ones, for one number, and for
+    order numbers.
+    """
     words = _HEX_WORD.findall(hit) if b"x" not in hit and b"X" not in hit else []
-    if words and (len(words) < MANY_NUMBERS or sum(not word.isdigit() for word in words) * 8 < len(words)):
+    if words and (len(words) < MANY_NUMBERS or not _are_bytes(words)):
         return None
     return b"[data]" if words or hit.lower().count(b"0x") >= MANY_NUMBERS else None
+
+
+def _are_bytes(words: list[bytes]) -> bool:
+    """Whether hexadecimal words have letters and digits in the same place. Order numbers such as `AB95` have not."""
+    coded = [word for word in words if len(word) == 2 or not word.isdigit()]  # a table has other numbers too
+    for place in range(max(map(len, words))):
+        column = [word[place] for word in coded if len(word) > place]
+        letters = sum(byte > _DIGITS[-1] for byte in column)
+        if min(letters, len(column) - letters) * 16 >= len(words):
+            return True
+    return False
 
 
 def _percent_mark(hit: bytes) -> bytes | None:
