@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -226,7 +227,8 @@ class _Batch:
             if threading.get_ident() == self._thread:
                 self.end()
             else:
-                self._loop.call_soon_threadsafe(self.end)
+                with suppress(RuntimeError):  # its loop is closed, so nobody waits
+                    self._loop.call_soon_threadsafe(self.end)
 
     def end(self) -> None:
         """Let the request go on. Called in its own loop."""

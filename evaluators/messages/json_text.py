@@ -18,7 +18,8 @@ def to_json(value: Any, *, blanks: bool = False) -> str:
     """Return JSON of any decoded JSON value, however deeply it is nested; compact, or with blanks as `json` writes."""
     comma, colon = (", ", ": ") if blanks else (",", ":")
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(comma, colon), default=str)
+        # No decoded value holds itself, and the check for it takes a fifth to a half of the time.
+        return json.dumps(value, ensure_ascii=False, separators=(comma, colon), default=str, check_circular=False)
     except RecursionError:
         return "".join(_json_pieces(value, comma, colon))
 

@@ -24,10 +24,11 @@ def messages_in(text: str) -> Any:
 
 def is_history(items: Sequence[Any]) -> bool:
     """Return whether a list is of messages, with calls, results and reasoning among them."""
-    return any(map(is_message, items)) and all(
+    # The first condition ends at the first other value, such as the first of millions of numbers.
+    return all(
         isinstance(item, Mapping) and (is_message(item) or is_call(item) or is_result(item) or is_thinking(item))
         for item in items
-    )
+    ) and any(map(is_message, items))
 
 
 def is_text_blocks(items: Sequence[Any]) -> bool:

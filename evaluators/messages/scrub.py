@@ -225,9 +225,10 @@ def _edits(data: bytes, pattern: Any, *marks: Callable[[bytes], bytes | None]) -
     """
     edits: list[_Edit] = []
     for found in pattern.finditer(data):
-        new = marks[(found.lastindex or 1) - 1](found[0])
+        start, end = found.span()  # RE2 takes several times as long for the text of a hit
+        new = marks[(found.lastindex or 1) - 1 if len(marks) > 1 else 0](data[start:end])
         if new is not None:
-            edits.append((*found.span(), new))
+            edits.append((start, end, new))
     return edits
 
 
@@ -306,8 +307,10 @@ def _is_word(group: bytes) -> bool:
 def _base85_mark(hit: bytes) -> bytes | None:
     """Return the mark of base85, in which all characters are about as frequent; None for code and all other texts."""
     sample = b"".join(hit[:_SAMPLE].split())
+    if len(set(sample)) < _LEAST_KINDS:
+        return None
     seen = Counter(sample)
-    if len(seen) < _LEAST_KINDS or max(seen.values()) > max(_MOST_OF_ONE * len(sample), _MOST_IN_SHORT):
+    if max(seen.values()) > max(_MOST_OF_ONE * len(sample), _MOST_IN_SHORT):
         return None
     classes = [sum(seen[each] for each in kind) for kind in (_SMALL, _CAPITAL, _DIGITS)]
     marks = len(sample) - sum(classes)
@@ -324,15 +327,28 @@ def _decimal_mark(hit: bytes) -> bytes | None:
 def _dump_mark(hit: bytes) -> bytes | None:
     """Return the mark of a hexadecimal dump; None for a table of numbers, which has no letters."""
     words = _HEX_WORD.findall(hit)
-    return b"[data]" if sum(not word.isdigit() for word in words) * 4 >= len(words) else None
+    return b"[data]" if sum(not word.isdigit() for word in words) * 4 >= len(words) and _are_bytes(words) else None
 
 
 def _pairs_mark(hit: bytes) -> bytes | None:
-    """Return the mark of bytes that are written as hexadecimal numbers; None for decimal ones and for one number."""
+    """Return the mark of bytes that are written as hexadecimal numbers; None for decimal ones, for one number, and for
+    order numbers.
+    """
     words = _HEX_WORD.findall(hit) if b"x" not in hit and b"X" not in hit else []
-    if words and (len(words) < MANY_NUMBERS or sum(not word.isdigit() for word in words) * 8 < len(words)):
+    if words and (len(words) < MANY_NUMBERS or not _are_bytes(words)):
         return None
     return b"[data]" if words or hit.lower().count(b"0x") >= MANY_NUMBERS else None
+
+
+def _are_bytes(words: list[bytes]) -> bool:
+    """Whether hexadecimal words have letters and digits in the same place. Order numbers such as `AB95` have not."""
+    coded = [word for word in words if len(word) == 2 or not word.isdigit()]  # a table has other numbers too
+    for place in range(max(map(len, words))):
+        column = [word[place] for word in coded if len(word) > place]
+        letters = sum(byte > _DIGITS[-1] for byte in column)
+        if min(letters, len(column) - letters) * 16 >= len(words):
+            return True
+    return False
 
 
 def _percent_mark(hit: bytes) -> bytes | None:

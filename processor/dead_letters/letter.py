@@ -15,11 +15,14 @@ from typing import Literal
 from processor.events.message import Message, headers_of
 from processor.events.output import Headers, Output
 from processor.events.row import ROOM_BYTES
+from processor.events.task import TASK_PREFIX, has_task
 from processor.notices import Notices
 
 Reason = Literal["decode", "too_large", "evaluator_bug", "expired", "sink_rejected"]
 HEADER_PREFIX = "gavel.error."
 ATTEMPTS = HEADER_PREFIX + "attempts"
+REDRIVE_TOPIC = HEADER_PREFIX + "redrive_topic"
+"""The header of every letter that is a run's. Headers of a task in another letter are a stranger's."""
 
 _VERSION = version("gavel").encode()
 _notices = Notices("gavel.dead_letters")
@@ -50,7 +53,8 @@ def dead_letter(
 ) -> Output:
     """Return `message` as a dead letter for `topic`.
 
-    Key, value and headers are kept byte for byte; `gavel.error.*` headers are added. If the whole would not fit into
+    Key, value and headers are kept byte for byte; `gavel.error.*` headers are added. A task in `extra` replaces all
+    headers of a task that `message` has. If the whole would not fit into
     `max_bytes`, the value is left out: its SHA-256 and its topic, partition and offset tell where it is. Headers
     and the key are left out too if they do not fit even without it, and headers tell their size.
 
@@ -71,7 +75,8 @@ def dead_letter(
         remedy="see `gavel dlq list`",
     )
     original = list(headers_of(message) or ())
-    kept = [(name, value) for name, value in original if not name.startswith(HEADER_PREFIX)]
+    replaced = (HEADER_PREFIX, TASK_PREFIX) if has_task(extra) else HEADER_PREFIX
+    kept = [(name, value) for name, value in original if not name.startswith(replaced)]
     earlier = {name: value for name, value in original if name.startswith(HEADER_PREFIX)}
     key, kept, value, left_out = _fitting(message.key(), kept, message.value(), max_bytes - ROOM_BYTES)
     timestamp = str(message.timestamp()[1]).encode()

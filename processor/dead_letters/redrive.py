@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from config.settings import Settings
 from processor.dead_letters.stored import DeadLetter, LetterFilter, LetterRef, closing_mark
@@ -22,6 +22,7 @@ from processor.stream.transactions import CommitAborted, CommitFailed, OutputToo
 _TOGETHER, _TOGETHER_BYTES = 500, 32 * 1024 * 1024
 """Letters of one transaction, and the size of their values; one larger letter has a transaction of its own."""
 _COMMIT_S = 60.0
+_Letter = TypeVar("_Letter", DeadLetter, LetterRef)
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Redriver:
     def __init__(self, configuration: dict[str, Any], letters: DeadLetterTopic, *, max_attempts: int) -> None:
         self._letters = letters
         self._max_attempts = max_attempts
+        self._is_alone = True
         with _telling("redrive", Redriven()):
             self._transactions = Transactions(configuration, start_timeout_s=_COMMIT_S)
 
@@ -90,6 +92,7 @@ class Redriver:
                 letters = self._letters.read(batch, with_values=True)
                 refused = []
                 with self._transaction() as deadline:
+                    letters = self._still_open(letters)
                     for letter in letters:
                         problem = self._send(letter, deadline)
                         if problem is not None:
@@ -106,18 +109,33 @@ class Redriver:
         with _telling("purge", done):
             for batch in _batches(self._letters.find(selection, settled=True).refs):
                 with self._transaction() as deadline:
-                    for ref in batch:
+                    refs = self._still_open(batch)
+                    for ref in refs:
                         self._transactions.produce(closing_mark(self._letters.name, ref, "purged"), deadline)
-                done.sent += len(batch)
+                done.sent += len(refs)
         return done.sent
 
     @contextmanager
     def _transaction(self) -> Iterator[Deadline]:
         """Make what the block produces durable together, within 60 s; nothing of it if the block raises."""
         deadline = self._transactions.deadline(Deadline(_COMMIT_S))
+        client = self._transactions.producer
         self._transactions.begin(deadline)
+        self._is_alone = self._is_alone and self._transactions.producer is client
         yield deadline
         self._transactions.commit((), None, deadline).wait(deadline)
+
+    def _still_open(self, letters: list[_Letter]) -> list[_Letter]:
+        """Return those of `letters` that nobody has closed since they were looked for. Call it in a transaction.
+
+        Nobody else can have closed any while this redriver is alone. A producer that is recreated after a connection
+        broke fences the redrives that began since, instead of being fenced by them, and they may have closed letters.
+        """
+        if self._is_alone:
+            return letters
+        ids = frozenset(f"{each.partition}:{each.offset}" for each in letters)
+        found = {ref[:2] for ref in self._letters.find(LetterFilter(ids=ids), settled=True).refs}
+        return [each for each in letters if (each.partition, each.offset) in found]
 
     def _send(self, letter: DeadLetter, deadline: Deadline) -> str | None:
         """Send `letter` and its mark; return the problem if it has to stay."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from processor.dead_letters.letter import ATTEMPTS, HEADER_PREFIX, read_attempts
+from processor.dead_letters.letter import ATTEMPTS, HEADER_PREFIX, REDRIVE_TOPIC, read_attempts
 from processor.events.message import Message, headers_of, record_time_ms
 from processor.events.output import Headers, Output
 
@@ -168,7 +168,8 @@ def parse_letter(message: Message, *, with_value: bool = True) -> DeadLetter | N
         value = error.get(HEADER_PREFIX + name) or b""
         return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
-    evaluation = dict(headers).get("gavel.task.evaluation_id") or dict(headers).get("evaluation_id")
+    is_run = REDRIVE_TOPIC in error
+    evaluation = dict(headers).get("gavel.task.evaluation_id" if is_run else "evaluation_id")
     value = message.value()
     left_out = _number(text("size_bytes"))
     return DeadLetter(

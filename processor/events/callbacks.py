@@ -10,6 +10,7 @@ raised. Python takes this for a mistake of the callback, and the call raises a S
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -47,15 +48,17 @@ def run_callbacks(producer: Producer, wait_s: float = 0.0) -> KafkaError | None:
     return None
 
 
-def flush(producer: Producer, within_s: float) -> tuple[int, KafkaError | None]:
-    """Wait until the queue of `producer` is empty, and run the callbacks meanwhile.
+def flush(
+    producer: Producer, within_s: float, *, done: Callable[[], bool] = lambda: False
+) -> tuple[int, KafkaError | None]:
+    """Wait until the queue of `producer` is empty, or until `done` says so, and run the callbacks meanwhile.
 
     Returns:
         The number of messages that are left after `within_s` seconds, and the fatal error as `run_callbacks`.
     """
     until_s = monotonic() + within_s
     fatal: KafkaError | None = None
-    while len(producer) > 0:
+    while len(producer) > 0 and not done():
         left_s = until_s - monotonic()
         if left_s <= 0:
             break

@@ -14,7 +14,7 @@ from typing import Any
 from processor.events.identity import Trigger
 from processor.events.output import Headers
 
-_HEADER_PREFIX = "gavel.task."
+TASK_PREFIX = "gavel.task."
 
 
 class TaskError(ValueError):
@@ -78,7 +78,7 @@ class Task:
         for name in _FIELDS:
             value = getattr(self, name)
             if value not in (None, "", 0):
-                found.append((_HEADER_PREFIX + name, str(value).encode()))
+                found.append((TASK_PREFIX + name, str(value).encode()))
         return found
 
     def parked(self, *, now_ms: int, not_before_ms: int, cause: str) -> Task:
@@ -109,9 +109,9 @@ def is_match(task: Task) -> bool:
     return task.evaluation_id.startswith(_MATCH)
 
 
-def has_task(headers: Headers) -> bool:
+def has_task(headers: Sequence[tuple[str, str | bytes | None]]) -> bool:
     """Return whether any of `headers` is a field of a task."""
-    return any(name.startswith(_HEADER_PREFIX) for name, _ in headers)
+    return any(name.startswith(TASK_PREFIX) for name, _ in headers)
 
 
 _INTEGERS = frozenset({"team_id", "attempt", "parked_since_ms", "not_before_ms", "revision", "version", "repeat"})
@@ -130,9 +130,9 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
     # `headers` leaves out empty fields, because a manual run has no condition set.
     fields: dict[str, Any] = {"condition_id": ""}
     for name, raw in headers or ():
-        if not name.startswith(_HEADER_PREFIX) or raw is None:
+        if not name.startswith(TASK_PREFIX) or raw is None:
             continue
-        field = name.removeprefix(_HEADER_PREFIX)
+        field = name.removeprefix(TASK_PREFIX)
         if field not in _FIELDS:
             continue
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
@@ -144,5 +144,5 @@ def read_task(headers: Sequence[tuple[str, bytes | str | None]] | None) -> Task:
             fields[field] = text
     missing = [name for name in _REQUIRED if not fields.get(name)]
     if missing:
-        raise TaskError(f"header {_HEADER_PREFIX}{missing[0]} is missing; only Gavel writes to the task topic")
+        raise TaskError(f"header {TASK_PREFIX}{missing[0]} is missing; only Gavel writes to the task topic")
     return Task(**fields)

@@ -12,7 +12,7 @@ from config.settings import Topics
 from evaluators.generation import Generation
 from evaluators.llm_judge import Parked
 from evaluators.verdict import JudgeUsage, Skip, StepUsage, Verdict
-from processor.dead_letters.letter import Reason, dead_letter
+from processor.dead_letters.letter import REDRIVE_TOPIC, Reason, dead_letter
 from processor.events.decision import decision_output
 from processor.events.measurement import measurement_output
 from processor.events.message import Message
@@ -162,7 +162,7 @@ class RunOutputs:
             detail=detail,
             max_bytes=self._max_message_bytes,
             # A letter from the parked topic goes back to the task topic too, where all runs begin.
-            extra=[("gavel.error.redrive_topic", self.topics.tasks.encode())],
+            extra=[(REDRIVE_TOPIC, self.topics.tasks.encode())],
         )
         return [letter]
 

@@ -10,9 +10,10 @@ import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
+
+import structlog
 
 from processor.events.message import Message
 from processor.events.output import Output, TopicAndPartition
@@ -21,7 +22,7 @@ from processor.stream.ledger import Span
 from processor.stream.worker import Control, Worker
 
 _CLOSE_S = 10.0
-"""Seconds for `shutdown`, and for the end of the event loop. Their delay must not hide why a stage ended."""
+"""Seconds for `shutdown`, and for the end of the event loop. Connections that do not close end with the process."""
 Handle = Callable[[Message], Awaitable[list[Output]]]
 """Takes one Kafka message and returns its outputs. Anything that it raises ends the process without a commit."""
 
@@ -183,8 +184,11 @@ class JudgeWorker(Worker):
         if self._background is not None:
             self._background.cancel()
         if self._shutdown is not None:
-            with suppress(TimeoutError):  # a connection that does not close ends with the process
-                asyncio.run_coroutine_threadsafe(_await(self._shutdown), self._loop).result(timeout=_CLOSE_S)
+            ending = asyncio.run_coroutine_threadsafe(_await(self._shutdown), self._loop)
+            try:
+                ending.result(timeout=_CLOSE_S)
+            except Exception as error:  # noqa: BLE001  # it must not hide why the stage ended; see `_CLOSE_S`
+                structlog.get_logger("gavel.judge").warning("connections_left_open", error=type(error).__name__)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=_CLOSE_S)
         if not self._thread.is_alive():

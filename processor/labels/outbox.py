@@ -7,7 +7,7 @@ process dies in between, the label is sent again, and its event has the same id.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -60,7 +60,9 @@ class LabelSender(Background):
         self._log.warning("labels_wait", error=type(error).__name__, detail=str(error)[:300])
 
     def send_some(self) -> int:
-        """Send the labels that wait, up to a few hundred, and return how many.
+        """Send the labels that wait, up to a few hundred, and return how many were tried.
+
+        A label that the brokers refuse by its own fault stays in the outbox, and is tried again when its claim is over.
 
         Raises:
             KafkaException: the brokers have not confirmed all of them. All are sent again later.
@@ -68,14 +70,20 @@ class LabelSender(Background):
         """
         waiting = self._outbox.claim(now=datetime.now(UTC))
         if waiting:
-            self._send(waiting)
-            self._outbox.sent(waiting)
-            for source, count in Counter(label.source for label in waiting).items():
+            refused = self._send(waiting)
+            sent = [label for label in waiting if label.id not in refused]
+            self._outbox.sent(sent)
+            for source, count in Counter(label.source for label in sent).items():
                 self._metrics.count("gavel_labels", count, source=source)
         return len(waiting)
 
-    def _send(self, waiting: Sequence[Label]) -> None:
+    def _send(self, waiting: Sequence[Label]) -> Collection[Hashable]:
+        """Send labels, and return the ids of those that are refused by their own fault."""
         with self._producer.sending(self._flush_s) as sent:
             for label in waiting:
                 output = label_output(label, self._topic)
-                sent.produce(output.topic, key=output.key, value=output.value, headers=output.headers)
+                sent.produce(output.topic, name=label.id, key=output.key, value=output.value, headers=output.headers)
+        for label_id, reason in sent.refused.items():
+            remedy = f"raise max.message.bytes of the topic {self._topic}"
+            self._log.error("label_refused", label_id=label_id, reason=reason, remedy=remedy)
+        return sent.refused

@@ -19,7 +19,7 @@ from conditions import NOTHING, UNUSUAL, EventRow, MatchResult, RowError, decode
 from evaluators.generation import JUDGE_MARK
 from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded
 from evaluators.verdict import Skip, Verdict
-from processor.dead_letters.letter import Reason, dead_letter, raised_at
+from processor.dead_letters.letter import REDRIVE_TOPIC, Reason, dead_letter, raised_at
 from processor.events.generation import GENERATION_EVENT, copied, lazy_generation
 from processor.events.message import Message, any_headers, record_time_ms
 from processor.events.output import Output
@@ -414,7 +414,7 @@ class EventMatcher:
     def _dead_letter(self, message: Message, reason: Reason, detail: str, task: Task | None) -> Output:
         self.counts["dead_letter", reason] += 1
         # Redriven to the task topic: only this evaluation runs again, not all of the event's.
-        extra = [] if task is None else [("gavel.error.redrive_topic", self._to.tasks.encode()), *task.headers()]
+        extra = [] if task is None else [(REDRIVE_TOPIC, self._to.tasks.encode()), *task.headers()]
         return dead_letter(
             self._to.dead_letters,
             message,

@@ -115,7 +115,7 @@ class MeasurementRunner(Background):
                     if item.item in texts:
                         self._send(tasks, run, evaluation.revision, item, *texts[item.item])
                 tasks.wait(self._settings.kafka.message_timeout_s + 1)
-                gone = sum(_judgements(run, item) for item in together if item.item not in texts)
+                gone = sum(_judgements(run, item) for item in together if item.item not in texts) + len(tasks.refused)
                 standing = replace(standing, sent=standing.sent + len(together), missing=standing.missing + gone)
                 if not self._runs.report(run.id, self._owner, standing, now=utc_now(), lease_s=LEASE_S):
                     return None
@@ -149,9 +149,8 @@ class MeasurementRunner(Background):
                     item=item.item,
                     repeat=repeat,
                 )
-                tasks.produce(
-                    self._settings.kafka.topics.tasks, key=task.key(), value=value, headers=list(task.headers())
-                )
+                topic, headers = self._settings.kafka.topics.tasks, list(task.headers())
+                tasks.produce(topic, name=task.run_key, key=task.key(), value=value, headers=headers)
 
     def _await_results(self, run: MeasurementRun, standing: Standing, client: Client) -> None:
         wanted = run.total - standing.missing

@@ -20,10 +20,11 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from conditions import RowError
+from processor.dead_letters.letter import REDRIVE_TOPIC
 from processor.events.identity import result_uuid
 from processor.events.message import Message
 from processor.events.output import Output
-from processor.events.task import has_task, read_task
+from processor.events.task import read_task
 from processor.matcher.event_matcher import EventMatcher
 from processor.replay.sources import ReplayError, ReplaySource
 from processor.stream.deadline import Deadline
@@ -324,7 +325,7 @@ def _resumable() -> Iterator[None]:
 
 def _is_whole_event(output: Output) -> bool:
     """Whether an output is the dead letter of an event, which leads to no result, and not the one of a run."""
-    return output.kind == "dead_letter" and not has_task(output.headers)
+    return output.kind == "dead_letter" and REDRIVE_TOPIC not in dict(output.headers)
 
 
 def _identity(output: Output) -> tuple[bytes, bytes]:

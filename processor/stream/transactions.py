@@ -201,9 +201,9 @@ class FencingProducer:
 
     def renew(self, start: Callable[[Producer], None]) -> None:
         """Call before each transaction, with none open: makes another producer if a connection broke since the last."""
-        run_callbacks(self.client)  # among them the log; a fatal error fails `begin_transaction` too
+        fatal = run_callbacks(self.client)  # among them those of the log
         self._connections.refused = ""
-        if self._connections.broken:
+        if self._connections.broken and fatal is None:  # a producer that was fenced must not fence its successor
             self.client = self._make(start)
 
     def _make(self, start: Callable[[Producer], None]) -> Producer:

@@ -147,6 +147,17 @@ def test_an_item_that_is_too_large_for_a_task_is_missing_and_holds_up_no_other(
     client.close()
 
 
+def test_a_task_that_is_refused_is_missing_and_holds_up_no_other(
+    api: Api, narrow: MeasurementRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the client here, and by brokers with a lower limit too: the run was sent again each minute, and paid again."""
+    monkeypatch.setattr(module, "ROOM_BYTES", -100_000)
+    run = of_dataset(api, narrow, 100, 1_010_000, 100)
+    client = connect(api.clickhouse_dsn)
+    assert narrow._send_all(run, client) == Standing(3, 2)
+    client.close()
+
+
 def test_the_progress_is_noted_before_the_next_large_items_are_sent(
     api: Api, narrow: MeasurementRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

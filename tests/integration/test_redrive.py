@@ -230,6 +230,32 @@ def test_a_redrive_that_begins_later_ends_an_earlier_one_and_sends_the_rest(
     assert Counter(each.value() for each in setting.read(setting.events, 6)) == Counter(b"%d" % n for n in range(6))
 
 
+@pytest.mark.parametrize("work", ["redrive", "purge"])
+def test_a_redrive_whose_connection_broke_leaves_out_what_a_later_one_closed(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """Its new producer fences the later one, which would have ended it otherwise."""
+    monkeypatch.setattr("processor.dead_letters.redrive._TOGETHER", 2)
+    for n in range(6):
+        setting.bury(n, b"%d" % n)
+    earlier, begin, begun = setting.redriver(), Transactions.begin, [0]
+
+    def after_a_later_one(transactions: Transactions, deadline: Deadline) -> None:
+        begun[0] += transactions is earlier._transactions
+        if begun[0] == 2:
+            begun[0] += 1
+            assert setting.redriver().redrive(LetterFilter(ids=frozenset(["0:2", "1:2"]))).sent == 2
+            transactions._fencing._connections.broken = True
+        begin(transactions, deadline)
+
+    monkeypatch.setattr(Transactions, "begin", after_a_later_one)
+    done = earlier.redrive(EVERY).sent if work == "redrive" else earlier.purge(EVERY)
+    assert done == 4
+    sent = 6 if work == "redrive" else 2
+    assert len(setting.read(setting.events, sent)) == sent
+    assert setting.open_letters() == []
+
+
 class Front:
     """The part of `Services` that changes of letters use."""
 

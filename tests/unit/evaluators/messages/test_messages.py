@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.messages import read_conversation, render_input, render_messages, render_output, render_tools, to_json
+from evaluators.messages import (
+    read_conversation,
+    recognition,
+    render_input,
+    render_messages,
+    render_output,
+    render_tools,
+    to_json,
+)
 from tests.services.cache import CHECKOUT
 
 GENERATIONS = CHECKOUT / "examples" / "generations"
@@ -385,3 +393,13 @@ def test_nesting_deeper_than_the_stack_is_rendered() -> None:
     for _ in range(50_000):
         value = [{"a": value}]
     assert render_input(value).count("[") >= 49_990
+
+
+def test_a_text_of_very_many_numbers_is_not_asked_number_by_number_whether_it_is_a_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(recognition, "is_message", asked.append)
+    text = str([7] * 100_000)
+    assert [part.text for part in read_conversation(text).messages[0].parts] == [text]
+    assert asked == []

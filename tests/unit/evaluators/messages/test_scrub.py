@@ -68,6 +68,8 @@ WRAPPED = "\n".join(DATA[at : at + 76] for at in range(0, len(DATA), 76))
         ("[" + ", ".join(f"0x{byte:02x}" for byte in BYTES) + "]", "[[data]]"),
         ("a: " + BYTES.hex(" "), "a: [data]"),
         ("a: " + BYTES.hex(":") + ".", "a: [data]."),
+        ("a: " + BYTES.hex(" ", 4).upper() + " " + BYTES.hex(" ", 4), "a: [data]"),
+        ("a: " + b"The quick brown fox jumps over the lazy dog. ".hex(" ") * 3, "a: [data]"),
         ("\n".join(f"{at:08x}: {BYTES[at : at + 16].hex(' ', 2)}  ...." for at in range(0, 160, 16)), "[data]"),
         *(
             (
@@ -115,6 +117,10 @@ def test_data_becomes_a_mark(text: str, expected: str) -> None:
         " ".join(word + word for word in FOUR_LETTERS * 5),
         " ".join(f"{year}" for year in range(1700, 2026)),
         " ".join(f"XY{number}" for number in range(10, 99)) * 4,
+        " ".join(f"AB{number}" for number in range(10, 99)) * 4,
+        "\n".join(f"{number:04} F{number % 10}C{number * 7 % 10}" for number in range(99)),
+        "\n".join(f"{n:04}: " + " ".join(f"DE{n * m % 90 + 10}" for m in range(8)) for n in range(99)),
+        ", ".join(f"{a}{b}{c}{c}" for a in "ABCDEF" for b in "ABCDEF" for c in range(10)),
         "\n".join(f"{n} {n * 37 % 256}" for n in range(256)),
         "\n".join(" ".join(f"{n * line * 7 % 256}" for n in range(20)) for line in range(1, 30)),
         " ".join(f"{n * 7 % 101}" for n in range(400)),

@@ -42,6 +42,12 @@ def test_an_event_of_the_archive_has_no_topic_and_a_run_of_it_has() -> None:
     assert stored(Record(b"row", 3)).has_topic
 
 
+def test_only_a_run_is_of_an_evaluation_by_the_headers_of_its_task() -> None:
+    headers = [("gavel.task.evaluation_id", b"e1")]
+    assert stored(Record(b"row", 3, head=headers)).evaluation_id is None
+    assert stored(Record(b"row", 3, head=headers), redrive_topic="tasks").evaluation_id == "e1"
+
+
 def test_a_value_that_was_not_asked_for_keeps_its_size() -> None:
     letter = stored(Record(b"row", 3), value=False)
     assert (letter.value, letter.size_bytes, letter.as_json()["size_bytes"]) == (None, 3, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -66,3 +67,42 @@ def test_messages_wait_for_room_in_the_queue() -> None:
 def test_a_queue_that_a_broker_does_not_empty_ends_the_wait_for_room() -> None:
     with pytest.raises(KafkaException, match="timed out"):
         sent(Client(KafkaError(KafkaError._MSG_TIMED_OUT), room=1), 3)
+
+
+@pytest.mark.parametrize("by", ["client", "broker"])
+def test_a_message_that_is_refused_by_its_own_fault_fails_no_other(by: str) -> None:
+    too_large = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+
+    class Refusing(Client):
+        def produce(self, topic: str, **message: Any) -> None:
+            if message["value"] == b"large" and by == "client":
+                raise KafkaException(too_large)
+            super().produce(topic, **message)
+
+    for name in ("second", None):
+        client: Any = Refusing(None, *([too_large] if by == "broker" else []), None)
+        confirmed = Confirmed(client)
+        confirmed.produce("topic", name="first", value=b"x")
+        with pytest.raises(KafkaException, match="too large") if name is None else nullcontext():
+            confirmed.produce("topic", name=name, value=b"large")
+            confirmed.produce("topic", name="third", value=b"x")
+            confirmed.wait(1.0)
+        assert list(confirmed.refused) == ([] if name is None else ["second"])
+
+
+def test_an_outage_fails_messages_with_a_name_too() -> None:
+    client: Any = Client(KafkaError(KafkaError._MSG_TIMED_OUT))
+    confirmed = Confirmed(client)
+    confirmed.produce("topic", name="first", value=b"x")
+    with pytest.raises(KafkaException, match="timed out"):
+        confirmed.wait(1.0)
+    assert confirmed.refused == {}
+
+
+def test_a_thread_does_not_wait_for_the_messages_of_others() -> None:
+    client: Any = Client(None)
+    mine, others = Confirmed(client), Confirmed(client)
+    mine.produce("topic", value=b"x")
+    others.produce("topic", value=b"x")
+    mine.wait(3600.0)
+    assert len(client) == 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from processor.events.message import Message
 from processor.events.output import Output
@@ -17,14 +19,25 @@ async def nothing(_: Message) -> list[Output]:
     return []
 
 
-def test_connections_that_do_not_close_do_not_hide_why_the_stage_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is closed while an error is on its way; a TimeoutError without a text took its place in the log."""
-    monkeypatch.setattr(worker, "_CLOSE_S", 0.05)
+async def never() -> None:
+    await asyncio.Event().wait()
 
-    async def never() -> None:
-        await asyncio.Event().wait()
 
-    JudgeWorker(nothing, ready=lambda: True, shutdown=never).close()
+async def breaks() -> None:
+    raise OSError("the connection is gone")
+
+
+@pytest.mark.parametrize(("shutdown", "error"), [(never, "TimeoutError"), (breaks, "OSError")])
+def test_connections_that_do_not_close_do_not_hide_why_the_stage_ended(
+    monkeypatch: pytest.MonkeyPatch, shutdown: Callable[[], Awaitable[None]], error: str
+) -> None:
+    """A worker is closed while an error is on its way; the error of the end took its place in the log."""
+    monkeypatch.setattr(worker, "_CLOSE_S", 0.05 if shutdown is never else 60.0)
+    made = JudgeWorker(nothing, ready=lambda: True, shutdown=shutdown)
+    with capture_logs() as logged:
+        made.close()
+    assert [(each["event"], each["error"]) for each in logged] == [("connections_left_open", error)]
+    assert made._loop.is_closed() or shutdown is never
 
 
 def test_an_event_loop_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:

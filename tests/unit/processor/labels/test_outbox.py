@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from prometheus_client import CollectorRegistry
-from sqlalchemy import update
+from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from config.settings import load_settings
@@ -63,6 +65,33 @@ def test_a_label_is_sent_once_and_counted(database: Database) -> None:
     assert set(seen) == {label.id for label in stored}
     consumer.close()
     clients.close()
+    database.close()
+
+
+def test_a_label_that_the_broker_refuses_holds_up_no_other(kafka: str, database: Database, tmp_path: Path) -> None:
+    topic = f"labels-{tmp_path.name}"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 1, 1, config={"max.message.bytes": "4000"})])[topic].result(30)
+    comments = ["", "".join(map(chr, range(0x4E00, 0x4E00 + 9000))), ""]
+    new = [
+        NewLabel(
+            evaluation_id="e", question=1, target_event_id=f"t{number}", verdict={"applicable": True, "result": True},
+            labeller="ann", source="import", comment=comment,
+        )
+        for number, comment in enumerate(comments)
+    ]  # fmt: skip
+    stored = Labels(database).add(7, new, actor="cli", now=datetime.now(UTC))
+    one_by_one = {"linger.ms": 0, "batch.num.messages": 1}  # the broker refuses a batch, and not a message of it
+    topics = {"results": topic}
+    given = {"kafka": {"bootstrap_servers": kafka, "topics": topics, "extra": one_by_one}}
+    settings, metrics = load_settings(environ={}, overrides=given), Metrics(CollectorRegistry())
+    sender = LabelSender(settings, database, KafkaClients(settings), metrics)
+    with capture_logs() as logged:
+        assert sender.send_some() == 3
+    assert [(each["event"], each["label_id"]) for each in logged] == [("label_refused", stored[1].id)]
+    assert metrics.registry.get_sample_value("gavel_labels_total", {"source": "import"}) == 2
+    with database.read() as connection:
+        assert list(connection.scalars(select(label_outbox.c.seq))) == [stored[1].seq], "it is tried again"
     database.close()
 
 

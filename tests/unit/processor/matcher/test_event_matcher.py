@@ -168,12 +168,16 @@ def test_an_exception_of_ours_is_one_dead_letter_and_the_others_go_on(
     else:
         known = events._known.of(snapshot.teams[1].evaluations[0])
         known.writer = Broken(known.writer, bad)
-    outputs = events.take([Record(generation_row(n), n) for n in (1, 2, 3)], snapshot, refused)
+    of_a_stranger = [("gavel.task.run_key", b"other"), ("gavel.task.answers", b"forged")] if step == "write" else []
+    outputs = events.take([Record(generation_row(n), n, head=of_a_stranger) for n in (1, 2, 3)], snapshot, refused)
     assert [output.kind for output in outputs] == ["result", "dead_letter", "result"]
     headers = dict(outputs[1].headers)
+    if step == "write":
+        task = read_task(outputs[1].headers)
+        assert (task.event_uuid, task.answers) == (bad, ""), "a redrive makes a task of it"
     assert (headers["gavel.error.class"], headers["gavel.error.offset"]) == (b"evaluator_bug", b"2")
     assert outputs[1].value == generation_row(2)
-    assert ("gavel.task.run_key" in headers) == (step == "write"), "one run runs again, or the event as a whole"
+    assert ("gavel.error.redrive_topic" in headers) == (step == "write"), "one run runs again, or the event as a whole"
 
 
 ODD_ROWS = {

@@ -289,8 +289,9 @@ def test_results_are_counted_once_whether_made_skipped_or_there_before() -> None
     assert all(str(UUID(each)) == each for each in [*ids[verdicts], *ids[skips]])
 
 
+@pytest.mark.parametrize("headers", [[], [("gavel.task.run_key", b"of a stranger")]])
 def test_a_whole_event_that_an_evaluator_cannot_take_is_a_dead_letter_and_does_not_end_the_replay(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, headers: list[tuple[str, bytes]]
 ) -> None:
     matcher = event_matcher()
 
@@ -306,7 +307,7 @@ def test_a_whole_event_that_an_evaluator_cannot_take_is_a_dead_letter_and_does_n
             return SimpleNamespace(wait=lambda _deadline: None, ended=lambda: True)
 
     sender: Any = Sender()
-    batch = [Record(generation_row(n)) for n in (1, 2)]
+    batch = [Record(generation_row(n), head=headers) for n in (1, 2)]
     running = Replay(Source(batch), snapshot_of({}), matcher, existing=lambda _ids: set(), sender=sender)
     while running.step():
         pass

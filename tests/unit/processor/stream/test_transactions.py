@@ -71,6 +71,22 @@ def test_a_producer_begins_anew_after_a_connection_broke_that_may_have_carried_s
     assert (fencing.client.number, started) == (made, list(range(1, made + 1)))
 
 
+def test_a_producer_that_was_fenced_does_not_fence_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although its connection broke too."""
+
+    class Fenced(Talker):
+        def poll(self, wait_s: float) -> None:
+            super().poll(wait_s)
+            raise KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
+
+    monkeypatch.setattr(transactions, "Producer", Fenced)
+    monkeypatch.setattr(Talker, "line", BROKEN[0])
+    fencing = FencingProducer({}, lambda _producer: None)
+    first = fencing.client
+    fencing.renew(lambda _producer: None)
+    assert fencing.client is first
+
+
 class Deliveries:
     """A producer with records on their way; each poll delivers one."""
 
