@@ -91,7 +91,7 @@ def serve(dsn: str, folder: Path, **settings: str) -> Iterator[tuple[int, psutil
         [sys.executable, "-c", "from cli.main import main; main()", "api"], log=folder / "api.log", env=environment
     )
     try:
-        process.wait_until(lambda: _answers(port), timeout_s=30, what="the API")
+        process.wait_until(lambda: _answers(port), "the API")
         yield port, _worker(process.pid)
     finally:
         process.terminate(grace_s=10)

@@ -63,7 +63,7 @@ class JudgeProcess:
         argv = [sys.executable, "-c", program, "run", "--role", "judge"]
         self._url = f"http://127.0.0.1:{port}"
         self._process = GuardedProcess(argv, log=folder / "judge.log", env=env)
-        self._process.wait_until(lambda: self._answers("/readyz"), timeout_s=60.0, what="The judge")
+        self._process.wait_until(lambda: self._answers("/readyz"), "The judge")
         self._seen = psutil.Process(self._process.pid)
         self._most_mb = self._most_in_flight = 0.0
         self._unwatched = threading.Event()
@@ -126,7 +126,7 @@ class JudgeProcess:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate(grace_s=30)
+        self._process.terminate()
 
 
 def measure(

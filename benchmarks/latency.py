@@ -106,7 +106,7 @@ def role(name: str, env: dict[str, str], folder: Path) -> Iterator[None]:
     argv = [sys.executable, "-c", "from cli.main import main; main()", "run", "--role", name]
     process = GuardedProcess(argv, log=folder / f"{name}.log", env={**env, "PYTHONPATH": str(CHECKOUT)})
     try:
-        process.wait_until(lambda: "partitions_assigned" in process.log.read_text(), timeout_s=60, what=f"The {name}")
+        process.wait_until(lambda: "partitions_assigned" in process.log.read_text(), f"The {name}")
         yield
     finally:
         process.terminate()
@@ -176,7 +176,7 @@ def measure(kafka: str, folder: Path, seconds: float) -> dict[str, Any]:
     with ExitStack() as stack:
         clickhouse = GuardedProcess(front, log=folder / "clickhouse.log", env={"PYTHONPATH": str(CHECKOUT)})
         stack.callback(clickhouse.kill)
-        clickhouse.wait_until(lambda: accepts(port), timeout_s=60, what="The ClickHouse front")
+        clickhouse.wait_until(lambda: accepts(port), "The ClickHouse front")
         env = environment(kafka, folder, f"http://127.0.0.1:{port}/gavel")
         settings = load_settings(environ=env)
         database = open_store(settings)

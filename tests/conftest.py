@@ -25,6 +25,7 @@ from tests.services.kafka import KafkaServer
 from tests.services.postgres import fresh_database
 from tests.services.shared import ended_servers, shared_server
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import PATIENCE_S
 
 # The secret watch: what the plugin's hooks do here, they do for every test.
 __all__ = [
@@ -82,7 +83,7 @@ def kafka() -> Iterator[str]:
     It creates no topics by itself. `GAVEL_TEST_KAFKA` names another broker to use instead.
     """
     if other := os.environ.get("GAVEL_TEST_KAFKA"):
-        AdminClient({"bootstrap.servers": other}).list_topics(timeout=10)
+        AdminClient({"bootstrap.servers": other}).list_topics(timeout=PATIENCE_S)
         yield other
         return
     with shared_server("kafka") as address:

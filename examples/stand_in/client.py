@@ -78,7 +78,7 @@ class StandInServer:
         data = None if body is None else orjson.dumps(body)
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(self.url + path, data, method=method), timeout=10
+                urllib.request.Request(self.url + path, data, method=method), timeout=60
             ) as reply:
                 found: dict[str, Any] = orjson.loads(reply.read())
                 return found

@@ -13,6 +13,7 @@ import pytest
 from api.serve import ApiServer
 from config.settings import load_settings
 from tests.api.conftest import Api
+from tests.services.waiting import PATIENCE_S
 
 FOLDER = Path(__file__).parent / "agent_toolkit"
 Call = dict[str, Any]
@@ -43,7 +44,7 @@ def toolkit(api: Api, script: Path, clickhouse_dsn: str, tmp_path: Path) -> Iter
             input=json.dumps({"host": host, "key": key, "calls": calls}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -75,7 +75,6 @@ CONFIG = schemathesis.Config.from_dict(
 MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
 
 
-@pytest.mark.timeout(600)
 def test_no_generated_request_breaks_the_contract(session_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """All checks on: status codes, content types, headers and bodies as documented, bad input refused, no 5xx."""
     load_all_checks()
@@ -173,7 +172,6 @@ REPEATED = st.lists(
 )  # fmt: skip
 
 
-@pytest.mark.timeout(600)
 def test_headers_encodings_and_duplicates_break_nothing(session_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Generated requests that are then bent: odd and repeated headers, other encodings, repeated parameters."""
     monkeypatch.setattr("config.outbound.providers.check_url", _refuse_every_address)

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect
 
+from tests.services.waiting import PATIENCE_S
+
 _QUIET = (
     "--no-sandbox",
     "--disable-background-networking",
@@ -34,7 +36,7 @@ AbortSignal.timeout = (ms) => { window.__deadlines.push(ms); return timeout.call
 """
 STRETCH = 30
 """A part of a page gets so many times its deadline, because a machine that runs other tests is slow."""
-PATIENCE_MS = 90_000
+PATIENCE_MS = PATIENCE_S * 1000
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

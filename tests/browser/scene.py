@@ -22,6 +22,7 @@ from storage.sql.datasets import Datasets
 from storage.sql.evaluations import Evaluations
 from storage.sql.heartbeats import Heartbeats, Vitals
 from storage.sql.provider_keys import NewKey
+from tests.services.waiting import PATIENCE_S
 
 POLITE = (
     "let text := output\n"
@@ -368,7 +369,7 @@ def add_letters(bootstrap_servers: str, topic: str, source: str) -> None:
         }  # fmt: skip
         named = [(f"gavel.error.{name}", text.encode()) for name, text in headers.items()]
         producer.produce(topic, value, key=b"k", headers=named, partition=0)
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
 
 
 def utc_now() -> datetime:

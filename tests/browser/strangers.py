@@ -30,6 +30,7 @@ from tests.browser import scene as scenes
 from tests.browser.conftest import Served
 from tests.browser.second_scene import clusters_of
 from tests.services.claims import claim_only
+from tests.services.waiting import PATIENCE_S
 from tests.unit.reports.evaluation_reports.sample import content
 
 
@@ -258,7 +259,7 @@ class Strange:
             letters, self.text.encode(), key=self.text.encode(), headers=headers, partition=0,
             on_delivery=lambda _error, message: sent.append(message),
         )  # fmt: skip
-        assert producer.flush(10) == 0
+        assert producer.flush(PATIENCE_S) == 0
         return f"0:{sent[0].offset()}"
 
 

@@ -24,6 +24,7 @@ from tests.browser.conftest import TEAM, Served
 from tests.browser.jury_scene import MEMBERS
 from tests.browser.rig import opened, sign_in
 from tests.browser.test_states import SAME, client
+from tests.services.waiting import PATIENCE_S
 
 CROWDED = 9
 OWN = {"X-Gavel-Fragment": "1"}
@@ -164,7 +165,7 @@ def test_an_export_has_its_commands(http: httpx.Client, served: Served, name: st
     assert lines[0].startswith(gavel)
     url = shlex.split(lines[1])[-1]
     assert address in url
-    called = httpx.get(url, headers={"Authorization": f"Bearer {scene.secret}"}, timeout=60)
+    called = httpx.get(url, headers={"Authorization": f"Bearer {scene.secret}"}, timeout=PATIENCE_S)
     assert called.status_code == 200, url
 
 

@@ -22,6 +22,7 @@ from storage.sql.labels import Labels, NewLabel
 from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.test_states import SAME, client
+from tests.services.waiting import PATIENCE_S
 
 OWN = {"X-Gavel-Fragment": "1"}
 SECRET = "the-secret-of-the-customer"
@@ -38,7 +39,7 @@ def http(served: Served) -> Iterator[httpx.Client]:
 def reader_with(served: Served, *scopes: str) -> Iterator[httpx.Client]:
     keys = ApiKeys(served.services.database)
     _, secret = keys.create(team_id=TEAM, label="Narrow", scopes=list(scopes), now=scenes.utc_now())
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         assert http.post("/console/sign-in/", data={"key": secret}, headers=SAME).status_code == 303
         yield http
 

@@ -19,6 +19,7 @@ from storage.sql.api_keys import ApiKeys
 from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.test_states import SAME, client
+from tests.services.waiting import PATIENCE_S
 
 FORMULA = "=HYPERLINK(1)"
 
@@ -83,7 +84,7 @@ def test_who_may_not_read_labels_exports_none(served: Served) -> None:
     _, secret = ApiKeys(served.services.database).create(
         team_id=TEAM, label="L", scopes=["label:write"], now=scenes.utc_now()
     )
-    with httpx.Client(base_url=served.base) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
         for path in ("labels/export/", "results/export/"):
             assert http.get(f"/console/{TEAM}/{path}").status_code == 403

@@ -16,6 +16,7 @@ from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import opened, sign_in
 from tests.browser.test_pages import violations
+from tests.services.waiting import PATIENCE_S
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
@@ -196,7 +197,7 @@ def test_without_a_script_each_answer_leads_to_the_next_item(served: Served, cal
     _, secret = ApiKeys(served.services.database).create(
         team_id=TEAM, label="Plain", scopes=["label:write"], now=scenes.utc_now()
     )
-    with httpx.Client(base_url=served.base) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
         token = http.get(f"/console/{TEAM}/labels/").text.partition('name="token" value="')[2].partition('"')[0]
         address = f"/console/{TEAM}/labels/{queue}/next/"
@@ -217,7 +218,7 @@ def test_without_a_script_each_answer_leads_to_the_next_item(served: Served, cal
 def test_opening_the_page_of_the_next_item_takes_none(served: Served, caller: ApiKey) -> None:
     queue = queue_of(served, caller, served.scene.evaluations[1], 2)
     _, secret = ApiKeys(served.services.database).create(team_id=TEAM, label="Look", scopes=["*"], now=scenes.utc_now())
-    with httpx.Client(base_url=served.base) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
         http.get(f"/console/{TEAM}/labels/{queue}/next/")
     row = label_desk.queue_row(served.services, TEAM, queue)

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.browser.conftest import Served
+from tests.services.waiting import PATIENCE_S
 
 LETTERS = "/console/operations/dead-letters/"
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -18,7 +19,7 @@ FIELD = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
 
 @pytest.fixture
 def http(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.base, follow_redirects=True, timeout=60) as made:
+    with httpx.Client(base_url=served.base, follow_redirects=True, timeout=PATIENCE_S) as made:
         assert made.post("/console/sign-in/", data={"key": served.scene.operator}, headers=SAME).status_code == 200
         yield made
 
@@ -30,7 +31,7 @@ def bury(served: Served, stage: str, count: int) -> None:
     headers = [(f"gavel.error.{name}", value.encode()) for name, value in given.items()]
     for n in range(count):
         producer.produce(topics.dead_letters, b"%d" % n, headers=headers, partition=n % 2)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def dry_run(http: httpx.Client, stage: str, **chosen: str) -> tuple[str, dict[str, str]]:

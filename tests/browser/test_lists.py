@@ -19,6 +19,7 @@ from tests.browser.conftest import TEAM, Served
 from tests.browser.test_contents import many_evaluations
 from tests.browser.test_exports import rows_of
 from tests.browser.test_states import SAME, client
+from tests.services.waiting import PATIENCE_S
 
 CHOOSING = 11
 OWNER = "Listed"
@@ -207,7 +208,7 @@ def test_who_may_not_read_events_cannot_ask_for_their_properties(served: Served)
     _, secret = ApiKeys(served.services.database).create(
         team_id=TEAM, label="P", scopes=["evaluation:read"], now=scenes.utc_now()
     )
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
         assert 'name="property"' not in http.get(f"/console/{TEAM}/results/").text
         result = served.scene.results[-1][0]
@@ -299,7 +300,7 @@ def test_who_reads_verdicts_only_still_pages_results(served: Served) -> None:
     _, secret = ApiKeys(served.services.database).create(
         team_id=TEAM, label="N", scopes=["evaluation:read"], now=scenes.utc_now()
     )
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
         page = http.get(f"/console/{TEAM}/results/").text
         assert http.get(link(page, "next")).status_code == 200

@@ -23,6 +23,7 @@ from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import opened, sign_in
 from tests.browser.test_states import SAME, client
+from tests.services.waiting import PATIENCE_S
 
 OWN = {"X-Gavel-Fragment": "1"}
 
@@ -163,7 +164,7 @@ def test_a_panel_needs_its_scope_and_its_name(served: Served) -> None:
         team_id=TEAM, label="Narrow", scopes=["evaluation:read"], now=scenes.utc_now()
     )
     path = f"/console/{TEAM}/generations/{served.scene.events[-1]}/"
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
         page = http.get(f"{path}?open=labels+why").text
         assert "panel-labels" not in page

@@ -20,6 +20,7 @@ from console.app import Console
 from storage.sql.api_keys import ApiKeys
 from tests.browser.conftest import TEAM, Served
 from tests.browser.rig import Watch, sign_in
+from tests.services.waiting import PATIENCE_S
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 Context = tuple[BrowserContext, Watch]
@@ -28,7 +29,7 @@ Context = tuple[BrowserContext, Watch]
 @pytest.fixture
 def http(served: Served) -> Iterator[httpx.Client]:
     """A client that follows no redirects and has no session."""
-    with httpx.Client(base_url=served.base) as client:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -278,7 +279,7 @@ def beside(served: Served, folder: Path, **api: Any) -> Iterator[httpx.Client]:
     server = ApiServer(settings, served.services.database, console=Console)
     server.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE_S) as client:
             yield client
     finally:
         server.stop()

@@ -23,6 +23,7 @@ from tests.browser.rig import opened, sign_in
 from tests.services.clickhouse_http import ClickHouseFront
 from tests.services.ports import free_ports
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import PATIENCE_S
 
 SINCE = re.compile(r"away since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00")
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -32,7 +33,7 @@ EMPTY_TEAM = 8
 @contextmanager
 def client(served: Served, team: int = TEAM, base: str = "") -> Iterator[httpx.Client]:
     _, secret = ApiKeys(served.services.database).create(team_id=team, label="Stan", scopes=["*"], now=scenes.utc_now())
-    with httpx.Client(base_url=base or served.base, follow_redirects=False, timeout=60) as made:
+    with httpx.Client(base_url=base or served.base, follow_redirects=False, timeout=PATIENCE_S) as made:
         assert made.post("/console/sign-in/", data={"key": secret}, headers=SAME).status_code == 303
         yield made
 
@@ -214,13 +215,13 @@ def test_without_kafka_only_the_dead_letters_are_missing(served: Served, tmp_pat
             assert http.get(f"/console/{TEAM}/results/").status_code == 200
             http.post("/console/sign-in/", data={"key": served.scene.operator}, headers=SAME)
             assert http.get("/console/operations/health/").status_code == 200
-            letters = http.get("/console/operations/dead-letters/list/", timeout=30)
+            letters = http.get("/console/operations/dead-letters/list/", timeout=PATIENCE_S)
             assert letters.status_code == 503
             assert "Kafka" in letters.text
             assert "all pages of teams still work" in letters.text
             since = SINCE.search(letters.text)
             assert since is not None
-            again = http.get("/console/operations/dead-letters/list/", timeout=30)
+            again = http.get("/console/operations/dead-letters/list/", timeout=PATIENCE_S)
             assert since.group() in again.text, "the time is of the first page that found it away"
     finally:
         server.stop()
@@ -244,7 +245,7 @@ def test_without_the_store_the_page_says_so_and_comes_back_with_it(
         server.start()
         try:
             _, secret = ApiKeys(database).create(team_id=TEAM, label="Stan", scopes=["*"], now=scenes.utc_now())
-            with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as http:
+            with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE_S) as http:
                 http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
                 proxy.refuse()
                 away = http.get(f"/console/{TEAM}/evaluations/")
@@ -255,7 +256,7 @@ def test_without_the_store_the_page_says_so_and_comes_back_with_it(
                 assert since is not None
                 time.sleep(1)
                 assert since.group() in http.get(f"/console/{TEAM}/").text, "the first page found it away"
-                form = httpx.get(f"{http.base_url}/console/sign-in/")
+                form = httpx.get(f"{http.base_url}/console/sign-in/", timeout=PATIENCE_S)
                 assert (form.status_code, "API key" in form.text) == (200, True), "the form alone needs no store"
                 refused = http.post("/console/sign-in/", data={"key": secret}, headers=SAME)
                 assert refused.status_code == 503

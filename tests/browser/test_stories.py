@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.browser.conftest import TEAM, Served
 from tests.browser.pages import pages_of
 from tests.browser.rig import Watch, opened, sign_in
+from tests.services.waiting import PATIENCE_S
 
 Context = tuple[BrowserContext, Watch]
 HTML_BYTES, ASSET_BYTES, SCRIPT_BYTES = 30_000, 60_000, 40_000
@@ -166,7 +167,7 @@ def test_an_evaluation_is_repaired_tried_and_enabled_without_javascript(browser:
 
 def test_every_page_is_light_and_waits_for_no_script(served: Served) -> None:
     """A slow browser paints soon, without long tasks and without shifts, because each page keeps to these limits."""
-    with httpx.Client(base_url=served.base) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         for secret in (served.scene.operator, served.scene.secret):
             http.post("/console/sign-in/", data={"key": secret}, headers={"Sec-Fetch-Site": "same-origin"})
         seen: set[str] = set()
@@ -189,7 +190,7 @@ def test_every_page_is_light_and_waits_for_no_script(served: Served) -> None:
 
 @pytest.mark.parametrize("path", ["part/", "jobs/part/"])
 def test_an_unchanged_part_is_not_sent_again(served: Served, path: str) -> None:
-    with httpx.Client(base_url=served.base) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         http.post("/console/sign-in/", data={"key": served.scene.secret}, headers={"Sec-Fetch-Site": "same-origin"})
         first = http.get(f"/console/{TEAM}/{path}", headers={"X-Gavel-Fragment": "1"})
         tag = first.headers["etag"]

@@ -17,6 +17,7 @@ from storage.sql.measurements import MeasuredItem, MeasurementRuns, NewMeasureme
 from tests.browser import scene as scenes
 from tests.browser.conftest import TEAM, Served
 from tests.browser.test_sign_in import SAME, enter
+from tests.services.waiting import PATIENCE_S
 
 LETTERS = "/console/operations/dead-letters/"
 
@@ -33,7 +34,7 @@ def token(http: httpx.Client, path: str) -> str:
 def test_a_redrive_and_a_purge_leave_an_entry_that_operators_read(served: Served) -> None:
     topics = served.services.settings.kafka.topics
     scenes.add_letters(served.bootstrap_servers, topics.dead_letters, topics.events)
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         enter(http, served.scene.operator)
         form = {"token": token(http, f"{LETTERS}list/"), "all": "on"}
         listed = http.get(f"{LETTERS}list/?reason=too_large").text
@@ -71,7 +72,7 @@ def test_what_a_reader_starts_leaves_an_entry(served: Served) -> None:
         (f"{team}/generations/{scene.events[-1]}/judge/", {"evaluation": judged}, "evaluation_run", "created", judged),
         (f"{team}/clusters/", {"job": job}, "clustering_job", "run", job),
     )
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         enter(http, scene.secret)
         form = {"token": token(http, f"{team}/evaluations/")}
         for path, fields, kind, action, identity in started:
@@ -92,7 +93,7 @@ def test_labels_are_in_the_trail_and_can_be_left_out(served: Served) -> None:
         evaluation=UUID(evaluation.id), target_event_id="e", verdict={"result": False}, comment="quite-beside-the-point"
     )
     labels.add(served.services, key, [given, given], source="console")
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         enter(http, served.scene.secret)
         shown, without = (http.get(path + query).text for query in ("", "?labels=no"))
     assert f'labels added<span class="sub"><a href="/console/{TEAM}/evaluations/{evaluation.id}/' in shown
@@ -112,7 +113,7 @@ def test_a_measurement_is_cancelled_on_the_page_of_jobs(served: Served) -> None:
         items=[item],
     )  # fmt: skip
     made = MeasurementRuns(served.services.database).create(new, actor="key:1", now=now)
-    with httpx.Client(base_url=served.base, timeout=60) as http:
+    with httpx.Client(base_url=served.base, timeout=PATIENCE_S) as http:
         enter(http, scene.secret)
         form = {"token": token(http, path), "id": made.id, "evaluation": made.evaluation_id}
         assert f'value="{made.id}"' in http.get(path).text

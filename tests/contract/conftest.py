@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from processor.kafka import EmbeddedBroker
 from tests.services.topics import remove_topics
+from tests.services.waiting import PATIENCE_S
 
 
 class Broker:
@@ -37,7 +38,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 
     def make(topic: str) -> None:
         admin = AdminClient({"bootstrap.servers": address})
-        admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1)])[topic].result(30)
+        admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1)])[topic].result(PATIENCE_S)
 
     made = Broker(address, make)
     yield made

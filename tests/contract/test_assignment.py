@@ -13,9 +13,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from config.settings import Settings
 from processor.kafka import KafkaClients
+from tests.services.waiting import PATIENCE_S
 
 PARTITIONS = 8
-JOINED_WITHIN_S = 60.0
 
 
 def shares(consumers: list[Consumer], topics: list[str]) -> list[list[int]]:
@@ -29,7 +29,7 @@ def test_every_judge_of_a_group_gets_tasks_and_parked_runs(kafka: str, tmp_path:
     topics = [f"{run}-tasks", f"{run}-parked"]
     admin = AdminClient({"bootstrap.servers": kafka})
     for made in admin.create_topics([NewTopic(topic, PARTITIONS) for topic in topics]).values():
-        made.result(30)
+        made.result(PATIENCE_S)
     settings = Settings.model_validate(
         {
             "data_dir": tmp_path,
@@ -41,7 +41,7 @@ def test_every_judge_of_a_group_gets_tasks_and_parked_runs(kafka: str, tmp_path:
         try:
             for judge in judges:
                 judge.subscribe(topics)
-            deadline = time.monotonic() + JOINED_WITHIN_S
+            deadline = time.monotonic() + PATIENCE_S
             while shares(judges, topics) != [[4, 4], [4, 4]] and time.monotonic() < deadline:
                 for judge in judges:
                     judge.poll(0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -24,9 +24,10 @@ from processor.stream.stage import Stage
 from processor.stream.transactions import CommitAborted, PendingCommit
 from processor.stream.worker import Worker
 from tests.contract.conftest import Broker
+from tests.services.waiting import PATIENCE_S, until
 
 CLASSIC: dict[str, Any] = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6000}
-LIMITS = StageLimits(batch_records=50, poll_s=0.05, commit_interval_s=0.02, drain_s=5.0)
+LIMITS = StageLimits(batch_records=50, poll_s=0.05, commit_interval_s=0.02, drain_s=PATIENCE_S)
 
 
 class Echo(Worker):
@@ -42,6 +43,7 @@ class Echo(Worker):
         self.held: list[Span] = []
         self.seen = 0
         self.deferred: Counter[TopicAndPartition] = Counter()
+        self.waits_s: dict[bytes, float] = {}
         self.due_s: dict[bytes, float] = {}
 
     def ready(self) -> bool:
@@ -54,7 +56,8 @@ class Echo(Worker):
 
     def admit(self, source: TopicAndPartition, messages: list[Any], control: Any) -> list[Any]:
         for index, message in enumerate(messages):
-            wait_s = self.due_s.get(message.value(), 0.0) - time.monotonic()
+            now_s, value = time.monotonic(), message.value()
+            wait_s = self.due_s.setdefault(value, now_s + self.waits_s.get(value, 0.0)) - now_s
             if wait_s > 0:
                 self.deferred[source] += 1
                 control.defer(source, message.offset(), wait_s=wait_s)
@@ -90,6 +93,7 @@ class Running:
         worker: Worker,
         committer: Committer,
         groups: dict[str, Any] | None = None,
+        limits: StageLimits = LIMITS,
     ) -> None:
         consumer = OffsetConsumer(
             {
@@ -102,7 +106,7 @@ class Running:
             }
         )
         self.metrics = CollectorRegistry()
-        self.stage = Stage("matcher", topics, consumer, committer, worker, LIMITS, Metrics(self.metrics))
+        self.stage = Stage("matcher", topics, consumer, committer, worker, limits, Metrics(self.metrics))
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -115,7 +119,7 @@ class Running:
 
     def stop(self) -> None:
         self.stage.stop()
-        self.thread.join(30)
+        self.thread.join(PATIENCE_S)
         if self.error is not None:
             raise self.error
         assert not self.thread.is_alive(), "the stage did not end"
@@ -136,11 +140,11 @@ def write(broker: Broker, topic: str, values: Iterable[bytes], partition: int | 
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
     for value in values:
         producer.produce(topic, value, key=value, **({} if partition is None else {"partition": partition}))
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def read_all(
-    broker: Broker, topic: str, expected: int, *, quiet_s: float = 1.5, limit_s: float = 40.0, of: Running | None = None
+    broker: Broker, topic: str, expected: int, *, quiet_s: float = 1.5, of: Running | None = None
 ) -> list[bytes]:
     """Read committed records until `expected` came and then nothing more for `quiet_s`."""
     consumer = Consumer(
@@ -154,7 +158,7 @@ def read_all(
     )
     consumer.subscribe([topic])
     found: list[bytes] = []
-    end, quiet_from = time.monotonic() + limit_s, None
+    end, quiet_from = time.monotonic() + PATIENCE_S, None
     while time.monotonic() < end:
         if of is not None and of.error is not None:
             raise of.error
@@ -168,13 +172,6 @@ def read_all(
                 break
     consumer.close()
     return found
-
-
-def until(condition: Callable[[], object], what: str, limit_s: float = 30.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {limit_s} s: {what}"
-        time.sleep(0.02)
 
 
 def numbered(count: int, start: int = 0) -> list[bytes]:
@@ -257,7 +254,7 @@ def test_an_unhandled_error_commits_nothing(broker: Broker) -> None:
 
     write(broker, events, numbered(20))
     running = Running(broker, [events], group, Broken(results), transactional(broker, group))
-    running.thread.join(30)
+    running.thread.join(PATIENCE_S)
     assert isinstance(running.error, ZeroDivisionError)
     again = Running(broker, [events], group, Echo(results), transactional(broker, group))
     assert sorted(read_all(broker, results, 20)) == sorted(numbered(20))
@@ -307,7 +304,7 @@ def test_members_that_join_and_leave_neither_lose_nor_repeat(broker: Broker) -> 
 def test_a_deferred_record_comes_back_in_its_time_and_holds_up_no_other_partition(broker: Broker) -> None:
     events, results = broker.topic("events"), broker.topic("results")
     worker = Echo(results, per_record=True)
-    worker.due_s[b"late"] = time.monotonic() + 6.0
+    worker.waits_s[b"late"] = 6.0
     write(broker, events, [b"late", b"behind"], partition=0)
     write(broker, events, numbered(5), partition=1)
     running = Running(broker, [events], uuid4().hex, worker, transactional(broker))

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from tests.services.waiting import PATIENCE_S
+
 _OUTAGE = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
 
@@ -34,9 +36,9 @@ class Seen:
 
     def _partitions(self, topic: str) -> list[int]:
         """Return the topic's partitions; of one that was just made, brokers may not know them at once."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            metadata = self._consumer.list_topics(topic, timeout=30).topics[topic]
+            metadata = self._consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic]
             if metadata.error is None and metadata.partitions:
                 return list(metadata.partitions)
             time.sleep(0.1)

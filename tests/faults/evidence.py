@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-_READ_S = 60.0
+from tests.services.waiting import PATIENCE_S
+
 _SHOWN = 20
 
 
@@ -63,10 +64,10 @@ def _records(kafka: str, topic: str) -> Iterator[Message]:
         }
     )
     try:
-        left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        left = set(consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions)
         consumer.assign([TopicPartition(topic, number, 0) for number in left])
         read: set[tuple[int | None, int | None]] = set()
-        end = time.monotonic() + _READ_S
+        end = time.monotonic() + PATIENCE_S
         while left and time.monotonic() < end:
             for message in consumer.consume(5000, 0.3):
                 error = message.error()

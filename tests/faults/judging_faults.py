@@ -15,6 +15,7 @@ from storage.sql.golden_sets import GoldenItem, GoldenSets
 from storage.sql.measurements import MeasurementRuns, NewMeasurement
 from tests.faults.pipeline import TEAM, Pipeline
 from tests.services.records import result_row
+from tests.services.waiting import PATIENCE_S
 
 _ACTOR = "faults"
 _BLOCK = 40
@@ -36,7 +37,7 @@ def shift_the_pass_rate(gavel: Pipeline) -> None:
         row = result_row(number, row={"timestamp": moment}, evaluation_result=minute < _MINUTES - 1)
         # One partition keeps the order of the minutes.
         producer.produce(gavel.topics.results, row, key="shift", partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def deceive_a_judge(gavel: Pipeline) -> None:

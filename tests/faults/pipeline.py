@@ -38,6 +38,7 @@ from tests.services.clickhouse_http import Faults, set_faults
 from tests.services.ports import accepts, free_ports
 from tests.services.process import GuardedProcess
 from tests.services.topics import remove_topics
+from tests.services.waiting import PATIENCE_S, until
 
 TEAM = 1
 ROLES = ("matcher", "judge", "sink")
@@ -61,7 +62,7 @@ class ClickHouseProcess:
         self._process = GuardedProcess(
             argv, log=self._folder / "clickhouse.log", env={"PYTHONPATH": str(CHECKOUT), "PYTHONWARNINGS": ""}
         )
-        self._process.wait_until(lambda: accepts(self.port), timeout_s=60, what="The ClickHouse front")
+        self._process.wait_until(lambda: accepts(self.port), "The ClickHouse front")
 
     def kill(self) -> None:
         """End it as `kill -9` does; its data stays."""
@@ -259,7 +260,7 @@ class Pipeline:
 
     def refresh_producer(self) -> None:
         """Produce with the topic's partitions as they are now."""
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
         self.producer = self._producer()
 
     def poison(self, count: int) -> None:
@@ -282,7 +283,7 @@ class Pipeline:
 
     def stored(self) -> dict[str, int]:
         """Return how often ClickHouse's readers see each id."""
-        client = connect(self.clickhouse.dsn, request_timeout_s=30)
+        client = connect(self.clickhouse.dsn, request_timeout_s=PATIENCE_S)
         try:
             query = "SELECT uuid, count() FROM evaluation_results FINAL GROUP BY uuid"
             return {str(uuid): int(copies) for uuid, copies in client.query(query).result_rows}
@@ -303,7 +304,7 @@ class Pipeline:
     def _is_stored(self) -> bool:
         """Whether ClickHouse holds as many ids as are expected; False while it does not answer."""
         try:
-            client = connect(self.clickhouse.dsn, request_timeout_s=30)
+            client = connect(self.clickhouse.dsn, request_timeout_s=PATIENCE_S)
             try:
                 found = client.query("SELECT uniqExact(uuid) FROM evaluation_results").result_rows[0][0]
             finally:
@@ -337,7 +338,7 @@ class Pipeline:
 
     def settle(self, *, limit_s: float = WAIT_S) -> Count:
         """Wait until every expected id is there, and a little longer for unexpected ones; count."""
-        assert self.producer.flush(60) == 0, "the load could not be produced"
+        assert self.producer.flush(PATIENCE_S) == 0, "the load could not be produced"
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             self.results.read()
@@ -368,12 +369,9 @@ class Pipeline:
         ]
         return "\n".join([*found, self.story()])
 
-    def wait(self, condition: Callable[[], object], what: str, *, limit_s: float = 100.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str) -> None:
         """Block until something holds."""
-        end = time.monotonic() + limit_s
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit_s} s: {what}; exits: {self.exits()}\n{self.story()}"
-            time.sleep(0.05)
+        until(condition, lambda: f"{what}; exits: {self.exits()}\n{self.story()}")
 
     def story(self) -> str:
         """Return the end of every process's log."""

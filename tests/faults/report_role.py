@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -30,8 +29,8 @@ from tests.faults.pipeline import ClickHouseProcess
 from tests.faults.supervised import Supervised
 from tests.integration.report_rig import TEAM, Mailbox, Receiver, make_evaluation, report_values, store_results
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import until
 
-WAIT_S = 90.0
 NAMES = ("first", "second")
 
 
@@ -196,11 +195,10 @@ class ReportRole:
         return values
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + WAIT_S
-        while not condition():
-            logs = "\n".join(process.tail() for process in self.processes) if time.monotonic() > end else ""
-            assert time.monotonic() < end, f"not within {WAIT_S} s: {what}; deaths: {self.deaths()}\n{logs}"
-            time.sleep(0.05)
+        def told() -> str:
+            return "\n".join([f"{what}; deaths: {self.deaths()}", *(process.tail() for process in self.processes)])
+
+        until(condition, told)
 
     def close(self) -> None:
         for process in self.processes:

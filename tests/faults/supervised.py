@@ -91,18 +91,18 @@ class Supervised:
         with self._lock:
             self._process.send(signal.SIGCONT)
 
-    def restart(self, *, grace_s: float = 30.0) -> int:
-        """SIGTERM, wait, start again. Returns the exit code; -9 if it did not end within its grace."""
+    def restart(self) -> int:
+        """SIGTERM, wait, start again. Returns the exit code; -9 if it did not end."""
         with self._lock:
-            code = self._process.terminate(grace_s=grace_s)
+            code = self._process.terminate()
             self._process = self._start()
         return code
 
-    def stop(self, *, grace_s: float = 30.0) -> int:
+    def stop(self) -> int:
         """SIGTERM and no new start. Returns the exit code."""
         self._wanted = False
         self._thread.join()
-        return self._process.terminate(grace_s=grace_s)
+        return self._process.terminate()
 
     def kill_for_good(self) -> None:
         """`kill -9` and no new start."""

@@ -37,6 +37,7 @@ from tests.services.kafka import KafkaServer
 from tests.services.postgres import fresh_database
 from tests.services.tcp_proxy import TcpProxy
 from tests.services.topic_settings import set_topic
+from tests.services.waiting import PATIENCE_S
 
 LOADED = {"GavelBehind", "GavelSinkBehind", "GavelLagGrows", "GavelFrontierStalled"}
 """Alerts on seconds behind, which are so few here that a busy machine fires them; at rest nothing is behind."""
@@ -100,9 +101,9 @@ def healthy(scene: Watched) -> None:
     for _ in range(20):
         send_fresh(scene.gavel)
     scene.watch()
-    scene.gavel.wait(lambda: scene.prometheus.query("sum(gavel_sink_rows_total) > 40"), "rows", limit_s=120)
+    scene.gavel.wait(lambda: scene.prometheus.query("sum(gavel_sink_rows_total) > 40"), "rows")
     at_rest = "max(gavel_lag_seconds) == 0 and max(gavel_consumer_lag) == 0 and min(up) == 1"
-    scene.gavel.wait(lambda: scene.prometheus.query(at_rest), "nothing is behind", limit_s=90)
+    scene.gavel.wait(lambda: scene.prometheus.query(at_rest), "nothing is behind")
     scene.begin()
     scene.quiet(_HEALTHY_FOR_S, apart_from=LOADED)
 
@@ -191,7 +192,7 @@ def processes_away(scene: Watched) -> None:
     ends = [TopicPartition(gavel.topics.events, number, -1) for number in range(4)]
     admin = AdminClient({"bootstrap.servers": gavel.kafka})
     for future in admin.delete_records(ends).values():
-        future.result(30)
+        future.result(PATIENCE_S)
     scene.start("matcher", "matcher-2")
     scene.fires("GavelRangeLost", "GavelRestarting", "GavelWindowsRestarting")
     gavel.stop("reports")
@@ -240,6 +241,6 @@ def test_every_panel_of_prometheus_has_data(played: Watched) -> None:
 
 def test_every_panel_of_clickhouse_has_data(played: Watched) -> None:
     evaluations = [str(each.id) for each in Evaluations(played.gavel.database).each(TEAM)]
-    with closing(connect(played.gavel.clickhouse.dsn, request_timeout_s=30)) as client:
+    with closing(connect(played.gavel.clickhouse.dsn, request_timeout_s=PATIENCE_S)) as client:
         empty = [title for title, query in sql_queries(TEAM, evaluations) if not client.query(query).result_rows]
     assert empty == []

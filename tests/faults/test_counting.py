@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.pipeline import Pipeline
+from tests.services.waiting import PATIENCE_S
 
 
 def test_a_result_that_is_there_twice_is_found_unless_its_event_is_too(gavel: Pipeline) -> None:
@@ -19,7 +20,7 @@ def test_a_result_that_is_there_twice_is_found_unless_its_event_is_too(gavel: Pi
 
     result = min(gavel.expected - gavel.expectation.of(event))
     gavel.producer.produce(gavel.topics.results, b"{}", headers=[("result_id", result.encode())])
-    gavel.producer.flush(30)
+    gavel.producer.flush(PATIENCE_S)
     gavel.wait(lambda: gavel.count().problems, "what is wrong")
     count = gavel.count()
     assert count.wrong == {"twice_in_kafka": [result]}

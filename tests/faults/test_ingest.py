@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +24,7 @@ from tests.services.cache import CHECKOUT
 from tests.services.kafka import KafkaServer
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S, until
 
 _MAIN = "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()"
 
@@ -47,15 +48,6 @@ main()
 """
 """Dies when Kafka has acknowledged an event and its client has no answer yet."""
 
-pytestmark = pytest.mark.timeout(300)
-
-
-def wait_until(check: Callable[[], object], what: str, timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < end, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.05)
-
 
 def test_a_broker_that_is_gone_is_answered_with_503_and_nothing_is_lost(own_kafka: KafkaServer, tmp_path: Path) -> None:
     with IngestRig(own_kafka.bootstrap_servers, tmp_path).running() as rig:
@@ -64,12 +56,12 @@ def test_a_broker_that_is_gone_is_answered_with_503_and_nothing_is_lost(own_kafk
         refused = rig.batch(generation(2))
         assert refused.status_code == 503
         assert 1 <= int(refused.headers["retry-after"]) <= 5
-        wait_until(lambda: rig.http.get("/readyz").status_code == 503, "not ready")
+        until(lambda: rig.http.get("/readyz").status_code == 503, "not ready")
         at_once = rig.batch(generation(3))
         assert (at_once.status_code, at_once.json()["code"]) == (503, "kafka_unavailable")
         own_kafka.thaw()
-        wait_until(lambda: rig.http.get("/readyz").status_code == 200, "ready again")
-        wait_until(lambda: rig.batch(generation(2), generation(3)).status_code == 200, "taken again")
+        until(lambda: rig.http.get("/readyz").status_code == 200, "ready again")
+        until(lambda: rig.batch(generation(2), generation(3)).status_code == 200, "taken again")
         assert {row["uuid"][-1] for row in rig.rows()} == {"1", "2", "3"}
         assert rig.server.door.budget.reserved == 0
 
@@ -95,7 +87,9 @@ class Sender(threading.Thread):
 
     def _sent(self, event: dict[str, Any]) -> bool:
         try:
-            answer = httpx2.post(f"{self._url}/batch", json={"api_key": self._token, "batch": [event]}, timeout=15)
+            answer = httpx2.post(
+                f"{self._url}/batch", json={"api_key": self._token, "batch": [event]}, timeout=PATIENCE_S
+            )
         except httpx2.TransportError:
             return False
         self.statuses.add(answer.status_code)
@@ -109,18 +103,18 @@ def test_a_broker_that_dies_in_the_middle_of_requests_loses_nothing_that_was_ack
         senders = [Sender(str(rig.http.base_url), rig.token) for _ in range(4)]
         for sender in senders:
             sender.start()
-        wait_until(partial(_have_sent, senders, [5] * 4), "events sent")
+        until(partial(_have_sent, senders, [5] * 4), "events sent")
         own_kafka.freeze()  # so that requests are in hand when it dies, sent to the broker and not acknowledged
-        wait_until(lambda: rig.server.door.delivery._batches == len(senders), "every request in hand")
+        until(lambda: rig.server.door.delivery._batches == len(senders), "every request in hand")
         own_kafka.kill()
-        wait_until(lambda: all(503 in sender.statuses for sender in senders), "an answer to each of them")
+        until(lambda: all(503 in sender.statuses for sender in senders), "an answer to each of them")
         own_kafka.start()
         wanted = [len(sender.acknowledged) + 5 for sender in senders]
-        wait_until(partial(_have_sent, senders, wanted), "events sent again")
+        until(partial(_have_sent, senders, wanted), "events sent again")
         for sender in senders:
             sender.ending.set()
         for sender in senders:
-            sender.join(30)
+            sender.join(PATIENCE_S)
         assert not any(sender.is_alive() for sender in senders)
         sent = {uuid for sender in senders for uuid in sender.acknowledged}
         assert {row["uuid"] for row in rig.rows()} == sent
@@ -149,7 +143,7 @@ class Door:
         log = self._folder / f"log{time.monotonic_ns()}"
         process = GuardedProcess([sys.executable, "-c", program, "ingest"], log=log, env=self._env)
         try:
-            process.wait_until(lambda: _ready(self.url), timeout_s=150, what="the front door")
+            process.wait_until(lambda: _ready(self.url), "the front door")
             yield process
         finally:
             process.kill()
@@ -172,13 +166,13 @@ def test_a_process_that_ends_under_load_loses_nothing_that_it_acknowledged(
                 for sender in senders:
                     sender.start()
             wanted = [len(sender.acknowledged) + 5 for sender in senders]
-            wait_until(partial(_have_sent, senders, wanted), "events sent")
+            until(partial(_have_sent, senders, wanted), "events sent")
             if last:
                 for sender in senders:
                     sender.ending.set()
                 for sender in senders:
-                    sender.join(30)
-            code = process.terminate(grace_s=30, by=how)
+                    sender.join(PATIENCE_S)
+            code = process.terminate(by=how)
             assert code == (0 if how == signal.SIGTERM else -signal.SIGKILL), process.log_tail()
     assert not any(sender.is_alive() for sender in senders)
     sent = {uuid for sender in senders for uuid in sender.acknowledged}
@@ -192,18 +186,18 @@ def test_an_event_whose_answer_was_lost_is_the_same_event_when_it_is_sent_again(
     body = {"api_key": door.token, "batch": [event]}
     with door.running(_DOOMED) as process:
         with pytest.raises(httpx2.TransportError):
-            httpx2.post(f"{door.url}/batch", json=body, timeout=30)
-        wait_until(lambda: process.exit_code is not None, "the death of the front door")
+            httpx2.post(f"{door.url}/batch", json=body, timeout=PATIENCE_S)
+        until(lambda: process.exit_code is not None, "the death of the front door")
         assert process.exit_code == -signal.SIGKILL
     assert door.written() == [event["uuid"]]
     with door.running():
-        assert httpx2.post(f"{door.url}/batch", json=body, timeout=30).status_code == 200
+        assert httpx2.post(f"{door.url}/batch", json=body, timeout=PATIENCE_S).status_code == 200
     assert set(door.written()) == {event["uuid"]}
 
 
 def _ready(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/readyz").status_code == 200
+        return httpx2.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 200
     except httpx2.TransportError:
         return False
 

@@ -20,6 +20,7 @@ from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import PATIENCE_S, until
 
 EVENTS, RESULTS = "events", "results"
 END_TXN = (26).to_bytes(2, "big")
@@ -33,7 +34,7 @@ def broker(tcp_proxy: TcpProxy) -> Iterator[KafkaServer]:
         admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
         made = admin.create_topics([NewTopic(EVENTS, 1), NewTopic(RESULTS, 1)])
         for future in made.values():
-            future.result(30)
+            future.result(PATIENCE_S)
         yield server
 
 
@@ -47,14 +48,12 @@ def frontier(number: int) -> Frontier:
 
 
 def committed(address: str) -> list[bytes]:
-    """Return the results that readers see."""
+    """Return the results that readers see: two, or more."""
     reader = consumer(address, **{"isolation.level": "read_committed"})
     reader.assign([TopicPartition(RESULTS, 0, 0)])
-    found, end = [], time.monotonic() + 3
-    while time.monotonic() < end:
-        found += [message.value() for message in reader.consume(100, 0.2) if message.error() is None]
+    found = [*reader.consume(2, PATIENCE_S), *reader.consume(100, 1.0)]
     reader.close()
-    return found
+    return [message.value() for message in found]
 
 
 def keys(requests: Iterable[bytes]) -> list[bytes]:
@@ -72,16 +71,14 @@ def held_up(proxy: TcpProxy) -> type[Producer]:
     times: list[None] = []
 
     def abandon() -> None:
-        end = time.monotonic() + 20
-        while END_TXN not in keys(proxy.held()) and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: END_TXN in keys(proxy.held()), "the commit is held up")
         proxy.abandon()
 
     class HeldUp(Producer):
         def commit_transaction(self, *arguments: Any) -> None:
             times.append(None)
             if len(times) == 1:
-                self.flush(30)  # or the outputs would be held up, and the commit would wait for them
+                self.flush(PATIENCE_S)  # or the outputs would be held up, and the commit would wait for them
                 proxy.hold()
                 threading.Thread(target=abandon).start()
             super().commit_transaction(*arguments)
@@ -100,12 +97,12 @@ def test_a_commit_that_arrives_twice_does_not_end_the_next_transaction(
     configuration = {"bootstrap.servers": tcp_proxy.address, "transactional.id": "late", "log_level": 0}
     group = consumer(broker.bootstrap_servers)
     died = TransactionalCommitter(configuration)
-    died.begin(group, frontier(0), Deadline(30)).wait(Deadline(30))
-    died.begin(group, frontier(1), Deadline(30))
+    died.begin(group, frontier(0), Deadline(PATIENCE_S)).wait(Deadline(PATIENCE_S))
+    died.begin(group, frontier(1), Deadline(PATIENCE_S))
     while len(died._transactions.producer):
         died._transactions.producer.poll(0.1)
     assert END_TXN in keys(tcp_proxy.deliver())  # it was held up, and not something else
     time.sleep(1)
     lives = TransactionalCommitter(configuration)
-    lives.begin(group, frontier(1), Deadline(30)).wait(Deadline(30))
+    lives.begin(group, frontier(1), Deadline(PATIENCE_S)).wait(Deadline(PATIENCE_S))
     assert committed(broker.bootstrap_servers) == [b"0", b"1"]

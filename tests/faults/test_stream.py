@@ -11,6 +11,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import ROLES, Pipeline
+from tests.services.waiting import PATIENCE_S
 
 
 def test_a_burst_of_poison_becomes_dead_letters_and_stops_nothing(gavel: Pipeline) -> None:
@@ -59,7 +60,7 @@ def test_sigterm_under_load_drains_and_commits_inside_the_grace_period(
     stand_in_server.script({"action": "hang", "times": 6})
     gavel.send(100, over_s=1.0)
     for role in ROLES:
-        code = gavel.processes[role].restart(grace_s=20)
+        code = gavel.processes[role].restart()
         assert code == 0, f"{role} ended with {code}:\n{gavel.story()}"
         gavel.send(20)
     gavel.check()
@@ -85,7 +86,7 @@ def test_partitions_are_added_under_load(gavel: Pipeline) -> None:
     gavel.send(40, over_s=0.5)
     admin = AdminClient({"bootstrap.servers": gavel.kafka})
     for future in admin.create_partitions([NewPartitions(gavel.topics.events, 6)]).values():
-        future.result(30)
+        future.result(PATIENCE_S)
     gavel.refresh_producer()
     gavel.send(120, over_s=3.0)
     gavel.check()
@@ -94,8 +95,8 @@ def test_partitions_are_added_under_load(gavel: Pipeline) -> None:
 def make_again(gavel: Pipeline, topic: str) -> None:
     """Delete a topic and make it anew, empty."""
     admin = AdminClient({"bootstrap.servers": gavel.kafka})
-    admin.delete_topics([topic])[topic].result(30)
-    gavel.wait(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
+    admin.delete_topics([topic])[topic].result(PATIENCE_S)
+    gavel.wait(lambda: topic not in admin.list_topics(timeout=PATIENCE_S).topics, "the topic is gone")
     made = NewTopic(topic, num_partitions=4, config={"max.message.bytes": "10485760"})
     gavel.wait(lambda: admin.create_topics([made])[topic].exception(30) is None, "the topic is there again")
     gavel.refresh_producer()

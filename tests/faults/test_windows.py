@@ -24,8 +24,7 @@ from tests.services.cache import CHECKOUT
 from tests.services.kafka import KafkaServer
 from tests.services.process import GuardedProcess
 from tests.services.records import result_row
-
-WITHIN_S = 90.0
+from tests.services.waiting import PATIENCE_S, until
 
 
 class Windows:
@@ -59,7 +58,7 @@ class Windows:
         self._now = time.strftime("%Y-%m-%d %H:%M:%S.000000", time.gmtime())
         options = {"bootstrap.servers": kafka, "compression.type": "lz4", "log_level": 0}
         self._producer = Producer({**options, "transactional.id": run, "message.timeout.ms": 60_000})
-        self._producer.init_transactions(60)
+        self._producer.init_transactions(PATIENCE_S)
 
     def start(self, name: str) -> GuardedProcess:
         argv = [sys.executable, "-c", "from cli.main import main; main()", "run", "--role", "reports"]
@@ -84,11 +83,11 @@ class Windows:
             self._producer.produce(self.settings.kafka.topics.results, value, key=str(number))
             self._producer.poll(0)
         if commit:
-            self._producer.commit_transaction(60)
+            self._producer.commit_transaction(PATIENCE_S)
             self.written += count
         else:
-            self._producer.flush(60)
-            self._producer.abort_transaction(60)
+            self._producer.flush(PATIENCE_S)
+            self._producer.abort_transaction(PATIENCE_S)
 
     def counted(self) -> tuple[int, int]:
         """Return the passes of all day windows in the changelog, and the distinct ids that were seen."""
@@ -117,11 +116,12 @@ class Windows:
         return sum(tally.passed for tally in days), sum(len(state.seen) for state in states)
 
     def await_all(self) -> None:
-        end = time.monotonic() + WITHIN_S
-        while (found := self.counted()) != (self.written, self.written) and time.monotonic() < end:
+        def all_counted() -> bool:
+            found = self.counted()
             assert found[0] <= self.written
-            time.sleep(0.5)
-        assert found == (self.written, self.written), self.logs()
+            return found == (self.written, self.written)
+
+        until(all_counted, self.logs)
 
     def logs(self) -> str:
         return "\n".join(log.read_text()[-1500:] for log in self.folder.glob("*.log"))
@@ -140,7 +140,7 @@ def probes(process: GuardedProcess) -> dict[str, int]:
     (address,) = (line["metrics"].removesuffix("/metrics") for line in lines if line.get("event") == "started")
     answers = {}
     for path in ("/livez", "/readyz", "/metrics"):
-        with urllib.request.urlopen(address + path, timeout=10) as answer:
+        with urllib.request.urlopen(address + path, timeout=PATIENCE_S) as answer:
             answers[path] = answer.status
     return answers
 
@@ -171,4 +171,4 @@ def test_every_result_counts_once_whatever_ends(windows: Windows, own_kafka: Kaf
     own_kafka.restart()
     windows.write(1_000, again=1_000)
     windows.await_all()
-    assert second.terminate(grace_s=30) == 0, windows.logs()
+    assert second.terminate() == 0, windows.logs()

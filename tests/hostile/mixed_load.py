@@ -41,6 +41,7 @@ from tests.services.cache import CHECKOUT
 from tests.services.kafka import KafkaServer
 from tests.services.ports import accepts, free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S
 
 EVENTS_PER_S = 8.0
 SHARE = 0.1
@@ -147,7 +148,7 @@ class Arrivals(threading.Thread):
                 "log_level": 0,
             }
         )
-        partitions = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        partitions = self._consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions
         self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
 
     def run(self) -> None:
@@ -218,7 +219,7 @@ class MixedLoad:
         self._gavel.produce(body, key=uuid)
 
     def _call(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         try:
             sent = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"} | dict(headers or {})
             connection.request(method, path, body, sent)
@@ -365,7 +366,7 @@ def _start_api(gavel: Pipeline, folder: Path, stack: ExitStack) -> int:
     argv = [sys.executable, "-c", "from cli.main import main; main()", "api"]
     process = GuardedProcess(argv, log=folder / "api.log", env=env)
     stack.callback(process.kill)
-    process.wait_until(lambda: accepts(port), timeout_s=60, what="gavel api")
+    process.wait_until(lambda: accepts(port), "gavel api")
     return port
 
 

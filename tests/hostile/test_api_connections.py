@@ -17,6 +17,7 @@ from ingest.limits import MAX_HEAD_BYTES
 from processor.metrics import Metrics
 from storage.sql.engine import open_store
 from storage.sql.migrations import upgrade
+from tests.services.waiting import PATIENCE_S
 
 
 class Rig:
@@ -30,7 +31,7 @@ class Rig:
     def send(self, data: bytes) -> bytes:
         """Return all that the server answers until it closes the connection, also by a reset."""
         found = b""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=20) as peer:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE_S) as peer:
             try:
                 peer.sendall(data)
                 while piece := peer.recv(65536):
@@ -73,6 +74,11 @@ def test_requests_before_an_answer_are_few(rig: Rig) -> None:
 
 def test_the_api_answers_as_before(rig: Rig) -> None:
     url = f"http://127.0.0.1:{rig.server.port}"
-    assert httpx2.get(f"{url}/api/users/@me/").status_code == 401
-    assert httpx2.get(f"{url}/api/users/@me/", headers={"Connection": "Upgrade", "Upgrade": "websocket"}).is_error
-    assert httpx2.post(f"{url}/api/users/@me/", content=iter([b"{", b"}"])).status_code in (401, 405)
+    assert httpx2.get(f"{url}/api/users/@me/", timeout=PATIENCE_S).status_code == 401
+    assert httpx2.get(
+        f"{url}/api/users/@me/", headers={"Connection": "Upgrade", "Upgrade": "websocket"}, timeout=PATIENCE_S
+    ).is_error
+    assert httpx2.post(f"{url}/api/users/@me/", content=iter([b"{", b"}"]), timeout=PATIENCE_S).status_code in (
+        401,
+        405,
+    )

@@ -16,6 +16,7 @@ import pytest
 from api.serve import ApiServer
 from config.settings import load_settings
 from tests.api.conftest import Api
+from tests.services.waiting import PATIENCE_S
 
 REQUESTS = 60
 """More than there are threads for requests."""
@@ -78,18 +79,24 @@ def test_validations_that_hang_hold_up_no_other_request(
 
     def validate(_number: int) -> int:
         path = f"{base}/{session_api.team}/llm_analytics/provider_key_validations/"
-        return httpx2.post(path, json=body, headers=hostile, timeout=60).status_code
+        return httpx2.post(path, json=body, headers=hostile, timeout=PATIENCE_S).status_code
 
     with ThreadPoolExecutor(REQUESTS) as clients:
         answers = [clients.submit(validate, number) for number in range(REQUESTS)]
         try:
-            assert hanging.some.wait(30)
+            assert hanging.some.wait(PATIENCE_S)
             # All these requests are answered while the provider holds the first one, which it releases only below.
             for headers, team in ((other, other_team), (colleague, session_api.team), (hostile, session_api.team)):
                 for _ in range(3):
-                    assert httpx2.get(f"{base}/{team}/evaluations/", headers=headers, timeout=60).status_code == 200
+                    assert (
+                        httpx2.get(f"{base}/{team}/evaluations/", headers=headers, timeout=PATIENCE_S).status_code
+                        == 200
+                    )
             tested = httpx2.post(
-                f"{base}/{other_team}/evaluations/test_hog/", json={"source": "return true"}, headers=other, timeout=60
+                f"{base}/{other_team}/evaluations/test_hog/",
+                json={"source": "return true"},
+                headers=other,
+                timeout=PATIENCE_S,
             )
             assert tested.status_code == 200
             assert len(hanging.held) <= 3, "one key has no more of them in progress than it may have"

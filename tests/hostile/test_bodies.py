@@ -20,6 +20,7 @@ from storage.sql.engine import open_database
 from storage.sql.migrations import upgrade
 from tests.api.conftest import Api
 from tests.hostile.growth import MOST, ratio
+from tests.services.waiting import PATIENCE_S
 
 JSON = ("Content-Type", "application/json")
 
@@ -44,7 +45,7 @@ def port(session_api: Api, clickhouse_dsn: str, tmp_path: Path) -> Iterator[int]
 
 def exchange(port: int, request: bytes) -> bytes:
     """Send bytes as they are and return all that comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall(request)
         chunks = []
         while chunk := connection.recv(65536):

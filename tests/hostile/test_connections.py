@@ -11,7 +11,7 @@ import pytest
 from ingest import connection
 from ingest.limits import MAX_HEAD_BYTES, MAX_PIPELINED
 from tests.integration.ingest.rig import IngestRig, generation
-from tests.integration.pipeline import until
+from tests.services.waiting import PATIENCE_S, until
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def rig(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest
 
 
 def connect(rig: IngestRig) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", rig.server.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", rig.server.port), timeout=PATIENCE_S)
 
 
 def read_all(peer: socket.socket) -> bytes:

@@ -27,6 +27,7 @@ from ingest.otlp import envelope, json_form
 from ingest.sent_events import decode_request
 from ingest.unpacking import unpack
 from tests.integration.ingest.rig import IngestRig, generation
+from tests.services.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_zstd_frame_may_not_ask_for_a_large_window() -> None:
 
 
 def test_a_declared_length_over_the_limit_is_refused_unread(rig: IngestRig) -> None:
-    with socket.create_connection(("127.0.0.1", rig.server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", rig.server.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"POST /batch HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         assert b" 413 " in connection.recv(65536).split(b"\r\n")[0]
 
@@ -160,7 +161,7 @@ def test_a_declared_length_over_the_limit_is_refused_unread(rig: IngestRig) -> N
 def test_a_body_longer_than_declared_is_no_second_request(rig: IngestRig) -> None:
     body = json.dumps({"api_key": rig.token, "batch": [generation(1)]}).encode()
     head = b"POST /batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with socket.create_connection(("127.0.0.1", rig.server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", rig.server.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head + body + b'{"more": 1}')
         answer = connection.recv(65536)
         assert b" 400 " in answer.split(b"\r\n")[0]
@@ -169,7 +170,7 @@ def test_a_body_longer_than_declared_is_no_second_request(rig: IngestRig) -> Non
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(rig: IngestRig) -> None:
-    with socket.create_connection(("127.0.0.1", rig.server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", rig.server.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"POST /batch HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
     assert rig.http.get("/livez").status_code == 200
     for _ in range(100):
@@ -268,7 +269,7 @@ def test_one_token_holds_a_quarter_of_the_memory_at_most() -> None:
 
 def test_strangers_who_announce_bodies_and_send_nothing_take_no_room_from_the_others(rig: IngestRig) -> None:
     """Twenty announce 32 MiB each; together that is more than twice what all requests may hold."""
-    connections = [socket.create_connection(("127.0.0.1", rig.server.port), timeout=20) for _ in range(20)]
+    connections = [socket.create_connection(("127.0.0.1", rig.server.port), timeout=PATIENCE_S) for _ in range(20)]
     try:
         for connection in connections:
             connection.sendall(b"POST /batch HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n{")
@@ -290,7 +291,7 @@ def test_slow_bodies_of_strangers_give_way_to_others(monkeypatch: pytest.MonkeyP
         with pytest.raises(Refusal):
             await read_body(_receive(chunk(b"x" * 10, more=False)), {"content-length": "10"}, budget.open())
         with pytest.raises(Refusal) as refused:
-            await asyncio.wait_for(slow, 5)
+            await asyncio.wait_for(slow, PATIENCE_S)
         one.release()
         later = _receive(chunk(b"x" * 10, more=False))
         return refused.value, await read_body(later, {"content-length": "10"}, budget.open())
@@ -324,14 +325,11 @@ def test_a_body_with_a_known_token_or_a_new_one_does_not_give_way() -> None:
 
 def test_with_a_token_the_announced_bytes_are_reserved(rig: IngestRig) -> None:
     head = f"POST /batch?token={rig.token} HTTP/1.1\r\nHost: x\r\nContent-Length: {30 * MIB}\r\n\r\n{{".encode()
-    connections = [socket.create_connection(("127.0.0.1", rig.server.port), timeout=20) for _ in range(3)]
+    connections = [socket.create_connection(("127.0.0.1", rig.server.port), timeout=PATIENCE_S) for _ in range(3)]
     try:
         for connection in connections[:2]:
             connection.sendall(head)
-        for _ in range(200):
-            if rig.server.door.budget.reserved == 60 * MIB:
-                break
-            rig.http.get("/livez")
+        until(lambda: rig.server.door.budget.reserved == 60 * MIB, lambda: str(rig.server.door.budget.reserved))
         connections[2].sendall(head)
         answer = connections[2].recv(65536).decode()
         assert " 503 " in answer.splitlines()[0]

@@ -16,9 +16,8 @@ import pytest
 
 from ingest.limits import MIB
 from tests.integration.ingest.rig import UUID, IngestRig, generation
+from tests.services.waiting import PATIENCE_S
 
-_OTHERS_WAIT_S = 20.0
-"""The large request goes on after this without an answer to the others, and they have failed by then."""
 _TEXT = "x" * (2 * MIB)
 
 
@@ -86,7 +85,7 @@ def test_others_are_answered_while_a_large_request_is_worked_on(
     def hold(*arguments: Any, **named: Any) -> Any:
         if not begun.is_set():
             begun.set()
-            held.append(not others_answered.wait(_OTHERS_WAIT_S))
+            held.append(not others_answered.wait(PATIENCE_S))
         return original(*arguments, **named)
 
     if name == "_event":  # a plain event of v0 is not looked at closely
@@ -94,7 +93,7 @@ def test_others_are_answered_while_a_large_request_is_worked_on(
     monkeypatch.setattr(work, hold)
     with ThreadPoolExecutor(1) as pool:
         large = pool.submit(send, rig)
-        assert begun.wait(_OTHERS_WAIT_S)
+        assert begun.wait(PATIENCE_S)
         small = rig.batch(generation(2))
         others_answered.set()
         assert large.result().status_code == 200, large.result().text

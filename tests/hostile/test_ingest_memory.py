@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
-import pytest
 
 from config.settings import Settings
 from storage.sql.engine import open_store
@@ -22,6 +21,7 @@ from tests.integration.ingest.rig import generation
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S
 
 _MAIN = "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()"
 MIB = 1024 * 1024
@@ -51,7 +51,7 @@ def test_a_hundred_large_requests_stay_within_the_limit_while_kafka_is_paused(
             },
         )  # fmt: skip
         try:
-            process.wait_until(lambda: _alive(port), timeout_s=60, what="the front door")
+            process.wait_until(lambda: _alive(port), "the front door")
             before = _peak_bytes(process.pid)
             with ThreadPoolExecutor(CLIENTS) as pool:
                 answers = list(pool.map(lambda number: _send(port, tokens[number % len(tokens)]), range(CLIENTS)))
@@ -68,7 +68,7 @@ def _send(port: int, token: str) -> int:
     event = generation(0)
     event["properties"]["$ai_input"] = "x" * (BODY_BYTES // 2)
     body = json.dumps([event, event]).encode()
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
         try:
             connection.request("POST", "/batch", body, {"Authorization": f"Bearer {token}"})
             with connection.getresponse() as answer:
@@ -86,9 +86,6 @@ def _peak_bytes(pid: int) -> int:
 
 def _alive(port: int) -> bool:
     try:
-        return httpx2.get(f"http://127.0.0.1:{port}/readyz").json()["tokens"] is True
+        return httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S).json()["tokens"] is True
     except httpx2.TransportError:
         return False
-
-
-pytestmark = pytest.mark.timeout(200)

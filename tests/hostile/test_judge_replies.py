@@ -15,6 +15,7 @@ from evaluators.llm_judge import make_endpoint
 from evaluators.llm_judge.caller import Completion, Timeouts
 from evaluators.llm_judge.failures import ProviderFailure
 from evaluators.llm_judge.openai_caller import OpenAICaller
+from tests.services.waiting import PATIENCE_S
 
 ANSWER = '{"reasoning":"It says four.","verdict":true}'
 REPLY = json.dumps({"choices": [{"message": {"content": ANSWER}, "finish_reason": "stop"}]}).encode()
@@ -43,10 +44,10 @@ def sending(*pieces: bytes, pause_s: float = 0.0, repeat: int = 1) -> Server:
     return serve
 
 
-async def ask(serve: Server, *, call_s: float = 20.0) -> Completion | ProviderFailure:
+async def ask(serve: Server, *, call_s: float = PATIENCE_S) -> Completion | ProviderFailure:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    caller = OpenAICaller(Timeouts(connect_s=5.0, read_s=60.0, call_s=call_s), max_reply_bytes=LIMIT)
+    caller = OpenAICaller(Timeouts(connect_s=PATIENCE_S, read_s=PATIENCE_S, call_s=call_s), max_reply_bytes=LIMIT)
     endpoint = make_endpoint("custom", "k", base_url=f"http://127.0.0.1:{port}/v1")
     payload = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from storage.sql.engine import Database, open_database
 from storage.sql.migrations import upgrade
+from tests.services.waiting import PATIENCE_S
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -23,7 +24,7 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def empty(dsn: str) -> Iterator[Database]:
     """A store without tables."""
-    database = open_database(dsn, pool_size=20, statement_timeout_s=20)
+    database = open_database(dsn, pool_size=20, statement_timeout_s=PATIENCE_S)
     yield database
     database.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,9 +31,9 @@ from storage.sql.migrations import upgrade
 from storage.sql.provider_keys import NewKey, ProviderKeys
 from tests.integration.pipeline import knows
 from tests.services.topics import remove_topics
+from tests.services.waiting import PATIENCE_S, until
 
 TEAM = 7
-WAIT_S = 40.0
 
 
 class JudgeRig:
@@ -132,7 +131,7 @@ class JudgeRig:
     def send(self, output: str, **properties: Any) -> str:
         uuid, row = self.row(output, **properties)
         self.producer.produce(self.topics.events, json.dumps(row), key=uuid)
-        assert self.producer.flush(20) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
         return uuid
 
     def run(self, evaluation: str, output: str) -> str:
@@ -152,7 +151,7 @@ class JudgeRig:
         )
         headers: Any = task.headers()
         self.producer.produce(self.topics.tasks, json.dumps(row), key=task.key(), headers=headers)
-        assert self.producer.flush(20) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
         return uuid
 
     @staticmethod
@@ -217,10 +216,7 @@ class JudgeRig:
         self.wait(lambda: knows(runtime, evaluation), "the edit to be known")
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {WAIT_S} s for {what}; results: {self.results()}"
-            time.sleep(0.1)
+        until(condition, lambda: f"{what}; results: {self.results()}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from storage.sql.engine import open_store
 from storage.sql.evaluations import Evaluations
 from tests.services.cache import CHECKOUT
 from tests.services.stored_results import result_ids
+from tests.services.waiting import PATIENCE_S, until
 
 TEAM = 1
 GENERATIONS = CHECKOUT / "examples" / "generations"
@@ -101,7 +102,7 @@ class Pipeline:
         producer = Producer({"bootstrap.servers": self.clients.bootstrap_servers, "message.max.bytes": 32 << 20})
         for number, value in enumerate(values):
             producer.produce(topic or self.settings.kafka.topics.events, value, key=str(number))
-        assert producer.flush(60) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     def read(self, topic: str) -> list[Any]:
         """Return all committed records of a topic as it is now."""
@@ -117,7 +118,7 @@ class Pipeline:
         consumer.subscribe([topic])
         found: list[Any] = []
         ended: set[int] = set()
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_S
         while len(ended) < self.settings.kafka.partitions and time.monotonic() < end:
             for message in consumer.consume(500, 0.2):
                 if message.error() is None:
@@ -146,17 +147,9 @@ class Pipeline:
         finally:
             client.close()  # chdb opens one folder per process: the next test has another
 
-    def await_stored(self, expected: Counter[str], limit_s: float = 40.0) -> None:
+    def await_stored(self, expected: Counter[str]) -> None:
         """Wait until ClickHouse has `expected`, and say how far it came otherwise."""
-        until(lambda: self.stored() == expected, lambda: f"{len(self.stored())} of {len(expected)} stored", limit_s)
-
-
-def until(condition: Callable[[], object], what: Callable[[], str], limit_s: float = 40.0) -> None:
-    """Wait for `condition`."""
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {limit_s} s: {what()}"
-        time.sleep(0.1)
+        until(lambda: self.stored() == expected, lambda: f"{len(self.stored())} of {len(expected)} stored")
 
 
 def knows(runtime: Runtime, evaluation: Evaluation) -> bool:

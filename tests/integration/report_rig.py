@@ -37,9 +37,12 @@ from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
 from tests.services.clickhouse_http import ClickHouseFront
 from tests.services.ports import free_ports
+from tests.services.waiting import PATIENCE_S
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TEAM = 5
+LONG_S = 5 * PATIENCE_S
+"""How long a request to ClickHouse may take: a test makes a million results with one."""
 
 
 @dataclass
@@ -204,7 +207,7 @@ def store_results(dsn: str, evaluation_id: str, count: int, passed: int, *, at: 
         "condition_id": "'c'", "record_time": "now64(3)", **columns,
     }  # fmt: skip
     selected = f"SELECT {', '.join(values.values())} FROM numbers({count})"
-    with closing(connect(dsn)) as client:
+    with closing(connect(dsn, request_timeout_s=LONG_S)) as client:
         client.command(f"INSERT INTO evaluation_results ({', '.join(values)}) {selected}")
 
 
@@ -231,10 +234,10 @@ def report_rig(folder: Path, clickhouse: ClickHouseFront, **smtp: Any) -> Iterat
         data_dir=folder,
         secret_keys=(SecretStr(Fernet.generate_key().decode()),),
         store=Store(dsn=SecretStr(f"sqlite:///{folder}/gavel.db")),
-        clickhouse=ClickHouse(dsn=SecretStr(clickhouse.dsn)),
+        clickhouse=ClickHouse(dsn=SecretStr(clickhouse.dsn), request_timeout_s=PATIENCE_S),
         api=Api(allowed_webhook_hosts=("127.0.0.1",)),
         reports=Reports(
-            settle_s=0, workers=2, delivery_timeout_s=2, lease_s=60,
+            settle_s=0, workers=2, delivery_timeout_s=50, lease_s=60,
             smtp=Smtp(
                 host="127.0.0.1", port=mailbox.port, security="none", sender="gavel@example.com", **smtp,
             ),
@@ -253,6 +256,6 @@ def report_rig(folder: Path, clickhouse: ClickHouseFront, **smtp: Any) -> Iterat
 def report_clickhouse(folder: Path) -> Iterator[ClickHouseFront]:
     """Open a ClickHouse with Gavel's tables behind HTTP."""
     with ClickHouseFront(folder / str(uuid4())) as front:
-        with closing(connect(front.dsn)) as client:
+        with closing(connect(front.dsn, request_timeout_s=LONG_S)) as client:
             migrate(client)
         yield front

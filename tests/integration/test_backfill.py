@@ -25,9 +25,10 @@ from processor.replay.backfill import BackfillRunner
 from processor.replay.plan import replay_consumer
 from storage.sql.api_keys import ApiKeys
 from storage.sql.backfills import Backfill, Backfills, backfills
-from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
+from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations
 from tests.services.clickhouse_http import ClickHouseFront
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import PATIENCE_S, until
 
 WINDOW = {"window_start": "2026-02-09T00:00:00Z", "window_end": "2026-02-10T00:00:00Z"}
 """All bundled generations: 568, so that the archive is read in more than one page of 500."""
@@ -77,7 +78,7 @@ class Backfilling:
             seen.append(self.show(backfill))
             return wanted(seen[-1])
 
-        until(look, lambda: str(seen[-1]), 90.0)
+        until(look, lambda: str(seen[-1]))
         return seen[-1]
 
     def await_reading(self, backfill: dict[str, Any], beyond: int = 0) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def open_backfilling(broker: str, folder: Path, **settings: Any) -> Iterator[Bac
     server.start()
     try:
         base = f"http://127.0.0.1:{server.port}/api/projects/{TEAM}/"
-        with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {key}"}, timeout=20) as http:
+        with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S) as http:
             events = generations()
             with pipeline.running(("sink",)):
                 pipeline.produce(events)
@@ -257,11 +258,11 @@ def test_what_a_killed_runner_wrote_counts_once_and_its_open_transaction_neither
     identity = pipeline.settings.kafka.group(f"backfill-{backfill['id']}")
     patient = {"transactional.id": identity, "transaction.timeout.ms": 300_000}  # the broker does not end it for us
     killed = Producer({**pipeline.clients.producer_config(), **patient})
-    killed.init_transactions(30)
+    killed.init_transactions(PATIENCE_S)
     killed.begin_transaction()
     topic = pipeline.settings.kafka.topics.results
     killed.produce(topic, b'{"uuid": "never", "properties": "{}"}')
-    killed.flush(30)
+    killed.flush(PATIENCE_S)
     the_end = {"position": {"team_id": TEAM + 1, "timestamp_us": 0, "uuid": ""}, "note": ""}
     offsets = [TopicPartition(topic, 0, 0, json.dumps(the_end))]
     killed.send_offsets_to_transaction(offsets, place.consumer_group_metadata(), 30)

@@ -22,7 +22,8 @@ from storage.sql.engine import Database, open_database
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
 from storage.sql.provider_keys import NewKey, ProviderKeys
-from tests.integration.pipeline import TEAM, Pipeline, generations, knows, until
+from tests.integration.pipeline import TEAM, Pipeline, generations, knows
+from tests.services.waiting import until
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 FERNET = Fernet.generate_key().decode()
@@ -212,7 +213,7 @@ def test_a_revoked_key_costs_no_verdict(kafka: str, tmp_path: Path, stand_in: St
         until(lambda: status() == "active", status)
         until(known, status)
         pipeline.produce(events[50:])
-        pipeline.await_stored(wanted, limit_s=90.0)
+        pipeline.await_stored(wanted)
         until(
             lambda: [each.state for each in asked(pipeline.database, evaluation)] == ["completed"],
             lambda: str(asked(pipeline.database, evaluation)),

@@ -12,7 +12,8 @@ import httpx
 from api.serve import ApiServer
 from config.definitions import patch_draft
 from storage.sql.api_keys import ApiKeys
-from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
+from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations
+from tests.services.waiting import PATIENCE_S, until
 
 NEVER = {"evaluation_config": {"source": "return false"}}
 
@@ -31,7 +32,7 @@ def test_two_versions_judge_the_same_generations_and_nothing_else_sees_it(kafka:
         server.start()
         try:
             base = f"http://127.0.0.1:{server.port}/api/projects/{TEAM}"
-            with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+            with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S) as client:
                 before = _everything(client, base, evaluation)
                 path = f"{base}/evaluations/{evaluation}/comparisons/"
                 body = {"version_a": 1, "version_b": 2, "window_start": "2000-01-01T00:00:00Z"}

@@ -18,6 +18,7 @@ from storage.sql.evaluations import Evaluations
 from tests.services.cache import CHECKOUT
 from tests.services.ports import accepts, free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S
 
 _TEAM = 1
 _GAVEL = """#!/bin/sh
@@ -47,8 +48,8 @@ def test_the_sample_applies_the_examples_and_sends_every_generation(tmp_path: Pa
     stand_in = GuardedProcess([sys.executable, *provider], log=tmp_path / "stand-in.log", env=env)
     up = GuardedProcess([programs / "gavel", "up", "--quiet"], log=tmp_path / "up.log", env=env)
     try:
-        up.wait_until(lambda: _answers(f"http://127.0.0.1:{ingest}/readyz"), timeout_s=90, what="gavel up")
-        stand_in.wait_until(lambda: accepts(stand_in_port), timeout_s=30, what="the stand-in")
+        up.wait_until(lambda: _answers(f"http://127.0.0.1:{ingest}/readyz"), "gavel up")
+        stand_in.wait_until(lambda: accepts(stand_in_port), "the stand-in")
         service = compose["services"]["sample"]
         (script,) = service["command"]
         command = [*service["entrypoint"], script.replace("$$", "$").replace("--rate 20", "--rate 2000")]
@@ -56,7 +57,7 @@ def test_the_sample_applies_the_examples_and_sends_every_generation(tmp_path: Pa
             command, env={**os.environ, **env}, cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        metrics = httpx2.get(f"http://127.0.0.1:{http}/metrics").text
+        metrics = httpx2.get(f"http://127.0.0.1:{http}/metrics", timeout=PATIENCE_S).text
     finally:
         up.kill()
         stand_in.kill()
@@ -75,6 +76,6 @@ def test_the_sample_applies_the_examples_and_sends_every_generation(tmp_path: Pa
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(url).status_code == 200
+        return httpx2.get(url, timeout=PATIENCE_S).status_code == 200
     except httpx2.HTTPError:
         return False

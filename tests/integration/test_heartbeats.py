@@ -22,7 +22,7 @@ from storage.sql.engine import Database, StoreSchemaError, open_database
 from storage.sql.heartbeats import MISSING_AFTER_S, Heartbeat, Heartbeats, Vitals
 from storage.sql.heartbeats import heartbeats as table
 from storage.sql.migrations import upgrade
-from tests.integration.pipeline import until
+from tests.services.waiting import until
 
 NOW = datetime.now(UTC)
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
+from tests.services.waiting import PATIENCE_S
 
 BIN = Path(sys.executable).parent
 
@@ -96,7 +97,6 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), **kept, **extra}
 
 
-@pytest.mark.timeout(600)
 def test_the_shipped_environment_has_no_build_tools(shipped: Path) -> None:
     listing = "import importlib.metadata as m; print([d.name for d in m.distributions()])"
     names = run(shipped / "bin/python", "-c", listing, cwd="/", env=clean_environment())
@@ -104,7 +104,6 @@ def test_the_shipped_environment_has_no_build_tools(shipped: Path) -> None:
     assert not {"pip", "setuptools", "wheel", "pytest"} & set(re.findall(r"'([^']+)'", names))
 
 
-@pytest.mark.timeout(600)
 def test_every_shipped_module_imports_with_what_is_shipped(shipped: Path) -> None:
     """Nothing that runs in the image needs a package or a file that only a checkout has."""
     code = """
@@ -120,7 +119,6 @@ for room in ("conditions", "evaluators", "config", "processor", "api"):
     assert "run" in run(shipped / "bin/gavel", "--help", cwd="/", env=clean_environment())
 
 
-@pytest.mark.timeout(600)
 def test_the_health_check_sees_a_role_and_sigterm_ends_it_in_order(shipped: Path, kafka: str, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     own = f"image-{uuid.uuid4().hex[:8]}"
@@ -141,13 +139,13 @@ def test_the_health_check_sees_a_role_and_sigterm_ends_it_in_order(shipped: Path
     )
     with role:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_S
             while subprocess.run(command, check=False, capture_output=True, env=environment, cwd=tmp_path).returncode:
                 assert role.poll() is None, role.stderr and role.stderr.read().decode()
                 assert time.monotonic() < deadline, "the health check never succeeded"
                 time.sleep(0.2)
             role.send_signal(signal.SIGTERM)
-            _, errors = role.communicate(timeout=30)
+            _, errors = role.communicate(timeout=PATIENCE_S)
             assert role.returncode == 0, errors.decode()
         finally:
             role.kill()

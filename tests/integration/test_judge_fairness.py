@@ -18,8 +18,11 @@ import pytest
 from examples.stand_in.client import StandInServer
 from processor.events.decision import DECISION_EVENT
 from tests.integration.judge_rig import TEAM, JudgeRig, judge_rig
+from tests.services.waiting import PATIENCE_S, until
 
 LATENCY_S = 0.5
+PACE_S = 0.15
+"""How many seconds pass between two events of the trickle."""
 CONCURRENCY = 40
 FLOOD = 3_000
 IN_TURN = FLOOD // 5
@@ -80,16 +83,17 @@ class Stream:
         sent = []
         for _ in range(count):
             sent.append(self.send("quiet"))
-            end = time.monotonic() + 0.15
+            end = time.monotonic() + PACE_S
             while time.monotonic() < end:
                 self.look()
         return sent
 
-    def wait(self, limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
-        while len(self.waited) < len(self.sent):
-            assert time.monotonic() < deadline, f"{len(self.waited)} of {len(self.sent)} results"
+    def wait(self) -> None:
+        def all_are_there() -> bool:
             self.look()
+            return len(self.waited) == len(self.sent)
+
+        until(all_are_there, lambda: f"{len(self.sent)} results, not {len(self.waited)}", limit_s=2 * PATIENCE_S)
 
     def p95(self, events: list[str]) -> int:
         waited = sorted(self.waited[event] for event in events)
@@ -108,12 +112,12 @@ def test_a_trickle_does_not_wait_for_a_flood_in_the_backlog(rig: JudgeRig) -> No
     rig.start()
     stream = Stream(rig)
     stream.trickle(20)  # connections, limits and groups are there
-    stream.wait(60)
+    stream.wait()
     for _ in range(FLOOD):
         stream.send("flood")
     within = stream.trickle(60)
     assert len(stream.sent) - len(stream.waited) > FLOOD / 10, "the flood was over before it could be in the way"
-    stream.wait(180)
+    stream.wait()
     rig.stop()
     stream.look()
     assert stream.p95(within) <= IN_TURN

@@ -17,7 +17,7 @@ from tests.virtual_time import run
 MINUTE = 60.0
 
 
-PATIENCE_S = 25 * MINUTE
+PARK_LIMIT_S = 25 * MINUTE
 """How long a run may be parked in this hour, so that one that nobody helps expires within it."""
 GONE_FOR_GOOD = {"match": {"api_key": "sk-third-00000000"}, "action": "unauthorized"}
 
@@ -68,7 +68,7 @@ def of(world: World, evaluation: str) -> list[dict[str, Any]]:
 
 
 async def hour(folder: Path) -> World:
-    world = World(folder, park_limit_s=PATIENCE_S)
+    world = World(folder, park_limit_s=PARK_LIMIT_S)
     world.add_key(1, "sk-first-00000000")
     world.add_key(2, "sk-second-0000000")
     world.add_key(3, "sk-third-00000000")

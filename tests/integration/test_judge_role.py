@@ -85,12 +85,16 @@ def test_a_revoked_key_stops_the_evaluation_and_a_replaced_one_starts_it_again(
 def test_a_run_that_expired_has_all_its_time_again_when_it_is_redriven(
     kafka: str, tmp_path: Path, stand_in: StandInServer
 ) -> None:
-    with judge_rig(kafka, tmp_path, stand_in.base_url, park_limit_s=6.0) as rig:
+    with judge_rig(kafka, tmp_path, stand_in.base_url, park_limit_s=4.0) as rig:
         evaluation = rig.add_evaluation()
         rig.start()
         sent = rig.send("Answer.")
         rig.wait(lambda: len(rig.records(rig.topics.dead_letters)) == 1, "the run to expire")
+        rig.stop()
         assert rig.status(evaluation) == ("error", "provider_key_required")
+        judge = rig.settings.judge.model_copy(update={"park_limit_s": 3600.0})
+        rig.settings = rig.settings.model_copy(update={"judge": judge})
+        rig.start()
         connection = {"bootstrap.servers": kafka}
         letters = DeadLetterTopic(connection, rig.topics.dead_letters)
         options = {**connection, "transactional.id": uuid4().hex}

@@ -30,6 +30,7 @@ from storage.sql.engine import Database, open_database
 from storage.sql.evaluations import Evaluations
 from storage.sql.provider_keys import KeyNotFound, KeyNotUsable, KeyStaysAtItsAddress, NewKey, ProviderKeys
 from storage.sql.revision import read_revision
+from tests.services.waiting import PATIENCE_S
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 EVALUATION = BudgetScope(owner="evaluation:e", period="day", tokens=10_000)
@@ -85,9 +86,9 @@ def test_budgets_are_exact_over_processes_and_never_exceeded(dsn: str, database:
     workers = [context.Process(target=_spend_in_a_process, args=(dsn, seed, answers)) for seed in range(3)]
     for worker in workers:
         worker.start()
-    total: Counter[str] = sum((answers.get(timeout=90) for _ in workers), Counter())
+    total: Counter[str] = sum((answers.get(timeout=PATIENCE_S) for _ in workers), Counter())
     for worker in workers:
-        worker.join(30)
+        worker.join(PATIENCE_S)
     budgets = Budgets(database)
     for scope in (EVALUATION, TEAM):
         usage = budgets.usage(scope, NOW)
@@ -103,7 +104,7 @@ def test_threads_that_reserve_the_last_of_a_budget_do_not_both_get_it(database: 
     barrier = threading.Barrier(4)
 
     def take(_: int) -> bool:
-        barrier.wait(10)
+        barrier.wait(PATIENCE_S)
         try:
             budgets.reserve([EVALUATION], Amount(6_000, 0), NOW)
         except BudgetBusy:

@@ -34,8 +34,8 @@ from processor.runtime.setup import Finding, initialise, inspect
 from processor.stream.deadline import Deadline
 from processor.stream.transactions import CommitAborted, CommitFailed, Transactions
 from storage.sql.engine import open_store
-from tests.integration.pipeline import until
 from tests.services.kafka import KafkaServer
+from tests.services.waiting import PATIENCE_S, until
 
 TASK = Task(7, "e", "u", "k", "", "2026-01-01T00:00:00+00:00", trigger="manual")
 CLOSED = "http://u:p@127.0.0.1:1/gavel"
@@ -145,7 +145,7 @@ def test_a_right_to_write_that_was_taken_away_is_named(secured: KafkaServer, tmp
     transactions = Transactions(clients.transactional_config("matcher"))
     output = Output("result", results, b"key", b"value", [])
     with pytest.raises((CommitFailed, CommitAborted), match=f"refused before: .*{results}.*authorization failed"):
-        transactions.send([output], [], None, Deadline(20.0)).wait(Deadline(20.0))
+        transactions.send([output], [], None, Deadline(PATIENCE_S)).wait(Deadline(PATIENCE_S))
 
 
 def test_a_task_is_sent_once_its_sender_may_write_without_a_restart(secured: KafkaServer, tmp_path: Path) -> None:

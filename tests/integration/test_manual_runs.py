@@ -10,7 +10,8 @@ import httpx
 
 from api.serve import ApiServer
 from storage.sql.api_keys import ApiKeys
-from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
+from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations
+from tests.services.waiting import PATIENCE_S, until
 
 
 def test_a_manual_run_passes_conditions_and_comes_back_as_completed(kafka: str, tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_a_manual_run_passes_conditions_and_comes_back_as_completed(kafka: str, 
         server.start()
         try:
             base = f"http://127.0.0.1:{server.port}/api/projects/{TEAM}/evaluation_runs/"
-            with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=20) as client:
+            with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S) as client:
                 target = json.loads(events[0])
                 body = {"evaluation_id": never, "target_event_id": target["uuid"], "timestamp": _iso(target)}
                 started = client.post(base, json=body)

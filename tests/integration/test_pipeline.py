@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, knows, until
+from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, knows
+from tests.services.waiting import until
 
 
 def test_real_generations_are_judged_once_each_in_kafka_and_clickhouse(kafka: str, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from storage.sql.audit import read_team_audit
 from storage.sql.engine import Database, open_database, open_store
 from storage.sql.migrations import upgrade
 from tests.integration.ingest.rig import IngestRig, generation
+from tests.services.waiting import PATIENCE_S, until
 
 EVERY = LetterFilter()
 
@@ -80,7 +81,7 @@ class Setting:
         topics = [NewTopic(name, num_partitions=1, replication_factor=1) for name in (self.events, self.tasks)]
         any_time = {"message.timestamp.after.max.ms": str(2**63 - 1)}  # the default of brokers before Kafka 4
         for future in admin.create_topics([*topics, NewTopic(self.letters, 2, 1, config=any_time)]).values():
-            future.result(30)
+            future.result(PATIENCE_S)
 
     def bury(self, offset: int, value: bytes, reason: Any = "decode", **options: Any) -> None:
         source = Source(self.events, offset, value, options.pop("headers", None))
@@ -89,9 +90,9 @@ class Setting:
         )
         producer = Producer({"bootstrap.servers": self.kafka})
         producer.produce(letter.topic, letter.value, key=letter.key, headers=letter.headers, partition=offset % 2)
-        assert producer.flush(10) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
-    def topic(self, timeout_s: float = 30.0) -> DeadLetterTopic:
+    def topic(self, timeout_s: float = PATIENCE_S) -> DeadLetterTopic:
         return DeadLetterTopic({"bootstrap.servers": self.kafka}, self.letters, timeout_s=timeout_s)
 
     def configure(self, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
@@ -115,11 +116,13 @@ class Setting:
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": uuid4().hex, "auto.offset.reset": "earliest"})
         consumer.subscribe([topic])
         found: list[Any] = []
-        for _ in range(60):
-            found += [message for message in consumer.consume(100, 0.25) if message.error() is None]
-            if len(found) >= expected:
-                break
-        found += [message for message in consumer.consume(100, 1.0) if message.error() is None]
+
+        def read(wait_s: float) -> int:
+            found.extend(message for message in consumer.consume(100, wait_s) if message.error() is None)
+            return len(found)
+
+        until(lambda: read(0.25) >= expected, lambda: f"{expected} records, not {len(found)}")
+        read(1.0)
         consumer.close()
         return found
 
@@ -172,7 +175,7 @@ def test_a_value_that_was_left_out_is_fetched_from_where_it_lies(setting: Settin
     value = b"x" * ((1 << 20) - 2000)
     producer = Producer({"bootstrap.servers": setting.kafka, "message.max.bytes": 4 << 20})
     producer.produce(setting.events, value)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     setting.bury(0, value, "too_large")
     (letter,) = setting.open_letters()
     assert (letter.value, letter.size_bytes) == (None, len(value))
@@ -185,7 +188,7 @@ def test_a_value_over_the_limit_stays_and_the_others_go(setting: Setting) -> Non
     value = b"x" * (1 << 20)
     producer.produce(setting.events, value)
     try:
-        delivered = producer.flush(10) == 0
+        delivered = producer.flush(PATIENCE_S) == 0
     finally:
         setting.bury(0, value, "too_large")
     setting.bury(1, b"small")
@@ -318,17 +321,17 @@ def test_a_mark_behind_an_open_transaction_is_waited_for(setting: Setting) -> No
     (ref,) = setting.topic().find(EVERY).refs
     options = {"bootstrap.servers": setting.kafka, "transactional.id": f"{setting.letters}-role"}
     role, another = Producer(options), Producer({"bootstrap.servers": setting.kafka})
-    role.init_transactions(30)
+    role.init_transactions(PATIENCE_S)
     role.begin_transaction()
     role.produce(setting.letters, b"b", headers=[("gavel.error.class", b"decode")], partition=ref.partition)
-    role.flush(10)
+    role.flush(PATIENCE_S)
     mark = closing_mark(setting.letters, ref, "redriven")
     another.produce(mark.topic, mark.value, headers=mark.headers, partition=mark.partition)
-    assert another.flush(10) == 0
+    assert another.flush(PATIENCE_S) == 0
     assert setting.topic().find(EVERY).refs == [ref], "the mark is not visible yet"
     with pytest.raises(RedriveError, match="transaction open"):
-        setting.topic(timeout_s=1.0).find(EVERY, settled=True)
-    role.commit_transaction(30)
+        setting.topic(timeout_s=5.0).find(EVERY, settled=True)
+    role.commit_transaction(PATIENCE_S)
     (uncovered,) = setting.topic().find(EVERY, settled=True).refs
     assert uncovered.offset > ref.offset
 
@@ -355,7 +358,7 @@ def test_many_large_letters_are_counted_shown_and_redriven_in_little_memory(
     for n in range(count):
         producer.produce(letter.topic, letter.value, headers=letter.headers, partition=n % 2)
         producer.poll(0)
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE_S) == 0
     topic = setting.topic()
     tracemalloc.start()
     try:
@@ -379,7 +382,7 @@ def test_letters_beyond_the_calendar_are_listed_shown_and_purged(
     setting.bury(0, b"usual")
     producer = Producer({"bootstrap.servers": setting.kafka})
     producer.produce(setting.letters, b"odd", headers=[("gavel.error.class", b"decode")], timestamp=2**62, partition=1)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     run, app = CliRunner().invoke, build_app()
     listed = [json.loads(line) for line in run(app, ["dlq", "list", "--json"]).stdout.splitlines()]
     assert [each["failed_at"][:4] for each in listed] == ["2199", str(setting.open_letters()[0].failed_at.year)]

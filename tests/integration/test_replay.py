@@ -17,7 +17,8 @@ from processor.events.generation import parse_timestamp
 from processor.replay.plan import ReplayPlan, open_replay, time_ranges
 from storage.sql.backfills import Backfills
 from storage.sql.budgets import Budgets
-from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations, until
+from tests.integration.pipeline import TEAM, Pipeline, expected_ids, generations
+from tests.services.waiting import until
 
 
 @pytest.fixture

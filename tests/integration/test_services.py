@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -24,19 +22,20 @@ from tests.services.ports import accepts
 from tests.services.postgres import fresh_database
 from tests.services.process import ServiceError
 from tests.services.shared import ended_servers, shared_server
+from tests.services.waiting import PATIENCE_S, until
 
 
 def make_topic(bootstrap: str) -> str:
     name = f"services-{uuid.uuid4().hex}"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result(10)
+    admin.create_topics([NewTopic(name, 1, 1)])[name].result(PATIENCE_S)
     return name
 
 
 def write(bootstrap: str, topic: str, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 12_000_000})
     producer.produce(topic, value)
-    assert producer.flush(20) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def read(bootstrap: str, topic: str, count: int) -> list[bytes | None]:
@@ -50,7 +49,7 @@ def read(bootstrap: str, topic: str, count: int) -> list[bytes | None]:
     )
     consumer.subscribe([topic])
     try:
-        messages = consumer.consume(count, timeout=20)
+        messages = consumer.consume(count, timeout=PATIENCE_S)
         assert [message.error() for message in messages] == [None] * count
         return [message.value() for message in messages]
     finally:
@@ -67,10 +66,10 @@ def test_kafka_commits_a_transaction_with_its_offsets(kafka: str) -> None:
     """The transaction coordinator works with one broker: exactly-once tests depend on it."""
     topic = make_topic(kafka)
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
-    producer.init_transactions(20)
+    producer.init_transactions(PATIENCE_S)
     producer.begin_transaction()
     producer.produce(topic, b"in a transaction")
-    producer.commit_transaction(20)
+    producer.commit_transaction(PATIENCE_S)
     assert read(kafka, topic, 1) == [b"in a transaction"]
 
 
@@ -101,23 +100,13 @@ def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed()
         pid, folder = owner.stdout.readline().split()
         os.kill(int(pid), 0)
         owner.kill()
-    deadline = time.monotonic() + 20
-    while Path(folder).exists():  # the warden removes it last
-        assert time.monotonic() < deadline, f"{folder} is still there, and so may be process {pid}"
-        time.sleep(0.05)
+    until(lambda: not Path(folder).exists(), f"the end of {folder}, which the warden of {pid} removes last")
     assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
-
-
-def wait_until(check: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not check():
-        assert time.monotonic() < deadline, f"{what}: not seen"
-        time.sleep(0.05)
 
 
 def takes_connections(dsn: str) -> bool:
     try:
-        psycopg.connect(dsn.replace("+psycopg", ""), connect_timeout=2).close()
+        psycopg.connect(dsn.replace("+psycopg", ""), connect_timeout=10).close()
     except psycopg.OperationalError:
         return False
     return True
@@ -128,7 +117,7 @@ def port_of(dsn: str) -> int:
 
 
 def wait_until_closed(port: int) -> None:
-    wait_until(lambda: not accepts(port), "the end of a server that nobody needs")
+    until(lambda: not accepts(port), "the end of a server that nobody needs")
 
 
 def test_those_who_run_at_once_share_one_server_which_stops_after_the_last(
@@ -170,7 +159,7 @@ def test_a_shared_server_that_ended_by_itself_is_started_again_and_told(
         listening = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
         (server,) = {each.pid for each in listening if each.pid and each.status == psutil.CONN_LISTEN}
         os.kill(server, signal.SIGKILL)
-        wait_until(lambda: ended_servers() and takes_connections(database), "the server again, with its data")
+        until(lambda: ended_servers() and takes_connections(database), "the server again, with its data")
         (told,) = ended_servers()
     assert told.startswith("The shared postgres ended by itself (")
     assert "exit code -9. The end of " in told

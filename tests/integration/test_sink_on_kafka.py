@@ -23,10 +23,11 @@ from processor.metrics import Metrics
 from processor.runtime.process import Runtime
 from processor.stream.limits import StageLimits
 from storage.clickhouse import connect
-from tests.integration.pipeline import Pipeline, until
+from tests.integration.pipeline import Pipeline
 from tests.services.clickhouse_http import ClickHouseFront, Faults
 from tests.services.kafka import KafkaServer
 from tests.services.records import generation_row, measurement_row, result_id, result_row
+from tests.services.waiting import PATIENCE_S, until
 
 SINK = {"batch_interval_s": 0.2, "retry_initial_s": 0.05, "retry_max_s": 0.2}
 POLITE = "CONSTRAINT polite CHECK reasoning NOT LIKE '%rude%'"
@@ -39,7 +40,7 @@ class Sinks(Pipeline):
         super().__init__(
             broker,
             folder,
-            clickhouse={"dsn": dsn, "request_timeout_s": 5, **clickhouse},
+            clickhouse={"dsn": dsn, **clickhouse},
             sink=SINK,
             matcher={},
         )
@@ -62,8 +63,8 @@ class Sinks(Pipeline):
         topic = topic or self.topic
         partitions = [TopicPartition(topic, n) for n in range(self.settings.kafka.partitions)]
         lag = 0
-        for done in consumer.committed(partitions, timeout=20):
-            first, end = consumer.get_watermark_offsets(done, timeout=20)
+        for done in consumer.committed(partitions, timeout=PATIENCE_S):
+            first, end = consumer.get_watermark_offsets(done, timeout=PATIENCE_S)
             lag += end - max(done.offset, first)
         consumer.close()
         return lag
@@ -161,10 +162,10 @@ def test_a_refused_row_whose_letter_cannot_be_written_is_not_committed(sinks: Si
     sinks.execute(f"ALTER TABLE evaluation_results ADD {POLITE}")
     letters = sinks.settings.kafka.topics.dead_letters
     admin = AdminClient({"bootstrap.servers": sinks.clients.bootstrap_servers})
-    admin.delete_topics([letters])[letters].result(30)
+    admin.delete_topics([letters])[letters].result(PATIENCE_S)
     sinks.send(range(1), evaluation_reasoning="rude")
     with pytest.raises(AssertionError, match="sink"), sinks.running(("sink",)) as runtime:
-        until(runtime.errors, lambda: "the role goes on without its dead letter", 120.0)
+        until(runtime.errors, "the end of a role without its dead letter")
     assert sinks.waiting() == 1
 
 
@@ -275,7 +276,7 @@ def test_a_sink_whose_broker_hangs_for_too_long_ends_and_the_next_one_stores_eve
     monkeypatch.setattr("processor.stream.stage._CLOSE_S", 1.0)
     sinks = Sinks(own_kafka.bootstrap_servers, tmp_path / "gavel", front.dsn, archive_events=False)
     with committing_to_a_broker_that_hangs(sinks, front, own_kafka) as runtime:
-        until(lambda: not runtime._threads["sink"].is_alive(), lambda: "the sink hangs", 60.0)
+        until(lambda: not runtime._threads["sink"].is_alive(), "the end of the sink")
         assert "is the broker reachable" in str(runtime.errors()["sink"])
         assert runtime.stop() == EXIT_FAILED
     with sinks.running(("sink",)):

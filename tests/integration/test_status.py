@@ -24,15 +24,16 @@ from config.settings import Settings
 from storage.clickhouse import connect, migrate
 from storage.sql.engine import open_database
 from storage.sql.migrations import upgrade
-from tests.integration.pipeline import Pipeline, generations, until
+from tests.integration.pipeline import Pipeline, generations
 from tests.services.cache import CHECKOUT
 from tests.services.clickhouse_http import ClickHouseFront, Faults
 from tests.services.ports import free_ports
+from tests.services.waiting import until
 
 
 def gathered(settings: Settings, dsn: str) -> Overview:
     with (
-        closing(open_database(dsn, connect_timeout_s=1.0)) as database,
+        closing(open_database(dsn, connect_timeout_s=10.0)) as database,
         closing(Gatherer(settings, database)) as gatherer,
     ):
         return gatherer.gather()

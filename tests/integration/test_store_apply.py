@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +24,7 @@ from storage.sql.evaluation_queries import EvaluationQuery
 from storage.sql.evaluations import Evaluations
 from storage.sql.revision import Revision
 from tests.services.cache import CHECKOUT
+from tests.services.waiting import PATIENCE_S, until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -120,10 +119,10 @@ def test_an_edit_reaches_a_running_snapshot_with_the_next_look(database: Databas
     poller = SnapshotPoller(look, 0.5)
     poller.start()
     try:
-        _until(lambda: poller.current is not None and poller.current.teams[1].enabled == 1, 5)
+        until(lambda: poller.current is not None and poller.current.teams[1].enabled == 1)
         store.update(1, made.id, lambda e: patch_draft(e, {"enabled": False}), actor="me", now=NOW)
         before = len(looks)
-        _until(lambda: len(looks) > before + 1, 30)  # the first of them has ended
+        until(lambda: len(looks) > before + 1)  # the first of them has ended
         assert poller.current is not None
         assert poller.current.teams[1].enabled == 0
     finally:
@@ -137,25 +136,18 @@ def test_a_real_store_that_disappears_and_comes_back(database: Database) -> None
     poller = SnapshotPoller(partial(read_changes, database), 0.02)
     poller.start()
     try:
-        _until(lambda: poller.current is not None, 5)
+        until(lambda: poller.current is not None)
         kept = poller.current
         with database.write() as connection:
             connection.execute(text("ALTER TABLE store_revision RENAME TO elsewhere"))
-        _until(lambda: poller.failures > 2, 5)
+        until(lambda: poller.failures > 2)
         assert poller.current is kept
         with database.write() as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO store_revision"))
         store.create(1, wanted("b", enabled=True).draft, actor="me", now=NOW)
-        _until(lambda: poller.current is not None and poller.current.teams[1].enabled == 2, 5)
+        until(lambda: poller.current is not None and poller.current.teams[1].enabled == 2)
     finally:
         poller.stop()
-
-
-def _until(condition: Callable[[], bool], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
 
 
 # -- the commands, as processes -------------------------------------------------------------------------
@@ -175,7 +167,7 @@ class Shell:
             env=self.environ | {"PYTHONPATH": str(CHECKOUT)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

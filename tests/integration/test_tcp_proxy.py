@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from examples.stand_in.client import StandInServer
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def echo(tcp_proxy: TcpProxy) -> Iterator[TcpProxy]:
 
 
 def connect(proxy: TcpProxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE_S)
 
 
 def send_all(connection: socket.socket, content: bytes) -> None:
@@ -95,7 +96,7 @@ def test_a_stall_moves_nothing_and_loses_nothing(echo: TcpProxy) -> None:
         with pytest.raises(TimeoutError):
             connection.recv(4)
         echo.resume()
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE_S)
         assert read_exactly(connection, 4) == b"held"
 
 
@@ -118,9 +119,14 @@ def test_a_cut_in_front_of_a_provider_is_a_connection_error_of_its_client(
     tcp_proxy: TcpProxy, stand_in: StandInServer
 ) -> None:
     tcp_proxy.forward_to(int(stand_in.url.rpartition(":")[2]))
-    stand_in.settings(latency_s=1)
-    with openai.OpenAI(base_url=f"{tcp_proxy.url}/v1", api_key="k", max_retries=0, timeout=5) as client:
-        cutter = threading.Timer(0.3, tcp_proxy.cut)
+    stand_in.script({"action": "hang", "times": 1})
+    with openai.OpenAI(base_url=f"{tcp_proxy.url}/v1", api_key="k", max_retries=0, timeout=PATIENCE_S) as client:
+
+        def cut() -> None:
+            until(lambda: stand_in.stats()["in_flight"], "a request in flight")
+            tcp_proxy.cut()
+
+        cutter = threading.Thread(target=cut)
         cutter.start()
         with pytest.raises(openai.APIConnectionError):
             client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
@@ -134,18 +140,18 @@ def test_all_traffic_of_a_kafka_client_goes_through_the_proxy(tcp_proxy: TcpProx
         tcp_proxy.forward_to(broker.proxied_port)
         topic = f"proxied-{uuid.uuid4().hex}"
         admin = AdminClient({"bootstrap.servers": tcp_proxy.address})
-        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
         producer = Producer({"bootstrap.servers": tcp_proxy.address, "reconnect.backoff.max.ms": 200, "log_level": 0})
         delivered: list[object] = []
         producer.produce(topic, b"1", on_delivery=lambda error, _: delivered.append(error))
-        producer.flush(10)
+        producer.flush(PATIENCE_S)
         tcp_proxy.refuse()
         producer.produce(topic, b"2", on_delivery=lambda error, _: delivered.append(error))
         assert producer.flush(1.5) == 1
         with pytest.raises(KafkaException):
             AdminClient({"bootstrap.servers": tcp_proxy.address, "log_level": 0}).list_topics(timeout=1)
         tcp_proxy.resume()
-        assert producer.flush(20) == 0
+        assert producer.flush(PATIENCE_S) == 0
         assert delivered == [None, None]
 
 

@@ -16,7 +16,7 @@ from cli.main import build_app
 from config.settings import load_settings
 from processor.kafka import KafkaClients
 from processor.kafka_topics import EventsTopicMistyped, ensure_topics, missing_topics
-from tests.integration.pipeline import until
+from tests.services.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def env(kafka: str, tmp_path: Path) -> dict[str, str]:
 def make_topic(admin: AdminClient, name: str) -> None:
     """Make a topic and wait until the broker lists it."""
     admin.create_topics([NewTopic(name, 1, 1)])[name].result()
-    until(lambda: name in admin.list_topics(timeout=10).topics, lambda: f"{name} is not listed")
+    until(lambda: name in admin.list_topics(timeout=PATIENCE_S).topics, lambda: f"{name} is not listed")
 
 
 def test_a_slip_in_the_name_of_the_events_topic_makes_no_topic(env: dict[str, str]) -> None:
@@ -53,9 +53,9 @@ def test_a_slip_in_the_name_of_the_events_topic_makes_no_topic(env: dict[str, st
         assert done.exit_code == 1, words
         assert "correct kafka.topics.events" in done.output, words
         assert "run `gavel init`" not in done.output.replace("migrations", ""), "no hint leads to a second topic"
-    assert settings.kafka.topics.events not in admin.list_topics(timeout=10).topics
+    assert settings.kafka.topics.events not in admin.list_topics(timeout=PATIENCE_S).topics
     done = CliRunner().invoke(build_app(), ["init", "--make-events-topic"], env=env)
-    assert settings.kafka.topics.events in admin.list_topics(timeout=10).topics, done.output
+    assert settings.kafka.topics.events in admin.list_topics(timeout=PATIENCE_S).topics, done.output
 
 
 def test_a_name_that_differs_in_its_digits_is_no_slip(env: dict[str, str]) -> None:

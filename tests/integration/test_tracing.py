@@ -11,6 +11,7 @@ from examples.stand_in.client import StandInServer
 from tests.integration.judge_rig import judge_rig
 from tests.services.otlp import attributes, otlp_receiver
 from tests.services.ports import free_ports
+from tests.services.waiting import PATIENCE_S
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -39,7 +40,7 @@ def test_an_application_finds_verdicts_and_judge_calls_in_its_own_trace(
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             metrics = answer.read().decode()
     spans = {span.span_id: span for span in receiver.spans}
     calls = [span for span in receiver.spans if span.name == "chat m1"]

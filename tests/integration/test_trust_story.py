@@ -30,10 +30,10 @@ from storage.drift import drift_in
 from storage.sql.anchors import Anchors
 from storage.sql.api_keys import ApiKeys
 from storage.sql.provider_keys import NewKey, ProviderKeys
-from tests.integration.pipeline import TEAM, Pipeline, until
+from tests.integration.pipeline import TEAM, Pipeline
+from tests.services.waiting import PATIENCE_S, until
 
 ITEMS, LABELLED, ANCHORS = 160, 120, 30
-LIMIT_S = 120.0
 BLOCK_S = 2
 """A block of the live rate is two seconds long and not a minute, so that the story need not wait for the clock."""
 MOST_RUNS = 4
@@ -109,7 +109,6 @@ class Story:
         until(
             lambda: len(self.pipeline.stored()) == self.judged,
             lambda: f"{len(self.pipeline.stored())} of {self.judged} stored",
-            LIMIT_S,
         )
 
     def drift(self) -> Any:
@@ -119,7 +118,7 @@ class Story:
         def found() -> str:
             return drift_in(self.pipeline.database, TEAM, self.evaluation, datetime.now(UTC)).answer
 
-        until(lambda: found() == answer, lambda: str(self.call("GET", f"{self.path}trust/anchors/")), LIMIT_S)
+        until(lambda: found() == answer, lambda: str(self.call("GET", f"{self.path}trust/anchors/")))
         return self.drift()
 
     def runs(self) -> int:
@@ -157,7 +156,7 @@ def story(kafka: str, folder: Path, stand_in: StandInServer) -> Iterator[Story]:
         server.start()
         try:
             base = f"http://127.0.0.1:{server.port}/api/projects/{TEAM}/"
-            with httpx.Client(base_url=base, headers=headers, timeout=60) as client:
+            with httpx.Client(base_url=base, headers=headers, timeout=PATIENCE_S) as client:
                 yield Story(pipeline, stand_in, client, evaluation)
         finally:
             server.stop()
@@ -217,7 +216,6 @@ def the_second_version_is_better(told: Story) -> None:
     until(
         lambda: told.call("GET", f"{comparisons}{run['id']}/")["state"] == "completed",
         lambda: str(told.call("GET", f"{comparisons}{run['id']}/")),
-        LIMIT_S,
     )
     found = told.call("GET", f"{comparisons}{run['id']}/")
     assert (found["done"], found["reused"]) == (ITEMS, ITEMS)
@@ -269,7 +267,7 @@ def the_judge_moves(told: Story) -> None:
         assert len(flips) < MOST_RUNS, f"no alarm after {flips} flips"
         seen = told.runs()
         told.call("POST", f"{told.path}trust/runs/", 202, kind="anchors")
-        until(lambda seen=seen: told.runs() > seen, lambda: str(told.drift()), LIMIT_S)
+        until(lambda seen=seen: told.runs() > seen, lambda: str(told.drift()))
         flips.append(told.drift()["flips"])
     drift = told.drift()
     states = run_of(0.02, ANCHORS, [0] * earlier + flips)

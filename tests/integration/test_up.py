@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 
 from cli.main import build_app
 from examples.stand_in.judge import NAMED
-from tests.integration.pipeline import until
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S, until
 
 MAIN = "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()"
 FIRST = 17
@@ -84,9 +84,9 @@ def gavel_up(folder: Path, *options: str, log: str = "log") -> Iterator[Up]:
     )
     started = Up(folder, env, process)
     try:
-        process.wait_until(lambda: "Send a first event" in started.log, timeout_s=90, what="gavel up")
+        process.wait_until(lambda: "Send a first event" in started.log, "gavel up")
         yield started
-        assert process.terminate(grace_s=60) == 0, started.log
+        assert process.terminate() == 0, started.log
     finally:
         process.kill()
 
@@ -109,8 +109,8 @@ def first(up: Up) -> str:
         answers.append(done.stdout)
         return bool(json.loads(done.stdout) == {"status": "Ok"})
 
-    until(is_sent, lambda: f"not taken: {answers}", 60)
-    until(lambda: len(up.results()) == FIRST, lambda: f"{len(up.results())} results of {FIRST}; {up.log[-2000:]}", 60)
+    until(is_sent, lambda: f"not taken: {answers}")
+    until(lambda: len(up.results()) == FIRST, lambda: f"{len(up.results())} results of {FIRST}; {up.log[-2000:]}")
     return str(up.results()[0]["event_id"])
 
 
@@ -135,12 +135,12 @@ def test_the_printed_address_of_the_console_signs_in_once(up: Up) -> None:
     assert "/console/link/?code=" in address
     code = address.partition("?code=")[2]
     same = {"Sec-Fetch-Site": "same-origin"}
-    with httpx.Client() as http:
+    with httpx.Client(timeout=PATIENCE_S) as http:
         assert http.get(address).status_code == 200, "looking at the link does not use it up"
         entered = http.post(address.partition("?")[0], data={"code": code}, headers=same)
         assert entered.status_code == 303, entered.text
         assert http.get(httpx.URL(address).join(entered.headers["location"])).status_code == 200
-    again = httpx.post(address.partition("?")[0], data={"code": code}, headers=same)
+    again = httpx.post(address.partition("?")[0], data={"code": code}, headers=same, timeout=PATIENCE_S)
     assert "used already" in again.text
 
 
@@ -207,10 +207,10 @@ def test_follow_shows_a_verdict_as_it_happens(up: Up, first: str) -> None:
     seen = up.folder / "followed"
     with seen.open("wb") as file, subprocess.Popen(command, stdout=file, cwd=up.folder, env=up.env) as following:
         try:
-            until(lambda: seen.read_text().count("\n") == 1, lambda: f"{seen.read_text()}; {up.log[-2000:]}", 60)
+            until(lambda: seen.read_text().count("\n") == 1, lambda: f"{seen.read_text()}; {up.log[-2000:]}")
             sent = up.run("send", "-", given=json.dumps({**GENERATION, "uuid": "01900000-0000-7000-8000-00000000f0f0"}))
             assert sent.exit_code == 0, sent.output
-            until(lambda: seen.read_text().count("\n") == 2, lambda: f"{seen.read_text()}; {up.log[-2000:]}", 60)
+            until(lambda: seen.read_text().count("\n") == 2, lambda: f"{seen.read_text()}; {up.log[-2000:]}")
         finally:
             following.kill()
     shown, news = map(json.loads, seen.read_text().splitlines())
@@ -349,8 +349,8 @@ def archive_event(up: Up, uuid: str, wanted: int) -> None:
     properties = {**GENERATION["properties"], "$ai_trace_id": "the same, and so the partition"}
     sent = up.run("send", "-", given=json.dumps({**GENERATION, "uuid": uuid, "properties": properties}))
     assert sent.exit_code == 0, sent.output
-    until(lambda: f"event {uuid}" in up.log, lambda: up.log[-2000:], 60)
-    until(lambda: archived(up) == wanted, lambda: f"{archived(up)} events of {wanted}; {up.log[-2000:]}", 60)
+    until(lambda: f"event {uuid}" in up.log, lambda: up.log[-2000:])
+    until(lambda: archived(up) == wanted, lambda: f"{archived(up)} events of {wanted}; {up.log[-2000:]}")
 
 
 def archived(up: Up) -> int:

@@ -28,6 +28,7 @@ from tests.integration.pipeline import TEAM, Pipeline
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess, ServiceError
+from tests.services.waiting import PATIENCE_S
 
 _MAIN = "import sys; from cli.main import main; sys.argv[0] = 'gavel'; main()"
 
@@ -46,7 +47,7 @@ class Workers:
 
     def ready(self) -> bool:
         try:
-            return httpx2.get(f"{self.http}/readyz", timeout=5).status_code == 200
+            return httpx2.get(f"{self.http}/readyz", timeout=PATIENCE_S).status_code == 200
         except httpx2.HTTPError:
             return False
 
@@ -54,15 +55,15 @@ class Workers:
         return self.ready() and self.metric(r'gavel_workers\{.*state="ready"\}') == 2
 
     def until_all_ready(self) -> None:
-        self.process.wait_until(self.all_ready, timeout_s=90, what="two workers")
+        self.process.wait_until(self.all_ready, "two workers")
 
     def pids(self) -> dict[str, int]:
-        found: dict[str, int] = httpx2.get(f"{self.http}/livez", timeout=5).json()["workers"]
+        found: dict[str, int] = httpx2.get(f"{self.http}/livez", timeout=PATIENCE_S).json()["workers"]
         return found
 
     def metric(self, pattern: str, url: str | None = None) -> float:
         """Return the sum of the series whose line matches."""
-        text = httpx2.get(f"{url or self.http}/metrics", timeout=10).text
+        text = httpx2.get(f"{url or self.http}/metrics", timeout=PATIENCE_S).text
         return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
 
 
@@ -94,7 +95,7 @@ def test_workers_of_all_roles_judge_each_event_once_although_one_is_killed(
             killed = crew.pids()["1"]
             os.kill(killed, signal.SIGKILL)
             gavel.send(60, over_s=1.0)
-            crew.process.wait_until(lambda: crew.pids()["1"] not in (None, killed), timeout_s=30, what="the restart")
+            crew.process.wait_until(lambda: crew.pids()["1"] not in (None, killed), "the restart")
             gavel.check()
             crew.until_all_ready()
             assert crew.metric(r'gavel_worker_ends_total\{reason="killed",.*\}') == 1
@@ -104,7 +105,7 @@ def test_workers_of_all_roles_judge_each_event_once_although_one_is_killed(
             assert by_pid >= {*crew.pids().values()}
             slots = {path.name.rpartition("-")[2] for path in (gavel.folder / "data/instances").glob("*matcher-*.lock")}
             assert slots == {"0.lock", "1.lock"}, "the new worker has the identity of the killed one"
-            assert crew.process.terminate(grace_s=40) == 0, crew.log.read_text()[-3000:]
+            assert crew.process.terminate() == 0, crew.log.read_text()[-3000:]
             gavel.check()
 
 
@@ -124,20 +125,18 @@ def test_api_workers_share_a_port_and_go_on_when_one_is_killed(tmp_path: Path) -
         crew.until_all_ready()
         asked = 40
         for _ in range(asked):  # a connection each, which the kernel gives to one of the two
-            assert httpx2.get(f"{url}/api/projects/1/evaluations/", timeout=10).status_code == 401
+            assert httpx2.get(f"{url}/api/projects/1/evaluations/", timeout=PATIENCE_S).status_code == 401
         assert crew.metric(r"gavel_http_requests_total\{.*\}") == asked
         os.kill(crew.pids()["0"], signal.SIGKILL)
-        crew.process.wait_until(
-            lambda: crew.metric(r'gavel_worker_ends_total\{reason="killed",.*\}') == 1, timeout_s=30, what="the end"
-        )
+        crew.process.wait_until(lambda: crew.metric(r'gavel_worker_ends_total\{reason="killed",.*\}') == 1, "the end")
         assert crew.ready(), "the other worker takes the connections"
         for _ in range(10):
-            assert httpx2.get(f"{url}/api/projects/1/evaluations/", timeout=10).status_code == 401
+            assert httpx2.get(f"{url}/api/projects/1/evaluations/", timeout=PATIENCE_S).status_code == 401
         with pytest.raises(ServiceError), workers(tmp_path / "other", "api", "--workers", "2", **env) as second:
-            second.process.wait_until(second.ready, timeout_s=60, what="a second crew")
+            second.process.wait_until(second.ready, "a second crew")
         assert "Address already in use" in (tmp_path / "other/workers.log").read_text()
         crew.until_all_ready()
-        assert crew.process.terminate(grace_s=30) == 0, crew.log.read_text()[-3000:]
+        assert crew.process.terminate() == 0, crew.log.read_text()[-3000:]
 
 
 def test_ingest_workers_share_a_port_and_its_probes(kafka: str, tmp_path: Path) -> None:
@@ -159,19 +158,19 @@ def test_ingest_workers_share_a_port_and_its_probes(kafka: str, tmp_path: Path) 
             assert send(url, token).json() == {"status": "Ok"}
         for where in (crew.http, url):
             assert crew.metric(r'gavel_ingest_events_total\{outcome="accepted"\}', where) == 20
-            assert set(httpx2.get(f"{where}/readyz").json()["workers"]) == {"0", "1"}
+            assert set(httpx2.get(f"{where}/readyz", timeout=PATIENCE_S).json()["workers"]) == {"0", "1"}
         os.kill(crew.pids()["1"], signal.SIGKILL)
-        crew.process.wait_until(
-            lambda: crew.metric(r'gavel_worker_ends_total\{reason="killed",.*\}') == 1, timeout_s=30, what="the end"
-        )
+        crew.process.wait_until(lambda: crew.metric(r'gavel_worker_ends_total\{reason="killed",.*\}') == 1, "the end")
         assert send(url, token).json() == {"status": "Ok"}
-        assert crew.process.terminate(grace_s=40) == 0, crew.log.read_text()[-3000:]
+        assert crew.process.terminate() == 0, crew.log.read_text()[-3000:]
     assert len(pipeline.read(pipeline.settings.kafka.topics.events)) == 21
     assert token not in crew.log.read_text()
 
 
 def send(url: str, token: str) -> httpx2.Response:
-    return httpx2.post(f"{url}/batch", json={"api_key": token, "batch": [generation(0, uuid=str(uuid4()))]}, timeout=20)
+    return httpx2.post(
+        f"{url}/batch", json={"api_key": token, "batch": [generation(0, uuid=str(uuid4()))]}, timeout=PATIENCE_S
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_workers_that_could_not_work_together_are_refused(
 ) -> None:
     with workers(tmp_path, *words, GAVEL_DATA_DIR=str(tmp_path), **env) as crew:
         with pytest.raises(ServiceError, match="exit code 2"):
-            crew.process.wait_until(lambda: False, timeout_s=60, what="a refusal")
+            crew.process.wait_until(lambda: False, "a refusal")
         assert problem in crew.log.read_text()
 
 

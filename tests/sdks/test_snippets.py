@@ -25,6 +25,7 @@ from tests.sdks.snippets import install_node_packages, snippets
 from tests.services.cache import CHECKOUT
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S
 
 SNIPPETS = snippets()
 FIRST_TEAM = 100
@@ -65,16 +66,16 @@ def served(how: str, rig: IngestRig, folder: Path) -> Iterator[str]:
         },
     )  # fmt: skip
     try:
-        process.wait_until(lambda: _ready(f"http://127.0.0.1:{ingest}"), timeout_s=90, what="gavel up")
+        process.wait_until(lambda: _ready(f"http://127.0.0.1:{ingest}"), "gavel up")
         yield f"http://127.0.0.1:{ingest}"
-        assert process.terminate(grace_s=60) == 0, process.log_tail()
+        assert process.terminate() == 0, process.log_tail()
     finally:
         process.kill()
 
 
 def _ready(address: str) -> bool:
     try:
-        return httpx2.get(f"{address}/readyz").status_code == 200
+        return httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -109,7 +110,7 @@ def outcome(
         with ThreadPoolExecutor(3) as pool:
             runs = dict(zip(SNIPPETS, pool.map(run, SNIPPETS), strict=True))
         results = _results(rig)
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while results.keys() < set(TEAMS.values()) and time.monotonic() < end:
             results = _results(rig)
     rows: dict[int, list[dict[str, Any]]] = {}
@@ -159,6 +160,3 @@ def test_every_kind_of_application_has_a_snippet() -> None:
         "curl", "posthog-python", "posthog-node", "posthog-openai", "langchain", "litellm", "vercel", "opentelemetry",
         "openllmetry", "openinference", "pydantic-ai",
     }  # fmt: skip
-
-
-pytestmark = pytest.mark.timeout(300)

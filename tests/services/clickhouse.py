@@ -26,7 +26,7 @@ def clickhouse_server() -> Iterator[str]:
             env={"PYTHONPATH": str(CHECKOUT)},
         )
         try:
-            process.wait_until(lambda: _answers(dsn), timeout_s=60, what="ClickHouse")
+            process.wait_until(lambda: _answers(dsn), "ClickHouse")
             client = connect(dsn)
             migrate(client)
             client.close()

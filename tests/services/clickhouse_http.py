@@ -31,6 +31,8 @@ import chdb
 import lz4.frame
 import zstandard
 
+from tests.services.waiting import PATIENCE_S
+
 _CODE = re.compile(r"Code: (\d+)")
 _INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(.+?)\s+FORMAT\s+(\w+)[ \t]*(?:\r?\n|\Z)", re.IGNORECASE | re.DOTALL)
 _FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
@@ -317,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def set_faults(port: int, faults: Faults) -> None:
     """Set the faults of a front that runs in another process."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("POST", "/_faults", json.dumps(asdict(faults)))
     if connection.getresponse().status != 200:
         raise RuntimeError(f"the front on port {port} did not take the faults")

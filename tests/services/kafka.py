@@ -22,9 +22,9 @@ from confluent_kafka.admin import AdminClient
 from tests.services.cache import cache_folder, locked
 from tests.services.ports import accepts, free_ports
 from tests.services.process import GuardedProcess, ServiceError
+from tests.services.waiting import PATIENCE_S
 
 POM = Path(__file__).with_name("kafka-pom.xml")
-START_TIMEOUT_S = 90.0
 CLUSTER_ID = "Z2F2ZWwtdGVzdC1rYWZrYQ"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -182,12 +182,12 @@ class KafkaServer:
 
     def wait_until_ready(self) -> None:
         """Block until clients are served; raise ServiceError if that does not happen in time."""
-        self._running().wait_until(self._serves_clients, timeout_s=START_TIMEOUT_S, what="Apache Kafka")
+        self._running().wait_until(self._serves_clients, "Apache Kafka")
 
     def stop(self) -> None:
         """Shut down in good order. Data and ports stay for the next start."""
         if self._process is not None:
-            self._process.terminate(grace_s=30)
+            self._process.terminate()
             self._process = None
 
     def kill(self) -> None:
@@ -231,7 +231,7 @@ class KafkaServer:
         quick = [*_SHORT_LIVED, f"-XX:SharedArchiveFile={jars.with_suffix('.jsa')}", "-Xmx128m", *_LOGGING]
         tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
         done = subprocess.run(
-            [java, *quick, "-cp", f"{jars}/*", *tool], check=False, capture_output=True, text=True, timeout=60
+            [java, *quick, "-cp", f"{jars}/*", *tool], check=False, capture_output=True, text=True, timeout=PATIENCE_S
         )
         if done.returncode != 0:
             self._properties.unlink()
@@ -241,7 +241,7 @@ class KafkaServer:
         if not accepts(self.port):
             return False
         try:
-            found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=2)
+            found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=10)
         except KafkaException:
             return False
         return bool(found.brokers)

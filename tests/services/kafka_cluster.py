@@ -38,7 +38,7 @@ class KafkaCluster:
     def _in_sync(self) -> bool:
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         try:
-            found = admin.list_topics(timeout=5)
+            found = admin.list_topics(timeout=10)
         except KafkaException:
             return False
         partitions = [each for topic in found.topics.values() for each in topic.partitions.values()]

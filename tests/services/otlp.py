@@ -16,6 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
+from tests.services.waiting import PATIENCE_S
+
 
 def attributes(pairs: Any) -> dict[str, Any]:
     """Return attributes as a dict of plain values."""
@@ -66,7 +68,7 @@ class OtlpReceiver:
             body = gzip.decompress(body)
         self.headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests += 1
-        self.go_on.wait(60)
+        self.go_on.wait(PATIENCE_S)
         answer = b""
         if self.status == 200:
             answer = self._keep(request.path, body)

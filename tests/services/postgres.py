@@ -22,8 +22,8 @@ from sqlalchemy.engine import make_url
 
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess, ServiceError
+from tests.services.waiting import PATIENCE_S
 
-START_TIMEOUT_S = 60.0
 FAST_AND_FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 
@@ -58,7 +58,7 @@ class PostgresServer:
             user=user,
             scratch=[self.folder],
         )
-        self._process.wait_until(self._takes_connections, timeout_s=START_TIMEOUT_S, what="PostgreSQL")
+        self._process.wait_until(self._takes_connections, "PostgreSQL")
 
     def stop(self) -> None:
         """Shut down, breaking connections. Data and port stay for the next start."""
@@ -95,7 +95,7 @@ class PostgresServer:
 
     def _takes_connections(self) -> bool:
         try:
-            psycopg.connect(_libpq(self.dsn), connect_timeout=2).close()
+            psycopg.connect(_libpq(self.dsn), connect_timeout=10).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -118,9 +118,9 @@ def dump_and_restore(source_dsn: str, target_dsn: str) -> None:
     """Copy a database into an empty one as `pg_dump | psql` does. Raise CalledProcessError."""
     binaries = _binaries()
     dump = [binaries / "pg_dump", "--no-owner", "--dbname", _libpq(source_dsn)]
-    dumped = subprocess.run(dump, check=True, capture_output=True, timeout=60).stdout
+    dumped = subprocess.run(dump, check=True, capture_output=True, timeout=PATIENCE_S).stdout
     restore = [binaries / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", _libpq(target_dsn)]
-    subprocess.run(restore, input=dumped, check=True, capture_output=True, timeout=60)
+    subprocess.run(restore, input=dumped, check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 def _libpq(dsn: str) -> str:

@@ -13,6 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.secret_watch import WATCH
+from tests.services.waiting import PATIENCE_S
+
+START_S = 3 * PATIENCE_S
+"""How long a process may take to be ready; a broker took 100 s where an idle machine needs 4 s."""
 
 WARDEN = """
 import os, shutil, signal, sys
@@ -85,16 +89,16 @@ class GuardedProcess:
         """Return its exit code and the end of its output if it ended by itself; None while it runs."""
         return None if self.exit_code is None else f"exit code {self.exit_code}. {self.log_tail(lines=60)}"
 
-    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+    def wait_until(self, ready: Callable[[], object], what: str) -> None:
         """Block until `ready()`; raise ServiceError with the end of its log if it ends or takes too long."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + START_S
         while not ready():
             if self.exit_code is not None:
                 raise ServiceError(f"{what} ended with exit code {self.exit_code} while starting.\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 tail = self.log_tail()
                 self.kill()
-                raise ServiceError(f"{what} was not ready after {timeout_s:.0f} s.\n{tail}")
+                raise ServiceError(f"{what} was not ready after {START_S:.0f} s.\n{tail}")
             time.sleep(0.05)
 
     def log_tail(self, lines: int = 30) -> str:
@@ -106,7 +110,7 @@ class GuardedProcess:
         """Send a signal to the server itself, not to its children."""
         self._process.send_signal(signal_number)
 
-    def terminate(self, *, grace_s: float = 20, by: signal.Signals = signal.SIGTERM) -> int:
+    def terminate(self, *, grace_s: float = PATIENCE_S, by: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, wait, and kill it if it does not. Return the exit code. Again: no effect."""
         if self.exit_code is None:
             self.send(by)

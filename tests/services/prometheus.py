@@ -16,6 +16,7 @@ import yaml
 
 from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S
 
 
 class Prometheus:
@@ -51,7 +52,7 @@ class Prometheus:
             ],
             log=folder / "prometheus.log",
         )
-        self._process.wait_until(self._ready, timeout_s=30, what="Prometheus")
+        self._process.wait_until(self._ready, "Prometheus")
         self.fired: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="alerts", daemon=True)
@@ -59,7 +60,7 @@ class Prometheus:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=PATIENCE_S):
                 return True
         except OSError:  # it does not listen yet, or answers 503
             return False
@@ -88,7 +89,7 @@ class Prometheus:
 
     def _get(self, path: str, **parameters: Any) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             content = json.load(answer)
         assert content["status"] == "success", content
         found: dict[str, Any] = content["data"]

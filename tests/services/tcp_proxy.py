@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from tests.services.ports import free_ports
+from tests.services.waiting import PATIENCE_S
 
 CHUNK_BYTES = 65536
 MAX_BUFFERED_BYTES = 1024 * 1024
@@ -125,7 +126,7 @@ class TcpProxy:
         done: Future[None] = Future()
         self._commands.append((action, done))
         self._wake_writer.send(b"!")
-        done.result(timeout=10)
+        done.result(PATIENCE_S)
 
     # All methods below run on the proxy's thread, except the first `_listen`.
 

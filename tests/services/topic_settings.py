@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from tests.services.waiting import PATIENCE_S
+
 
 def set_topic(kafka: str, topic: str, setting: str, value: int) -> None:
     """Change one setting of a topic, and block until the broker has taken it."""
@@ -11,4 +13,4 @@ def set_topic(kafka: str, topic: str, setting: str, value: int) -> None:
     wanted = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": kafka})  # its end would cancel the change
     for change in admin.incremental_alter_configs([wanted]).values():
-        change.result(30)
+        change.result(PATIENCE_S)

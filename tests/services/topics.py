@@ -8,7 +8,9 @@ from contextlib import suppress
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-_REMOVE_S = 10
+from tests.services.waiting import PATIENCE_S
+
+_REMOVE_S = PATIENCE_S / 2
 
 
 def remove_topics(bootstrap_servers: str, names: Iterable[str]) -> None:

@@ -79,6 +79,13 @@ STILL_PURE = frozenset({"urllib.parse", "uuid.UUID", "uuid.uuid5", "uuid.NAMESPA
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "time", "time_ns", "perf_counter", "sleep", "uuid1", "uuid4"})
 IMPURE_BUILTINS = frozenset({"open", "print", "input", "breakpoint"})
 
+OTHER_WAITS = {
+    "tests/services/process.py": "also ends when the process does",
+    "tests/browser/rig.py": "the page decides",
+    "tests/integration/judge_hour.py": "in virtual time",
+}
+"""Modules of tests with a wait that is not of `tests/services/waiting.py`, and why."""
+
 
 def modules(*folders: str) -> Iterator[Path]:
     for folder in folders:
@@ -253,6 +260,13 @@ def subject_below(folder: Path, test: Path) -> str:
         return ""
     found = sorted([*folder.glob(f"*/**/{name}.py"), *folder.glob(f"*/**/{name}/__init__.py")])
     return str(found[0].relative_to(CHECKOUT)) if found else ""
+
+
+def test_tests_wait_with_one_helper_and_one_patience() -> None:
+    """A private wait with a short limit fails on a busy machine, one test of thousands at a time."""
+    own = re.compile(r"def _?(?:until|wait_for|wait_until)\(|monotonic\(\) \+ \d")
+    found = {str(path.relative_to(CHECKOUT)) for path in modules("tests") if own.search(path.read_text())}
+    assert found - {"tests/services/waiting.py"} == OTHER_WAITS.keys()
 
 
 def test_pure_rooms_import_nothing_that_reaches_outside() -> None:

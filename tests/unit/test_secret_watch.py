@@ -25,6 +25,7 @@ from storage.sql.migrations import upgrade
 from tests.secret_watch import WATCH, Leak, SecretWatch
 from tests.services.cache import CHECKOUT
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S
 
 PRINT = "import os; print('dsn', os.environ['GAVEL_STORE__DSN'], flush=True)"
 
@@ -102,7 +103,7 @@ def test_a_log_of_a_process_is_looked_through_when_it_ends(tmp_path: Path) -> No
     for name, code in (("ends", PRINT), ("is-killed", PRINT + "; import time; time.sleep(100)")):
         log = tmp_path / f"{name}.log"
         process = GuardedProcess([sys.executable, "-c", code], log=log, env={"GAVEL_STORE__DSN": dsn})
-        process.wait_until(lambda log=log: log.read_text().endswith("\n"), timeout_s=20, what=name)
+        process.wait_until(lambda log=log: log.read_text().endswith("\n"), name)
         assert WATCH.take() == []
         process.kill()
         leak = only(WATCH.take())
@@ -182,7 +183,7 @@ def test_responses_of_the_health_server_are_looked_at(secret: str) -> None:
         "127.0.0.1", 0, live=lambda: (True, {"key": secret}), ready=lambda: (True, {}), registry=CollectorRegistry()
     )
     server.start()
-    urllib.request.urlopen(f"http://127.0.0.1:{server.port}/livez", timeout=5).close()
+    urllib.request.urlopen(f"http://127.0.0.1:{server.port}/livez", timeout=PATIENCE_S).close()
     server.stop()
     assert "/livez" in only(WATCH.take()).place
 
@@ -214,7 +215,7 @@ def test_logs(): logging.getLogger("x").warning(SECRET)
 def test_leaves_a_process(tmp_path):
     log = tmp_path / "left.log"
     globals()["left"] = GuardedProcess(PRINT, log=log)
-    left.wait_until(lambda: log.read_text().endswith("\\n"), timeout_s=20, what="it")
+    left.wait_until(lambda: log.read_text().endswith("\\n"), "it")
 """
 
 
@@ -223,7 +224,12 @@ def run_leaking(folder: Path, *options: str, tests: str) -> subprocess.Completed
     command = [sys.executable, "-m", "pytest", "-p", "tests.secret_taps", "--rootdir", folder, "-c", "/dev/null"]
     quiet = ["--basetemp", folder / "tmp", "-p", "no:cacheprovider", "--color=no", "-q", "-k", tests]
     return subprocess.run(
-        [*command, *quiet, *options, folder], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=150
+        [*command, *quiet, *options, folder],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
 
 

@@ -17,6 +17,7 @@ from ingest.serve import IngestServer
 from processor.metrics import Metrics
 from storage.sql.project_tokens import ProjectTokens
 from tests.integration.pipeline import TEAM, Pipeline
+from tests.services.waiting import PATIENCE_S
 
 UUID = "01890000-0000-7000-8000-00000000000"
 """A UUID without its last digit."""
@@ -58,7 +59,7 @@ class IngestRig:
         """Serve until the end of the block."""
         self.server._tokens.poll()
         self.server.start()
-        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.server.port}", timeout=20)
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.server.port}", timeout=PATIENCE_S)
         try:
             yield self
         finally:

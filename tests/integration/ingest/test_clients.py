@@ -10,6 +10,7 @@ import pytest
 from posthog import Posthog
 
 from tests.integration.ingest.rig import IngestRig, generation
+from tests.services.waiting import PATIENCE_S
 
 
 def test_posthog_python_sends_and_its_generation_is_judged(
@@ -33,7 +34,7 @@ def test_posthog_python_sends_and_its_generation_is_judged(
         client.capture("$pageview", distinct_id="somebody")
         client.shutdown()
         results = []
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while len(results) < 25 and time.monotonic() < end:
             results = rig.pipeline.read(rig.pipeline.settings.kafka.topics.results)
     assert errors == []

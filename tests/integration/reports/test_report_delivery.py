@@ -21,6 +21,7 @@ from storage.sql.evaluation_report_runs import ReportRuns
 from storage.sql.evaluation_reports import EvaluationReports
 from storage.sql.evaluations import Evaluations
 from tests.integration.report_rig import START, TEAM, Rig
+from tests.services.waiting import PATIENCE_S, until
 
 
 class Killed(BaseException):
@@ -174,7 +175,12 @@ def test_a_process_that_was_too_slow_changes_nothing(rig: Rig, monkeypatch: pyte
 
 
 def _sender(rig: Rig) -> HttpSender:
-    return HttpSender(allowed=("127.0.0.1",), timeout_s=2, now_s=time.time)
+    return HttpSender(allowed=("127.0.0.1",), timeout_s=PATIENCE_S, now_s=time.time)
+
+
+def hang(_: object) -> int:
+    time.sleep(4)
+    return 0
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def _sender(rig: Rig) -> HttpSender:
         (lambda _: 404, "failed", "the receiver answered 404"),
         (lambda _: 302, "failed", "redirects are not followed"),
         (lambda handler: handler.connection.close() or 0, "waiting", "did not answer in time, or broke the connection"),
-        (lambda _: time.sleep(4) or 0, "waiting", "did not answer in time, or broke the connection"),
+        (hang, "waiting", "did not answer in time, or broke the connection"),
     ],
     ids=["500", "429", "404", "redirect", "broken", "hangs"],
 )
@@ -193,7 +199,10 @@ def test_a_receiver_that_does_not_take_it(rig: Rig, answer: Any, state: str, err
     report = rig.report(rig.hook())
     rig.receiver.answer = answer
     rig.clock.advance(hours=1)
-    rig.runner().turn()
+    limit_s = 1.0 if answer is hang else rig.settings.reports.delivery_timeout_s
+    limits = rig.settings.reports.model_copy(update={"delivery_timeout_s": limit_s})
+    rig.runner(settings=rig.settings.model_copy(update={"reports": limits})).turn()
+    until(lambda: rig.receiver.requests, "the request of a sender that does not wait any more")
     (run,) = rig.runs(report)
     (delivery,) = rig.deliveries(run)
     assert (delivery.state, len(rig.receiver.requests)) == (state, 1)
@@ -243,7 +252,7 @@ def test_a_webhook_that_resolves_to_a_private_address_is_not_called(rig: Rig) ->
 
 def test_a_webhook_whose_name_leads_to_a_private_address_is_not_called_although_it_did_not_before(rig: Rig) -> None:
     """The address is checked when it is connected to: a name may lead elsewhere since the target was written."""
-    sender = HttpSender(allowed=(), timeout_s=2, now_s=time.time, resolve=lambda *_: ["127.0.0.1"])
+    sender = HttpSender(allowed=(), timeout_s=PATIENCE_S, now_s=time.time, resolve=lambda *_: ["127.0.0.1"])
     target = DeliveryTarget("webhook", f"http://hooks.example.com:{rig.receiver.port}/hook", "", SecretStr("key"))
     outcome = sender.webhook(target, ReportMessage("i", "t", "", "", {}))
     assert (outcome.ending, rig.receiver.requests) == ("failed", [])

@@ -17,6 +17,7 @@ from storage.sql.migrations import check_current, upgrade
 from storage.sql.revision import read_revision
 from storage.sql.tables import metadata
 from tests.integration.store.conftest import NOW
+from tests.services.waiting import PATIENCE_S
 
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:
@@ -41,7 +42,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 
 def test_many_processes_upgrading_at_once_take_turns(dsn: str) -> None:
-    databases = [open_database(dsn, statement_timeout_s=60) for _ in range(8)]
+    databases = [open_database(dsn, statement_timeout_s=PATIENCE_S) for _ in range(8)]
     barrier = threading.Barrier(len(databases))
 
     def run(database: Database) -> list[str]:

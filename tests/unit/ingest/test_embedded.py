@@ -5,6 +5,7 @@ from time import monotonic
 
 from ingest.embedded import EventRoom
 from processor.events.output import Output
+from tests.services.waiting import PATIENCE_S
 
 
 class Readers:
@@ -43,25 +44,25 @@ def test_messages_are_sent_in_slices_and_none_is_left_out() -> None:
 def test_senders_wait_while_one_partition_of_one_reader_is_full() -> None:
     readers = Readers()
     room = room_of(readers)
-    assert wait(room, messages(10_000))
+    assert wait(room, messages(10_000), PATIENCE_S)
     readers.lag = 100
-    assert wait(room, messages(10_000), 1.0)
+    assert wait(room, messages(10_000), PATIENCE_S)
     readers.lag = 110  # they have 10 kB each, so that is more than 1 MiB
     assert not wait(room, messages(10_000))
     readers.lag = 0
-    assert wait(room, messages(10_000), 1.0)
+    assert wait(room, messages(10_000), PATIENCE_S)
 
 
 def test_a_reader_that_has_not_begun_has_everything_to_read() -> None:
     readers = Readers()
     readers.others = None
     room = room_of(readers)
-    assert wait(room, messages(500_000), 1.0)
-    assert wait(room, messages(500_000), 1.0)
-    assert wait(room, messages(500_000), 1.0)
+    assert wait(room, messages(500_000), PATIENCE_S)
+    assert wait(room, messages(500_000), PATIENCE_S)
+    assert wait(room, messages(500_000), PATIENCE_S)
     assert not wait(room, messages(500_000))
     readers.others = 0
-    assert wait(room, messages(500_000), 1.0)
+    assert wait(room, messages(500_000), PATIENCE_S)
 
 
 def test_senders_wait_while_a_reader_pauses() -> None:
@@ -76,6 +77,6 @@ def test_a_sender_goes_on_when_the_readers_have_caught_up() -> None:
 
     async def both() -> bool:
         asyncio.get_running_loop().call_later(0.1, setattr, readers, "paused", 0)
-        return await room_of(readers).wait(messages(10), monotonic() + 30)
+        return await room_of(readers).wait(messages(10), monotonic() + PATIENCE_S)
 
     assert asyncio.run(both())

@@ -10,6 +10,7 @@ import pytest
 
 from ingest.connection import ServerThread
 from tests.services.cache import CHECKOUT
+from tests.services.waiting import PATIENCE_S
 from tests.unit.config.test_judge_request import product_modules
 
 
@@ -21,13 +22,13 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 def test_it_serves_until_it_is_asked_to_stop() -> None:
     server = ServerThread(hello, "api", ("127.0.0.1", 0), finish_within_s=1)
     server.start()
-    client = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    client = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     client.request("GET", "/")
     assert client.getresponse().read() == b"hi"
     client.close()
     assert (server.alive(), server.stopping) == (True, False)
     server.ask_to_stop()
-    server.join(20)
+    server.join(PATIENCE_S)
     assert (server.alive(), server.stopping) == (False, True)
 
 
@@ -45,7 +46,7 @@ def test_a_given_socket_is_served() -> None:
         server.start()
         assert server.port == listener.getsockname()[1]
         server.ask_to_stop()
-        server.join(20)
+        server.join(PATIENCE_S)
 
 
 def test_nobody_runs_a_server_of_their_own() -> None:

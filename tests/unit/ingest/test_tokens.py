@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from storage.sql.engine import StoreUnavailable, open_database
 from storage.sql.migrations import upgrade
 from storage.sql.project_tokens import ActiveTokens, ProjectTokens
 from storage.sql.revision import Revision
+from tests.services.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -86,15 +85,8 @@ def test_the_thread_sees_new_and_revoked_tokens_however_seldom_the_store_is_aske
     poller.start()
     try:
         made, text = tokens.create(team_id=3, now=NOW)
-        _until(lambda: poller.find(text) is not None)
+        until(lambda: poller.find(text) is not None)
         tokens.revoke(made.id, now=NOW)
-        _until(lambda: poller.find(text) is None)
+        until(lambda: poller.find(text) is None)
     finally:
         poller.stop()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

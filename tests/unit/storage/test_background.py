@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from storage.background import Background, claimant
+from tests.services.waiting import PATIENCE_S
 
 
 class Away(Exception):
@@ -17,7 +18,7 @@ class Turns(Background):
     outages = (Away,)
 
     def __init__(self, outcomes: list[Exception | None], *, at_once: bool = True) -> None:
-        super().__init__("turns", every_s=0.001, stop_within_s=5.0, at_once=at_once)
+        super().__init__("turns", every_s=0.001, stop_within_s=PATIENCE_S, at_once=at_once)
         self.outcomes = outcomes
         self.log: list[str] = []
         self.done = threading.Event()
@@ -41,7 +42,7 @@ class Turns(Background):
 def test_turns_follow_each_other_until_the_end() -> None:
     turns = Turns([None, None])
     turns.start()
-    assert turns.done.wait(5.0)
+    assert turns.done.wait(PATIENCE_S)
     turns.stop()
     assert turns.stopping
     assert not turns.alive
@@ -51,7 +52,7 @@ def test_turns_follow_each_other_until_the_end() -> None:
 def test_an_outage_and_its_end_are_each_said_once() -> None:
     turns = Turns([Away("1"), Away("2"), None, Away("3"), None])
     turns.start()
-    assert turns.done.wait(5.0)
+    assert turns.done.wait(PATIENCE_S)
     turns.stop()
     assert turns.log == ["outage 1", "turn", "recovery", "outage 3", "turn", "recovery"]
 
@@ -60,7 +61,7 @@ def test_an_outage_and_its_end_are_each_said_once() -> None:
 def test_an_error_that_is_not_an_outage_ends_the_thread() -> None:
     turns = Turns([ValueError("a defect"), None])
     turns.start()
-    turns._thread.join(5.0)
+    turns._thread.join(PATIENCE_S)
     assert not turns.alive
     assert isinstance(turns.crash, ValueError)
     assert turns.log == []

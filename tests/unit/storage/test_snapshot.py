@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from storage.snapshot import BrokenEvaluation, Snapshot, SnapshotPoller, build_s
 from storage.sql.changes import Changes, TeamDefinitions
 from storage.sql.engine import StoreSchemaError, StoreUnavailable
 from storage.sql.revision import Revision
+from tests.services.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROW = decode_row(b'{"uuid":"u","event":"$ai_generation","properties":"{}","team_id":1,"distinct_id":"d"}')
@@ -63,13 +63,6 @@ def changes(
 def matched(snapshot: Snapshot, team_id: int = 1) -> list[str]:
     team = snapshot.teams[team_id]
     return [team.evaluations[index].definition.name for index, _ in team.matcher.match(ROW).matched]
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 def test_only_teams_that_changed_are_compiled_again() -> None:
@@ -249,15 +242,15 @@ def test_a_store_that_disappears_leaves_the_last_snapshot_and_comes_back_under_t
     poller = SnapshotPoller(load, 0.01)
     with capture_logs() as logs:
         poller.start()
-        wait_for(lambda: poller.current is not None)
+        until(lambda: poller.current is not None)
         first = poller.current
         now_answers(StoreUnavailable("away"))
-        wait_for(lambda: poller.failures > 3)
+        until(lambda: poller.failures > 3)
         assert poller.current is first
         age = poller.age_s
-        wait_for(lambda: poller.age_s > age)
+        until(lambda: poller.age_s > age)
         now_answers(changes(2, {1: [evaluation(2)]}, deleted=[1]))
-        wait_for(lambda: poller.current is not first)
+        until(lambda: poller.current is not first)
         poller.stop()
     assert poller.current is not None
     assert matched(poller.current) == ["n2"]
@@ -295,7 +288,7 @@ def test_a_defect_ends_the_process_rather_than_leave_it_with_a_snapshot_that_goe
             return isinstance(error.__cause__, IndexError)
         return False
 
-    wait_for(raised)
+    until(raised)
     poller.stop()
 
 

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 import pytest
 
 from api.services.slow_work import SlowLimits, SlowWork, TooBusy
+from tests.services.waiting import PATIENCE_S, until_async
 
 
 def limits(**fields: float) -> SlowLimits:
@@ -26,16 +27,10 @@ class Held:
     def work(self, name: str) -> Callable[[], str]:
         def run() -> str:
             self.started.append(name)
-            assert self.go.wait(20)
+            assert self.go.wait(PATIENCE_S)
             return name
 
         return run
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 async def settle() -> None:
@@ -50,7 +45,7 @@ def test_a_key_a_team_and_all_have_their_limits_and_nobody_elses() -> None:
             asyncio.ensure_future(slow.run(team, key, held.work(f"{team}:{key}")))
             for team, key in [(1, 1)] * 5 + [(1, 2)] * 5 + [(2, 3)] * 5
         ]
-        await until(lambda: len(held.started) == 4)
+        await until_async(lambda: len(held.started) == 4)
         await settle()
         assert sorted(held.started) == ["1:1", "1:1", "1:2", "2:3"]
         held.go.set()
@@ -64,7 +59,7 @@ def test_what_waits_too_long_or_behind_too_many_is_refused() -> None:
     async def run() -> None:
         slow, held = SlowWork(limits(per_key=1, waiting_per_team=2, wait_s=0.2)), Held()
         first = asyncio.ensure_future(slow.run(1, 1, held.work("a")))
-        await until(lambda: held.started == ["a"])
+        await until_async(lambda: held.started == ["a"])
         waiting = [asyncio.ensure_future(slow.run(1, 1, held.work("b"))) for _ in range(2)]
         await settle()
         with pytest.raises(TooBusy):
@@ -83,7 +78,7 @@ def test_work_whose_caller_went_away_keeps_its_place_until_it_ends() -> None:
     async def run() -> None:
         slow, held = SlowWork(limits(per_key=1)), Held()
         gone = asyncio.ensure_future(slow.run(1, 1, held.work("gone")))
-        await until(lambda: held.started == ["gone"])
+        await until_async(lambda: held.started == ["gone"])
         waiting = asyncio.ensure_future(slow.run(1, 1, held.work("waited and went")))
         await settle()
         gone.cancel()

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from config.outbound import ForbiddenAddress
 from config.outbound.http import checked_client
 from config.outbound.smtp import connect_smtp
+from tests.services.waiting import PATIENCE_S
 
 NAME = "llm.example.com"
 LOOPBACK = ("127.0.0.0/8",)
@@ -60,7 +61,7 @@ class Listener:
         # `close` alone does not wake up a thread that waits in `accept`.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def counting(*answers: str) -> tuple[Callable[[str, int], list[str]], list[str]]
 
 def get(url: str, resolve: Callable[[str, int], list[str]], *, allowed: tuple[str, ...] = LOOPBACK) -> tuple[int, str]:
     async def ask() -> tuple[int, str]:
-        async with checked_client(allowed=allowed, setting="s", timeout_s=5, resolve=resolve) as client:
+        async with checked_client(allowed=allowed, setting="s", timeout_s=PATIENCE_S, resolve=resolve) as client:
             response = await client.get(url)
             return response.status_code, response.text
 
@@ -164,9 +165,11 @@ def test_mail_goes_to_the_checked_address_only() -> None:
     resolve, asked = counting("127.0.0.1")
     with listening(b"220 ready\r\n", greets=True) as server:
         with pytest.raises(ForbiddenAddress):
-            connect_smtp("mail.example.com", server.port, allowed=(), setting="s", timeout_s=5, resolve=resolve)
+            connect_smtp(
+                "mail.example.com", server.port, allowed=(), setting="s", timeout_s=PATIENCE_S, resolve=resolve
+            )
         connection = connect_smtp(
-            "mail.example.com", server.port, allowed=LOOPBACK, setting="s", timeout_s=5, resolve=resolve
+            "mail.example.com", server.port, allowed=LOOPBACK, setting="s", timeout_s=PATIENCE_S, resolve=resolve
         )
         assert connection.sock is not None
         assert connection.sock.getpeername() == ("127.0.0.1", server.port)
@@ -177,8 +180,16 @@ def test_mail_goes_to_the_checked_address_only() -> None:
 def test_a_mail_servers_certificate_is_verified_against_its_name(certified: ssl.SSLContext) -> None:
     resolve, _ = counting("127.0.0.1")
     with listening(b"220 ready\r\n", certified, greets=True) as server:
-        connect_smtp(NAME, server.port, allowed=LOOPBACK, setting="s", timeout_s=5, tls=True, resolve=resolve).close()
+        connect_smtp(
+            NAME, server.port, allowed=LOOPBACK, setting="s", timeout_s=PATIENCE_S, tls=True, resolve=resolve
+        ).close()
         with pytest.raises(ssl.SSLCertVerificationError, match=r"[Hh]ostname mismatch"):
             connect_smtp(
-                "other.example.com", server.port, allowed=LOOPBACK, setting="s", timeout_s=5, tls=True, resolve=resolve
+                "other.example.com",
+                server.port,
+                allowed=LOOPBACK,
+                setting="s",
+                timeout_s=PATIENCE_S,
+                tls=True,
+                resolve=resolve,
             )

@@ -10,6 +10,7 @@ import pytest
 from evaluators.generation import Generation
 from evaluators.hog import GenerationGlobals, HogEvaluator, HogTimeExceeded, compile_expression, compile_program
 from evaluators.verdict import Skip, Verdict
+from tests.services.waiting import PATIENCE_S
 
 MESSAGES = [{"role": "assistant", "content": "héllo"}]
 
@@ -27,7 +28,7 @@ def generation(**properties: Any) -> Generation:
 
 
 def judge(source: str, allows_na: bool = False, **properties: Any) -> Verdict | Skip:
-    return HogEvaluator(source, allows_na=allows_na).evaluate(generation(**properties), time_limit_s=1.0)
+    return HogEvaluator(source, allows_na=allows_na).evaluate(generation(**properties), time_limit_s=PATIENCE_S)
 
 
 REPLY = [
@@ -153,15 +154,15 @@ def test_a_long_wrong_result_is_cut() -> None:
 
 def test_time_exceeded_is_raised_with_what_is_known() -> None:
     with pytest.raises(HogTimeExceeded) as caught:
-        HogEvaluator("print('x')\nwhile (true) { }", allows_na=False).evaluate(generation(), time_limit_s=0.05)
-    assert (caught.value.line, caught.value.prints, caught.value.limit_s) == (2, ("x",), 0.05)
+        HogEvaluator("print('x')\nwhile (true) { }", allows_na=False).evaluate(generation(), time_limit_s=0.3)
+    assert (caught.value.line, caught.value.prints, caught.value.limit_s) == (2, ("x",), 0.3)
 
 
 def test_the_event_never_changes_and_programs_share_its_globals() -> None:
     one = generation(**{"$ai_output": "a", "list": [1, {"b": 2}]})
     shared = GenerationGlobals(one)
     for source in ("let p := properties p.list[2].b := 9 p.new := 1 return true", "return properties.list[2].b = 2"):
-        verdict = HogEvaluator(source, allows_na=False).evaluate(one, time_limit_s=1.0, shared=shared)
+        verdict = HogEvaluator(source, allows_na=False).evaluate(one, time_limit_s=PATIENCE_S, shared=shared)
         assert verdict == Verdict(result=True)
     assert one.properties == {"$ai_output": "a", "list": [1, {"b": 2}]}
     assert shared.get("output") is shared["output"]
@@ -170,7 +171,7 @@ def test_the_event_never_changes_and_programs_share_its_globals() -> None:
 def test_globals_are_built_only_when_a_program_names_them() -> None:
     shared = GenerationGlobals(generation(**{"$ai_output": "a"}))
     HogEvaluator("return event.event = 'x'", allows_na=False).evaluate(
-        shared.generation, time_limit_s=1.0, shared=shared
+        shared.generation, time_limit_s=PATIENCE_S, shared=shared
     )
     assert set(shared._built) == {"event"}
 
@@ -181,7 +182,7 @@ def test_members_of_an_event_are_built_only_when_a_program_reads_them_and_once_f
         "return evaluation_events[1].output_text = 'o'",
         "return notEmpty(evaluation_events[1].output_text)",
     ):
-        HogEvaluator(source, allows_na=False).evaluate(shared.generation, time_limit_s=1.0, shared=shared)
+        HogEvaluator(source, allows_na=False).evaluate(shared.generation, time_limit_s=PATIENCE_S, shared=shared)
     (view,) = shared.get("evaluation_events")
     assert set(view._built) == {"output_text"}
     assert shared["evaluation_events"] == [dict(view)]
@@ -195,7 +196,7 @@ def test_a_program_that_changes_an_element_changes_its_copy_alone() -> None:
         "let all := evaluation_events all[1].output_text := 'x' return evaluation_events[1].output_text = 'o'",
         "return evaluation_events[1].output_text = 'o'",
     ):
-        verdict = HogEvaluator(source, allows_na=False).evaluate(one, time_limit_s=1.0, shared=shared)
+        verdict = HogEvaluator(source, allows_na=False).evaluate(one, time_limit_s=PATIENCE_S, shared=shared)
         assert verdict == Verdict(result=True)
 
 

@@ -20,6 +20,7 @@ from evaluators.hog import HogEvaluator
 from evaluators.hog.evaluator import GenerationGlobals
 from evaluators.verdict import Verdict
 from tests.services.cache import CHECKOUT
+from tests.services.waiting import PATIENCE_S
 
 FOLDER = CHECKOUT / "examples" / "evaluators"
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if not path.name.endswith(".cases.yaml"))
@@ -61,7 +62,7 @@ def test_each_case_gives_its_verdict_and_says_why(path: Path, case: Case) -> Non
     definition = _definition(path).draft
     assert definition.source is not None
     evaluator = HogEvaluator(definition.source, allows_na=definition.output_config.allows_na)
-    verdict = evaluator.evaluate(_generation(case), time_limit_s=10)
+    verdict = evaluator.evaluate(_generation(case), time_limit_s=PATIENCE_S)
     assert _outcome(verdict) == case.expect, verdict
     assert case.reasoning in verdict.reasoning
     assert verdict.reasoning, "every verdict says why"
@@ -127,6 +128,6 @@ def test_whatever_was_logged_a_verdict_comes_of_it(path: Path, properties: dict[
     assert definition.source is not None
     evaluator = HogEvaluator(definition.source, allows_na=True)
     generation = _generation(Case("n", properties, "pass"))
-    evaluator.evaluate(generation, time_limit_s=10)  # patterns are compiled in a first run
+    evaluator.evaluate(generation, time_limit_s=PATIENCE_S)  # patterns are compiled in a first run
     verdict = evaluator.evaluate(generation, time_limit_s=2, shared=GenerationGlobals(generation))
     assert isinstance(verdict, Verdict), verdict

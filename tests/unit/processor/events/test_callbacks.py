@@ -23,6 +23,7 @@ from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier
 from processor.stream.transactions import CommitFailed, PendingCommit, Transactions, produce_output
 from tests.services.cache import CHECKOUT
+from tests.services.waiting import PATIENCE_S
 from tests.unit.test_architecture import MAY_IMPORT, modules
 
 FENCED = KafkaError(KafkaError._FENCED, "fenced by a newer instance", fatal=True)
@@ -107,7 +108,7 @@ def test_a_commit_fails_as_a_commit_whichever_call_is_told_first(
 ) -> None:
     """While the reason of the failure is looked for, too."""
     monkeypatch.setattr(transactions, "Producer", Failed)
-    sent, deadline = Transactions({"transactional.id": "t"}), Deadline(5.0)
+    sent, deadline = Transactions({"transactional.id": "t"}), Deadline(PATIENCE_S)
     made: Any = sent.producer
     made.told = first != "begin"
     sent.begin(deadline)
@@ -139,7 +140,7 @@ def test_deliveries_that_are_confirmed_before_offsets_fail_with_the_reason(monke
     sent = AtLeastOnceCommitter({})
     consumer: Any = object()
     with pytest.raises(CommitFailed, match="fenced"):
-        sent.begin(consumer, Frontier([OUTPUT], {("events", 0): 1}, 1), Deadline(5.0)).ended()
+        sent.begin(consumer, Frontier([OUTPUT], {("events", 0): 1}, 1), Deadline(PATIENCE_S)).ended()
     AtLeastOnceCommitter({}).close(Deadline(1.0))
 
 

@@ -13,6 +13,7 @@ from processor.events.message import Message
 from processor.events.output import Output
 from processor.judge import worker
 from processor.judge.worker import JudgeWorker
+from tests.services.waiting import PATIENCE_S
 
 
 async def nothing(_: Message) -> list[Output]:
@@ -50,7 +51,7 @@ def test_an_event_loop_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch
         go_on.wait()
 
     made._loop.call_soon_threadsafe(hang)
-    assert hangs.wait(30)
+    assert hangs.wait(PATIENCE_S)
     made.close()
     go_on.set()
     made._thread.join()

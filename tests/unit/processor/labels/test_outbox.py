@@ -24,6 +24,7 @@ from processor.metrics import Metrics
 from storage.sql.engine import Database, StoreUnavailable, open_database
 from storage.sql.labels import Labels, NewLabel, label_outbox
 from storage.sql.migrations import upgrade
+from tests.services.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_label_is_sent_once_and_counted(database: Database) -> None:
     consumer.subscribe([settings.kafka.topics.results])
     seen = []
     while len(seen) < 3:
-        message = consumer.poll(10)
+        message = consumer.poll(PATIENCE_S)
         assert message is not None, "a label did not arrive"
         assert message.error() is None, message.error()
         row = json.loads(message.value())
@@ -163,7 +164,7 @@ def test_an_outage_of_the_store_is_said_once_and_not_every_second(
 
         monkeypatch.setattr(sender, "send_some", send)
         sender.start()
-        assert ended.wait(30)
+        assert ended.wait(PATIENCE_S)
         sender.stop()
     assert [line["event"] for line in lines] == ["labels_wait", "labels_wait"], "one line for each of two outages"
     database.close()

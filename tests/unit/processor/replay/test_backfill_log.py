@@ -14,6 +14,7 @@ from processor.kafka import KafkaClients
 from processor.replay import backfill
 from processor.replay.backfill import BackfillRunner
 from storage.sql.engine import StoreUnavailable, open_store
+from tests.services.waiting import PATIENCE_S
 
 
 def test_an_outage_of_the_store_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +34,6 @@ def test_an_outage_of_the_store_is_told_once(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(runner._backfills, "claim", claim)
         runner.start()
         for _ in range(7):
-            assert looks.acquire(timeout=30)
+            assert looks.acquire(timeout=PATIENCE_S)
         runner.stop()
     assert [line["event"] for line in lines] == ["store_unavailable", "store_available"]

@@ -22,6 +22,7 @@ from processor.stream.deadline import Deadline
 from processor.stream.transactions import CommitFailed
 from storage.snapshot import Snapshot
 from tests.services.records import Record, generation_row
+from tests.services.waiting import PATIENCE_S
 from tests.unit.processor.matcher.matching import event_matcher, snapshot_of
 
 OUTPUTS = [Output("result", "results", b"k", b"v", [("result_id", b"r"), ("evaluation_id", b"e")])] * 3
@@ -64,7 +65,7 @@ def test_deliveries_are_served_by_the_thread_that_works_and_the_commit_is_left_t
     assert not pending.ended()
     broker.undelivered = 0
     assert not pending.ended()
-    pending.wait(Deadline(5.0))
+    pending.wait(Deadline(PATIENCE_S))
     started = ["init_transactions", "consumer_group_metadata", "poll", "begin_transaction"]
     own = [*started, *["produce"] * 3, *["poll"] * 3]
     assert broker.steps == [
@@ -117,7 +118,7 @@ def replay(sender: Any, events: Any) -> Replay:
 
 def test_a_batch_is_durable_while_the_runs_of_the_next_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Broker()
-    give_up_s = monotonic() + 10
+    give_up_s = monotonic() + PATIENCE_S
 
     def busy() -> bool:
         return (

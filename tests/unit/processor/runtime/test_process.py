@@ -15,6 +15,7 @@ import pytest
 
 from processor.exit_codes import EXIT_FAILED
 from processor.runtime.process import Runtime
+from tests.services.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def ended(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     }  # fmt: skip
     environ = {**os.environ, **{f"GAVEL_{name}": str(value) for name, value in given.items()}}
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_a_role_that_does_not_end_does_not_keep_the_process(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from processor.metrics import Metrics
 from processor.runtime.health import HealthServer
 from processor.runtime.watchdog import Watchdog
 from tests.services.cache import CHECKOUT
+from tests.services.waiting import PATIENCE_S
 
 
 class FakeStage:
@@ -39,7 +40,7 @@ def test_a_stage_that_stands_still_ends_the_process(attribute: str) -> None:
     assert watchdog.stalled() is None, "a stage that moves"
     setattr(stage, attribute, time.monotonic() - 601.0)
     watchdog.start()
-    assert ended.wait(30)
+    assert ended.wait(PATIENCE_S)
     watchdog.stop()
     assert codes == [EXIT_STALLED]
     assert registry.get_sample_value("gavel_stalls_total", {"role": "matcher"}) == 1
@@ -47,7 +48,7 @@ def test_a_stage_that_stands_still_ends_the_process(attribute: str) -> None:
 
 def get(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from processor.sink.worker import LetterRules, SinkLimits, SinkWorker
 from processor.stream.ledger import Span
 from storage.clickhouse import connect
 from tests.services.records import Record, result_row, span_of
+from tests.services.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @contextmanager
 def sink(dsn: str | Callable[[], Client], **limits: Any) -> Iterator[SinkWorker]:
     worker = SinkWorker(
-        (lambda: connect(dsn, request_timeout_s=5)) if isinstance(dsn, str) else dsn,
+        (lambda: connect(dsn, request_timeout_s=PATIENCE_S)) if isinstance(dsn, str) else dsn,
         {"results": RESULTS, "events": ARCHIVE},
         beside={"results": (LABELS, DECISIONS)},
         letters=LetterRules("dead", 1_000_000, RatioGuard(0.5, 1000)),
@@ -38,14 +38,6 @@ def sink(dsn: str | Callable[[], Client], **limits: Any) -> Iterator[SinkWorker]
         yield worker
     finally:
         worker.close()
-
-
-def until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-    return found
 
 
 def finish(worker: SinkWorker, spans: list[Span]) -> dict[int, list[Output]]:

@@ -18,11 +18,12 @@ from storage.sql.labels import Label
 from tests.services.clickhouse_http import ClickHouseFront, Faults
 from tests.services.records import Record, generation_row, result_id, result_row, span_of
 from tests.services.stored_results import Copies, count_copies, result_ids
+from tests.services.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-from tests.unit.processor.sink.sinking import finish, results, sink, until, until_blocked
+from tests.unit.processor.sink.sinking import finish, results, sink, until_blocked
 
 
 def test_results_and_archive_go_into_their_tables(dsn: str, client: Client) -> None:
@@ -200,7 +201,7 @@ def test_what_is_dropped_before_it_was_sent_is_never_sent(dsn: str, client: Clie
         until(worker.ready)
         worker.submit([results(range(10)), kept := results(range(10, 20), partition=1)])
         worker.drop([("results", 0)])
-        worker.drain(Deadline(10))
+        worker.drain(Deadline(PATIENCE_S))
         finish(worker, [kept])
     assert set(result_ids(client)) == {result_id(n) for n in range(10, 20)}
 
@@ -211,7 +212,7 @@ def test_a_drain_finishes_what_is_there_but_does_not_wait_for_an_absent_clickhou
     with sink(front.dsn, batch_interval_s=60.0) as worker:
         until(worker.ready)
         worker.submit(spans := [results(range(1000))])
-        worker.drain(Deadline(20))
+        worker.drain(Deadline(PATIENCE_S))
         assert [span for span, _ in worker.collect()] == spans
         front.faults = Faults(refuse_code=210, refuse_times=-1)
         worker.submit([results(range(1000, 1010))])

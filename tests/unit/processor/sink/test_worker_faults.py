@@ -14,11 +14,12 @@ from storage.clickhouse import ClickHouseProblem, Migration, connect, load_migra
 from tests.services.clickhouse_http import ClickHouseFront, Faults
 from tests.services.records import Record, generation_row, result_id, result_row, span_of
 from tests.services.stored_results import Copies, count_copies, result_ids
+from tests.services.waiting import until
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-from tests.unit.processor.sink.sinking import finish, results, sink, until, until_blocked
+from tests.unit.processor.sink.sinking import finish, results, sink, until_blocked
 
 
 def test_a_batch_that_was_stored_but_never_confirmed_is_stored_once(front: ClickHouseFront) -> None:

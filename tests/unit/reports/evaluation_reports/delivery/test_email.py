@@ -21,6 +21,7 @@ from reports.evaluation_reports.delivery.email import EmailSender, build_mail
 from reports.evaluation_reports.delivery.outcome import DeliveryOutcome, ReportMessage
 from reports.evaluation_reports.targets import DeliveryTarget
 from tests.integration.report_rig import Mailbox
+from tests.services.waiting import PATIENCE_S
 
 NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 MESSAGE = ReportMessage("run-1:0", "Title", "text", "<p>page</p>", {})
@@ -65,7 +66,7 @@ def send(mailbox: Mailbox, **options: Any) -> DeliveryOutcome:
         "host": "localhost", "port": mailbox.port, "sender": "gavel@example.com", "username": "gavel",
         "password": SecretStr(PASSWORD),
     }  # fmt: skip
-    return EmailSender(Smtp(**(smtp | options)), timeout_s=10, now=lambda: NOW).email(TARGET, MESSAGE)
+    return EmailSender(Smtp(**(smtp | options)), timeout_s=PATIENCE_S, now=lambda: NOW).email(TARGET, MESSAGE)
 
 
 def test_a_mail_goes_out_encrypted_and_after_a_login(

@@ -1,0 +1,44 @@
+"""Waits of tests for something that another thread, process or server does.
+
+The limit only decides how long a test takes that fails, because a wait ends as soon as its condition is true. A machine
+that runs four test processes on two busy cores can need 20 times as long as one that is idle, so every test has the
+same patience. A wait that should end without the thing (a test that nothing happens) must be short, and is not one of
+these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+PATIENCE_S = 120.0
+"""How many seconds a test waits at the most for something that should happen, whatever it asks to wait."""
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], what: str | Callable[[], object] = "it", *, limit_s: float = PATIENCE_S) -> T:
+    """Block until `condition()` is true and return its value; fail with `what` was awaited, or with what that returns.
+
+    Give `limit_s` only if it is a promise to users, or if the work takes minutes on an idle machine.
+    """
+    end = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < end, _failure(what, limit_s)
+        time.sleep(0.02)
+    return found
+
+
+async def until_async(condition: Callable[[], T], what: str | Callable[[], object] = "it") -> T:
+    """Let the loop of the caller run until `condition()` is true, as `until` does."""
+    end = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < end, _failure(what, PATIENCE_S)
+        await asyncio.sleep(0.005)
+    return found
+
+
+def _failure(what: str | Callable[[], object], limit_s: float) -> str:
+    return f"not within {limit_s:g} s: {what if isinstance(what, str) else what()}"
