@@ -51,7 +51,7 @@ def test_without_definitions_a_role_is_not_ready_and_consumes_nothing(kafka: str
     with pipeline.running() as runtime:
         until(lambda: runtime._snapshots.failures >= 10, lambda: str(runtime._snapshots.last_error))
         assert runtime._ready()[0] is False
-        assert runtime.records_in_flight() == 0
+        assert runtime._stages["matcher"].records_in_flight == 0
         assert pipeline.results() == Counter()
         pipeline.database.close()
         for file in tmp_path.glob("gavel.db*"):

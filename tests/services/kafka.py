@@ -241,7 +241,7 @@ class KafkaServer:
         if not accepts(self.port):
             return False
         try:
-            found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=10)
+            found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=2)
         except KafkaException:
             return False
         return bool(found.brokers)

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.services.kafka import START_TIMEOUT_S, KafkaServer
+from tests.services.kafka import KafkaServer
 from tests.services.ports import free_ports
-from tests.services.process import ServiceError
+from tests.services.process import START_S, ServiceError
 
 BROKERS = 3
 
@@ -29,7 +29,7 @@ class KafkaCluster:
 
     def wait_until_in_sync(self) -> None:
         """Block until every partition has all of its replicas in sync; raise ServiceError if that takes too long."""
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + START_S
         while not self._in_sync():
             if time.monotonic() > deadline:
                 raise ServiceError("The brokers' replicas did not come into sync in time.")
@@ -38,7 +38,7 @@ class KafkaCluster:
     def _in_sync(self) -> bool:
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         try:
-            found = admin.list_topics(timeout=10)
+            found = admin.list_topics(timeout=5)
         except KafkaException:
             return False
         partitions = [each for topic in found.topics.values() for each in topic.partitions.values()]
