@@ -59,7 +59,7 @@ def test_the_docs_page_loads_nothing_from_another_host(session_api: Api) -> None
     assert session_api.http.get("/api/docs/assets/..%2Fcore.py").status_code == 404
 
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Requests per operation and mode: enough to find what is wrong often, few enough for every run of the tests."""
 
 CONFIG = schemathesis.Config.from_dict(
