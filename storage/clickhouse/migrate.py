@@ -88,8 +88,14 @@ def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> tu
     _define(client, _BOOKKEEPING)
     pending = _compare(wanted, _applied(client))
     for migration in pending:
-        for statement in migration.statements:
-            _define(client, statement)
+        try:
+            for statement in migration.statements:
+                _define(client, statement)
+        except DatabaseError as error:
+            # Another process may be ahead, and its later migrations drop what this one names.
+            if error.code in _NOT_THERE and len(_compare(wanted, _applied(client))) < len(pending):
+                return migrate(client, migrations)
+            raise
         client.insert(
             "schema_migrations",
             [[migration.version, migration.name, migration.checksum]],
