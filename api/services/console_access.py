@@ -9,7 +9,8 @@ from datetime import datetime
 from api.http.errors import NotAuthenticated, Throttled
 from api.http.rate_limit import RateLimiter
 from api.services.resources import Services
-from storage.sql.api_keys import ALL_SCOPES, OPERATOR_TEAM, ApiKey, ApiKeys, is_usable
+from storage.sql.api_keys import ALL_SCOPES, ApiKey, ApiKeys, is_usable
+from storage.sql.audit import OPERATOR_TEAM
 from storage.sql.console_sessions import LINK_LIFE, LONGEST, ConsoleSession, ConsoleSessions
 from storage.sql.engine import Database
 from storage.sql.sent_forms import SentForms

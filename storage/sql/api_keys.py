@@ -15,8 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.sql.audit import OPERATOR_TEAM as OPERATOR_TEAM  # noqa: PLC0414  # the team of operators' keys
-from storage.sql.audit import record
+from storage.sql.audit import OPERATOR_TEAM, record
 from storage.sql.engine import Database
 from storage.sql.tables import BigId, UtcDateTime, metadata
 

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from api.services.resources import Services
 from config.definitions import Evaluation, parse_draft, patch_draft
 from storage.clickhouse import connect
-from storage.sql.api_keys import OPERATOR_SCOPES, OPERATOR_TEAM, ApiKeys
+from storage.sql.api_keys import OPERATOR_SCOPES, ApiKeys
+from storage.sql.audit import OPERATOR_TEAM
 from storage.sql.backfills import Backfills
 from storage.sql.datasets import Datasets
 from storage.sql.evaluations import Evaluations

@@ -10,8 +10,8 @@ import httpx2 as httpx
 from api.schemas.labels import LabelCreate
 from api.services import labels
 from api.services.jobs import all_backfills, backfill_costs
-from storage.sql.api_keys import OPERATOR_TEAM, ApiKeys
-from storage.sql.audit import AuditEntry, read_team_audit
+from storage.sql.api_keys import ApiKeys
+from storage.sql.audit import OPERATOR_TEAM, AuditEntry, read_team_audit
 from storage.sql.backfills import Backfills
 from storage.sql.measurements import MeasuredItem, MeasurementRuns, NewMeasurement
 from tests.browser import scene as scenes

@@ -32,8 +32,7 @@ from processor.dead_letters.topic import DeadLetterTopic, RedriveError
 from processor.kafka import KafkaClients
 from processor.stream.deadline import Deadline
 from processor.stream.transactions import Transactions
-from storage.sql.api_keys import OPERATOR_TEAM
-from storage.sql.audit import read_team_audit
+from storage.sql.audit import OPERATOR_TEAM, read_team_audit
 from storage.sql.engine import Database, open_database, open_store
 from storage.sql.migrations import upgrade
 from tests.integration.ingest.rig import IngestRig, generation

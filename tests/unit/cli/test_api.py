@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from cli.api import register
 from config.secrets import SecretBox
-from storage.sql.api_keys import OPERATOR_TEAM, ApiKeys
-from storage.sql.audit import read_team_audit
+from storage.sql.api_keys import ApiKeys
+from storage.sql.audit import OPERATOR_TEAM, read_team_audit
 from storage.sql.engine import Database
 from storage.sql.provider_keys import NewKey, ProviderKeys
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from storage.sql.api_keys import OPERATOR_SCOPES, OPERATOR_TEAM, ApiKeys, UnknownScope
+from storage.sql.api_keys import OPERATOR_SCOPES, ApiKeys, UnknownScope
+from storage.sql.audit import OPERATOR_TEAM
 from storage.sql.console_sessions import IDLE, LINK_LIFE, LONGEST, ConsoleSessions, console_sessions
 from storage.sql.engine import Database, open_database
 from storage.sql.migrations import upgrade
