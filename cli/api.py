@@ -145,7 +145,8 @@ def create(
         gavel keys create --team 1 --scope evaluation:write --scope query:read
         gavel keys create --operator
     """
-    from storage.sql.api_keys import OPERATOR_SCOPES, OPERATOR_TEAM, ApiKeys, UnknownScope
+    from storage.sql.api_keys import OPERATOR_SCOPES, ApiKeys, UnknownScope
+    from storage.sql.audit import OPERATOR_TEAM
 
     if operator == (team is not None):
         fail("give either --team or --operator", code=EXIT_USAGE)
