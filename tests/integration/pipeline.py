@@ -59,6 +59,7 @@ class Pipeline:
             "matcher": {"commit_interval_s": 0.1},
             "judge": {"commit_interval_s": 0.1},
             "sink": {"batch_interval_s": 0.2},
+            "api": {"requests_per_minute": 1_000_000},  # a test that waits asks more often than a client should
         }
         for section, given in settings.items():
             values[section] = {**values.get(section, {}), **given} if isinstance(given, dict) else given

@@ -130,7 +130,7 @@ class Story:
 @contextmanager
 def story(kafka: str, folder: Path, stand_in: StandInServer) -> Iterator[Story]:
     pipeline = Pipeline(
-        kafka, folder, api={"port": 0, "requests_per_minute": 100_000}, secret_keys=[Fernet.generate_key().decode()],
+        kafka, folder, api={"port": 0}, secret_keys=[Fernet.generate_key().decode()],
         judge={"commit_interval_s": 0.1, "allowed_hosts": ["127.0.0.1"]},
         windows={"source": "clickhouse", "poll_interval_s": 0.2},
     )  # fmt: skip

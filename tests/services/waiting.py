@@ -24,24 +24,33 @@ def until(condition: Callable[[], T], what: str | Callable[[], object] = "it", *
 
     Give `limit_s` only if it is a promise to users, or if the work takes minutes on an idle machine.
     """
-    end = time.monotonic() + limit_s
+    began_s = time.monotonic()
     while True:
         looked_s = time.monotonic()
         if found := condition():
             return found
         now_s = time.monotonic()
-        assert now_s < end, _failure(what, limit_s)
-        # A condition that asks a server leaves it three quarters of a core for its work.
-        time.sleep(min(max(0.02, 3 * (now_s - looked_s)), 0.5))
+        assert now_s - began_s < limit_s, _failure(what, limit_s)
+        time.sleep(_pause_s(now_s - began_s, now_s - looked_s))
 
 
 async def until_async(condition: Callable[[], T], what: str | Callable[[], object] = "it") -> T:
     """Let the loop of the caller run until `condition()` is true, as `until` does."""
-    end = time.monotonic() + PATIENCE_S
+    began_s = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < end, _failure(what, PATIENCE_S)
-        await asyncio.sleep(0.005)
+        waited_s = time.monotonic() - began_s
+        assert waited_s < PATIENCE_S, _failure(what, PATIENCE_S)
+        await asyncio.sleep(min(0.005 + waited_s / 20, 0.5))
     return found
+
+
+def _pause_s(waited_s: float, cost_s: float) -> float:
+    """Return the seconds until a condition is looked at again that was not true after `waited_s` of waiting.
+
+    Each look takes time of a core from the work that is awaited, and counts for the rate limit of an API. So a wait
+    is at the most a twentieth longer than it must be, and a look leaves three quarters of a core to the work.
+    """
+    return min(max(0.02, waited_s / 20, 3 * cost_s), 0.5)
 
 
 def _failure(what: str | Callable[[], object], limit_s: float) -> str:
