@@ -31,6 +31,7 @@ from storage.disk import full_disk
 from storage.sql.engine import Database, StoreError
 from storage.sql.heartbeats import Heartbeats
 from storage.sql.migrations import check_current, upgrade
+from storage.sql.turns import TurnTakesTooLong, turn
 
 
 class TopicsUnfit(RuntimeError):
@@ -64,8 +65,9 @@ class Finding:
 def initialise(
     settings: Settings, clients: KafkaClients, database: Database, *, make_events_topic: bool = False
 ) -> list[Finding]:
-    """Make missing parts and leave existing ones alone, so that it can be run any number of times.
+    """Make missing parts and leave existing ones alone, so that it can be run any number of times and by many at once.
 
+    Processes that share a store take turns at ClickHouse, so its tables are left alone while the store is away.
     The embedded broker's topics are made by the process that runs it.
     """
 
@@ -80,7 +82,8 @@ def initialise(
         return f"applied {', '.join(applied)}" if applied else "up to date"
 
     def clickhouse() -> str:
-        with closing(connect_clickhouse(settings.clickhouse.dsn.get_secret_value())) as client, rights_expected():
+        dsn = settings.clickhouse.dsn.get_secret_value()
+        with turn(database), closing(connect_clickhouse(dsn)) as client, rights_expected():
             applied = [f"{m.version:04}_{m.name}" for m in migrate_clickhouse(client)]
             kept = set_retention(client, settings.clickhouse)
         told = [f"applied {', '.join(applied)}"] if applied else []
@@ -184,12 +187,14 @@ def _attempt(subject: str, action: Callable[[], str]) -> Finding:
 
 
 def _remedy(subject: str, error: Exception) -> str:
-    if isinstance(error, EventsTopicMistyped | TopicForbidden | TopicsUnfit | RightsMissing):
+    if isinstance(error, EventsTopicMistyped | TopicForbidden | TopicsUnfit | RightsMissing | TurnTakesTooLong):
         return ""  # its message has the way out
     if isinstance(error, KafkaException) and (known := remedy_of(error)):
         return known
     if isinstance(error, TopicError | SchemaMismatch) or "gavel init" in str(error):
         return "run `gavel init`"
+    if isinstance(error, StoreError):
+        subject = "store"  # ClickHouse waits for it
     return {
         "topics": "does the broker answer, and may this user describe its topics?",
         "kafka": "is GAVEL_KAFKA__BOOTSTRAP_SERVERS right, and do security_protocol and credentials fit the listener?",

@@ -1,7 +1,8 @@
 """Numbered migrations: applied by `gavel init`, checked when a process starts.
 
-Every statement can be repeated (`IF NOT EXISTS`), so a migration that was cut off half-way, or that two
-processes apply at once, is simply applied again.
+Every statement can be repeated (`IF NOT EXISTS`), so a migration that was cut off half-way is simply applied again.
+Two processes must not migrate at once, because later migrations change and drop what earlier ones make:
+`storage.sql.turns` keeps them apart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -25,7 +26,6 @@ _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
 _UNKNOWN_COLUMN_OF_TABLE, _UNKNOWN_COLUMN = 16, 47
 _NOT_THERE = frozenset({_UNKNOWN_TABLE, _UNKNOWN_DATABASE, _UNKNOWN_COLUMN_OF_TABLE, _UNKNOWN_COLUMN})
-_TABLE_ALREADY_EXISTS, _DATABASE_ALREADY_EXISTS = 57, 82
 _BOOKKEEPING = """
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
@@ -76,6 +76,8 @@ def load_migrations() -> tuple[Migration, ...]:
 def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> tuple[Migration, ...]:
     """Bring the database of `client` to this release; make it if it is missing. Blocks until done.
 
+    No other process may migrate this database meanwhile: take a `storage.sql.turns.turn` where that is possible.
+
     Returns:
         The applied migrations; empty if none was missing.
 
@@ -85,17 +87,11 @@ def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> tu
     """
     wanted = load_migrations() if migrations is None else tuple(migrations)
     _make_database(client)
-    _define(client, _BOOKKEEPING)
+    client.command(_BOOKKEEPING)
     pending = _compare(wanted, _applied(client))
     for migration in pending:
-        try:
-            for statement in migration.statements:
-                _define(client, statement)
-        except DatabaseError as error:
-            # Another process may be ahead, and its later migrations drop what this one names.
-            if error.code in _NOT_THERE and len(_compare(wanted, _applied(client))) < len(pending):
-                return migrate(client, migrations)
-            raise
+        for statement in migration.statements:
+            client.command(statement)
         client.insert(
             "schema_migrations",
             [[migration.version, migration.name, migration.checksum]],
@@ -145,16 +141,7 @@ def _make_database(client: Client) -> None:
         "SELECT count() FROM system.databases WHERE name = {name:String}", parameters=name, use_database=False
     )
     if not int(str(known)):
-        _define(client, "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters=name, use_database=False)
-
-
-def _define(client: Client, statement: str, **options: Any) -> None:
-    """Run a statement that may lose against the same one of another process, because IF NOT EXISTS is not a lock."""
-    try:
-        client.command(statement, **options)
-    except DatabaseError as error:
-        if error.code not in (_TABLE_ALREADY_EXISTS, _DATABASE_ALREADY_EXISTS):
-            raise
+        client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters=name, use_database=False)
 
 
 def _applied(client: Client) -> dict[int, tuple[str, str]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import sleep
@@ -101,20 +100,6 @@ def test_a_sink_of_the_release_before_writes_results_with_their_confidence(empty
     window = {"team_id": 1, "start": datetime.now(UTC) - timedelta(hours=1), "end": datetime.now(UTC)}
     found = newest(client, RecentSelection(**window, confidence=sure.confidence), limit=100)
     assert [(each.uuid, each.confidence) for each in found] == [(uuid, 0.75) for uuid in expected]
-    client.close()
-
-
-def test_two_processes_may_migrate_at_once(empty_dsn: str) -> None:
-
-    def run(_: int) -> None:
-        client = connect(empty_dsn)
-        migrate(client)
-        client.close()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(run, range(4)))
-    client = connect(empty_dsn)
-    check(client)
     client.close()
 
 
