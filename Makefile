@@ -8,6 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# The tests start hundreds of processes. Each would compile all of Gavel anew where the environment forbids to keep bytecode.
+export PYTHONDONTWRITEBYTECODE :=
+
 # The arguments that `make test` gives to pytest. The workers share one Kafka and one PostgreSQL, and mostly wait for them.
 PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 # The minutes for which `make soak` injects faults, and the seed of their order.

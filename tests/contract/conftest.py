@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from processor.kafka import EmbeddedBroker
-from tests.services.topics import remove_topics
-from tests.services.waiting import PATIENCE_S
+from tests.services.topics import make_topics, remove_topics
 
 
 class Broker:
@@ -36,10 +35,6 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         return
     address = request.getfixturevalue("kafka")
 
-    def make(topic: str) -> None:
-        admin = AdminClient({"bootstrap.servers": address})
-        admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1)])[topic].result(PATIENCE_S)
-
-    made = Broker(address, make)
+    made = Broker(address, lambda topic: make_topics(address, NewTopic(topic, num_partitions=4, replication_factor=1)))
     yield made
     remove_topics(address, made.made)

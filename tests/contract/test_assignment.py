@@ -8,11 +8,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from config.settings import Settings
 from processor.kafka import KafkaClients
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S
 
 PARTITIONS = 8
@@ -27,9 +27,7 @@ def test_every_judge_of_a_group_gets_tasks_and_parked_runs(kafka: str, tmp_path:
     """By the broker's own choice one of two judges got all tasks and the other all parked runs."""
     run = uuid4().hex[:8]
     topics = [f"{run}-tasks", f"{run}-parked"]
-    admin = AdminClient({"bootstrap.servers": kafka})
-    for made in admin.create_topics([NewTopic(topic, PARTITIONS) for topic in topics]).values():
-        made.result(PATIENCE_S)
+    make_topics(kafka, *(NewTopic(topic, PARTITIONS) for topic in topics))
     settings = Settings.model_validate(
         {
             "data_dir": tmp_path,

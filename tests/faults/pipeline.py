@@ -35,6 +35,7 @@ from tests.faults.load import Expectation, endless
 from tests.faults.supervised import Exit, Supervised
 from tests.services.cache import CHECKOUT
 from tests.services.clickhouse_http import Faults, set_faults
+from tests.services.clickhouse_tables import fill
 from tests.services.ports import accepts, free_ports
 from tests.services.process import GuardedProcess
 from tests.services.topics import remove_topics
@@ -52,6 +53,7 @@ class ClickHouseProcess:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        fill(folder / "clickhouse")
         (self.port,) = free_ports(1)
         self.dsn = f"http://127.0.0.1:{self.port}/gavel"
         self._process: GuardedProcess | None = None

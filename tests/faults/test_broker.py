@@ -8,12 +8,13 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from examples.stand_in.client import StandInServer
 from tests.faults.pipeline import ROLES, Pipeline, pipeline
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S
 
 OUTAGE_S = 16.0
@@ -73,8 +74,7 @@ def test_a_transaction_that_times_out_during_an_outage_is_aborted(broker: KafkaS
     These lose the abort's marker while the partition has no leader, and the next commit makes both records visible.
     """
     address, topic, identity = {"bootstrap.servers": broker.bootstrap_servers}, f"outage-{uuid4().hex[:8]}", uuid4().hex
-    admin = AdminClient(address)
-    admin.create_topics([NewTopic(topic, num_partitions=1)])[topic].result(PATIENCE_S)
+    make_topics(broker.bootstrap_servers, NewTopic(topic, num_partitions=1))
 
     def transactional(**options: int) -> Producer:
         producer = Producer({**address, "transactional.id": identity, "log_level": 0, **options})

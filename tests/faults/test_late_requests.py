@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 import processor.stream.transactions
@@ -20,6 +19,7 @@ from processor.stream.deadline import Deadline
 from processor.stream.ledger import Frontier
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S, until
 
 EVENTS, RESULTS = "events", "results"
@@ -31,10 +31,7 @@ END_TXN = (26).to_bytes(2, "big")
 def broker(tcp_proxy: TcpProxy) -> Iterator[KafkaServer]:
     with KafkaServer(advertised_port=tcp_proxy.port) as server:
         tcp_proxy.forward_to(server.proxied_port)
-        admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
-        made = admin.create_topics([NewTopic(EVENTS, 1), NewTopic(RESULTS, 1)])
-        for future in made.values():
-            future.result(PATIENCE_S)
+        make_topics(server.bootstrap_servers, NewTopic(EVENTS, 1), NewTopic(RESULTS, 1))
         yield server
 
 

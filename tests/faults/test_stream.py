@@ -98,7 +98,8 @@ def make_again(gavel: Pipeline, topic: str) -> None:
     admin.delete_topics([topic])[topic].result(PATIENCE_S)
     gavel.wait(lambda: topic not in admin.list_topics(timeout=PATIENCE_S).topics, "the topic is gone")
     made = NewTopic(topic, num_partitions=4, config={"max.message.bytes": "10485760"})
-    gavel.wait(lambda: admin.create_topics([made])[topic].exception(30) is None, "the topic is there again")
+    # Until the old topic is gone from all of the broker, it refuses a new one of the name.
+    gavel.wait(lambda: admin.create_topics([made])[topic].exception(PATIENCE_S) is None, "the topic is there again")
     gavel.refresh_producer()
 
 

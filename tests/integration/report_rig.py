@@ -29,13 +29,14 @@ from processor.metrics import Metrics
 from reports.evaluation_reports.runner import ReportsRunner
 from reports.evaluation_reports.service import build_evaluation_reports
 from reports.evaluation_reports.targets import seal_targets
-from storage.clickhouse import connect, migrate
+from storage.clickhouse import connect
 from storage.sql.engine import Database, open_database
 from storage.sql.evaluation_report_runs import ReportRun, ReportRuns, TargetDelivery
 from storage.sql.evaluation_reports import EvaluationReport, EvaluationReports
 from storage.sql.evaluations import Evaluations
 from storage.sql.migrations import upgrade
 from tests.services.clickhouse_http import ClickHouseFront
+from tests.services.clickhouse_tables import fill
 from tests.services.ports import free_ports
 from tests.services.waiting import PATIENCE_S
 
@@ -255,7 +256,5 @@ def report_rig(folder: Path, clickhouse: ClickHouseFront, **smtp: Any) -> Iterat
 @contextmanager
 def report_clickhouse(folder: Path) -> Iterator[ClickHouseFront]:
     """Open a ClickHouse with Gavel's tables behind HTTP."""
-    with ClickHouseFront(folder / str(uuid4())) as front:
-        with closing(connect(front.dsn, request_timeout_s=LONG_S)) as client:
-            migrate(client)
+    with ClickHouseFront(fill(folder / str(uuid4()))) as front:
         yield front

@@ -35,6 +35,7 @@ from processor.stream.deadline import Deadline
 from processor.stream.transactions import CommitAborted, CommitFailed, Transactions
 from storage.sql.engine import open_store
 from tests.services.kafka import KafkaServer
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S, until
 
 TASK = Task(7, "e", "u", "k", "", "2026-01-01T00:00:00+00:00", trigger="manual")
@@ -153,8 +154,7 @@ def test_a_task_is_sent_once_its_sender_may_write_without_a_restart(secured: Kaf
     topic = "tasks-of-a-latecomer"
     kafka = settings_of(secured, tmp_path, "latecomer", "right").kafka
     kafka = kafka.model_copy(update={"topics": kafka.topics.model_copy(update={"tasks": topic})})
-    admin = AdminClient({"bootstrap.servers": secured.bootstrap_servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    make_topics(secured.bootstrap_servers, NewTopic(topic, 1, 1))
     grant(secured, ResourceType.TOPIC, topic, AclOperation.DESCRIBE, AclPermissionType.ALLOW, user="latecomer")
     sender = TaskSender(kafka)
     told: list[str] = []
@@ -181,10 +181,7 @@ def test_settings_of_topics_that_lose_or_refuse_records_are_found(kafka: str, tm
         "parked": {"retention.ms": "3600000"},
         "results": {"max.message.bytes": "1000000"},
     }
-    admin = AdminClient({"bootstrap.servers": kafka})
-    wanted = [NewTopic(names[name], 1, 1, config=values) for name, values in config.items()]
-    for future in admin.create_topics(wanted).values():
-        future.result()
+    make_topics(kafka, *(NewTopic(names[name], 1, 1, config=values) for name, values in config.items()))
     topics = {f"GAVEL_KAFKA__TOPICS__{name.upper()}": value for name, value in names.items()}
     settings = load_settings(
         environ={

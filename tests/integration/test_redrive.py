@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner
 
@@ -36,6 +35,7 @@ from storage.sql.audit import OPERATOR_TEAM, read_team_audit
 from storage.sql.engine import Database, open_database, open_store
 from storage.sql.migrations import upgrade
 from tests.integration.ingest.rig import IngestRig, generation
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S, until
 
 EVERY = LetterFilter()
@@ -76,11 +76,9 @@ class Setting:
         self.kafka = kafka
         run = uuid4().hex[:8]
         self.events, self.tasks, self.letters = f"{run}-events", f"{run}-tasks", f"{run}-dlq"
-        admin = AdminClient({"bootstrap.servers": kafka})
         topics = [NewTopic(name, num_partitions=1, replication_factor=1) for name in (self.events, self.tasks)]
         any_time = {"message.timestamp.after.max.ms": str(2**63 - 1)}  # the default of brokers before Kafka 4
-        for future in admin.create_topics([*topics, NewTopic(self.letters, 2, 1, config=any_time)]).values():
-            future.result(PATIENCE_S)
+        make_topics(kafka, *topics, NewTopic(self.letters, 2, 1, config=any_time))
 
     def bury(self, offset: int, value: bytes, reason: Any = "decode", **options: Any) -> None:
         source = Source(self.events, offset, value, options.pop("headers", None))

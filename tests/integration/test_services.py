@@ -13,7 +13,6 @@ import psutil
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.services.cache import CHECKOUT
@@ -22,13 +21,13 @@ from tests.services.ports import accepts
 from tests.services.postgres import fresh_database
 from tests.services.process import ServiceError
 from tests.services.shared import ended_servers, shared_server
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S, until
 
 
 def make_topic(bootstrap: str) -> str:
     name = f"services-{uuid.uuid4().hex}"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result(PATIENCE_S)
+    make_topics(bootstrap, NewTopic(name, 1, 1))
     return name
 
 

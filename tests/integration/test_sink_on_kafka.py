@@ -25,6 +25,7 @@ from processor.stream.limits import StageLimits
 from storage.clickhouse import connect
 from tests.integration.pipeline import Pipeline
 from tests.services.clickhouse_http import ClickHouseFront, Faults
+from tests.services.clickhouse_tables import fill
 from tests.services.kafka import KafkaServer
 from tests.services.records import generation_row, measurement_row, result_id, result_row
 from tests.services.waiting import PATIENCE_S, until
@@ -100,7 +101,7 @@ def await_blocked(runtime: Runtime) -> None:
 
 @pytest.fixture
 def front(tmp_path: Path) -> Iterator[ClickHouseFront]:
-    with ClickHouseFront(tmp_path / "server") as server:
+    with ClickHouseFront(fill(tmp_path / "server")) as server:
         yield server
 
 
@@ -111,7 +112,7 @@ def sinks(kafka: str, tmp_path: Path, front: ClickHouseFront) -> Sinks:
 
 @pytest.mark.parametrize("embedded", [True, False])
 def test_results_and_archive_arrive_and_are_committed(kafka: str, tmp_path: Path, embedded: bool) -> None:
-    with ClickHouseFront(tmp_path / "server") as front:
+    with ClickHouseFront(fill(tmp_path / "server")) as front:
         # The front has the directory open; in this process it can be had directly, too.
         dsn = f"chdb://{front.directory}?database=gavel" if embedded else front.dsn
         sinks = Sinks(kafka, tmp_path / "gavel", dsn, archive_events=True)

@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from examples.stand_in.client import StandInServer
 from tests.services.kafka import KafkaServer
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S, until
 
 
@@ -139,8 +140,7 @@ def test_all_traffic_of_a_kafka_client_goes_through_the_proxy(tcp_proxy: TcpProx
     with KafkaServer(advertised_port=tcp_proxy.port) as broker:
         tcp_proxy.forward_to(broker.proxied_port)
         topic = f"proxied-{uuid.uuid4().hex}"
-        admin = AdminClient({"bootstrap.servers": tcp_proxy.address})
-        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
+        make_topics(tcp_proxy.address, NewTopic(topic, 1, 1))
         producer = Producer({"bootstrap.servers": tcp_proxy.address, "reconnect.backoff.max.ms": 200, "log_level": 0})
         delivered: list[object] = []
         producer.produce(topic, b"1", on_delivery=lambda error, _: delivered.append(error))

@@ -16,6 +16,7 @@ from cli.main import build_app
 from config.settings import load_settings
 from processor.kafka import KafkaClients
 from processor.kafka_topics import EventsTopicMistyped, ensure_topics, missing_topics
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S, until
 
 
@@ -32,16 +33,10 @@ def env(kafka: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def make_topic(admin: AdminClient, name: str) -> None:
-    """Make a topic and wait until the broker lists it."""
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result()
-    until(lambda: name in admin.list_topics(timeout=PATIENCE_S).topics, lambda: f"{name} is not listed")
-
-
 def test_a_slip_in_the_name_of_the_events_topic_makes_no_topic(env: dict[str, str]) -> None:
     meant = env["GAVEL_KAFKA__TOPICS__EVENTS"].replace("_event_", "_events_")
     admin = AdminClient({"bootstrap.servers": env["GAVEL_KAFKA__BOOTSTRAP_SERVERS"]})
-    make_topic(admin, meant)
+    make_topics(env["GAVEL_KAFKA__BOOTSTRAP_SERVERS"], NewTopic(meant, 1, 1))
     settings = load_settings(environ=env)
     clients = KafkaClients(settings)
     with pytest.raises(EventsTopicMistyped, match=f"{meant}' does; correct kafka.topics.events"):
@@ -59,9 +54,8 @@ def test_a_slip_in_the_name_of_the_events_topic_makes_no_topic(env: dict[str, st
 
 
 def test_a_name_that_differs_in_its_digits_is_no_slip(env: dict[str, str]) -> None:
-    admin = AdminClient({"bootstrap.servers": env["GAVEL_KAFKA__BOOTSTRAP_SERVERS"]})
     region = f"clickhouse_ai_events_json_region_{uuid4().hex[:6]}_"
-    make_topic(admin, f"{region}1")
+    make_topics(env["GAVEL_KAFKA__BOOTSTRAP_SERVERS"], NewTopic(f"{region}1", 1, 1))
     settings = load_settings(environ={**env, "GAVEL_KAFKA__TOPICS__EVENTS": f"{region}2"})
     assert f"{region}2" in ensure_topics(KafkaClients(settings), settings)
 

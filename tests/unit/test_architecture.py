@@ -269,6 +269,12 @@ def test_tests_wait_with_one_helper_and_one_patience() -> None:
     assert found - {"tests/services/waiting.py"} == OTHER_WAITS.keys()
 
 
+def test_tests_make_topics_with_one_helper() -> None:
+    """A broker answers before its own metadata has a topic, so one test of thousands is told that there is none."""
+    found = {str(path.relative_to(CHECKOUT)) for path in modules("tests") if ".create_topics(" in path.read_text()}
+    assert found == {"tests/services/topics.py", "tests/faults/test_stream.py", "tests/unit/test_architecture.py"}
+
+
 def test_pure_rooms_import_nothing_that_reaches_outside() -> None:
     wrong = [
         f"{path.relative_to(CHECKOUT)}:{line} imports {name}"

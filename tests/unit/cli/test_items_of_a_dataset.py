@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,7 +13,6 @@ from typer.testing import CliRunner, Result
 
 from cli.main import build_app
 from config.definitions import parse_draft
-from storage.clickhouse import connect, migrate
 from storage.sql.datasets import Datasets
 from storage.sql.engine import Database
 from storage.sql.evaluations import Evaluations
@@ -80,8 +78,6 @@ def test_the_run_is_over_the_dataset_and_a_run_that_does_not_complete_ends_with_
 ) -> None:
     """No process judges here, so the run is cancelled as soon as the command waits for it."""
     monkeypatch.setenv("GAVEL_CLICKHOUSE__DSN", front.dsn)
-    with closing(connect(front.dsn)) as client:
-        migrate(client)
     waited: list[MeasurementRun] = []
 
     def cancelled(services: Any, run: MeasurementRun) -> MeasurementRun:

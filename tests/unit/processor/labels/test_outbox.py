@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select, update
@@ -24,6 +23,7 @@ from processor.metrics import Metrics
 from storage.sql.engine import Database, StoreUnavailable, open_database
 from storage.sql.labels import Labels, NewLabel, label_outbox
 from storage.sql.migrations import upgrade
+from tests.services.topics import make_topics
 from tests.services.waiting import PATIENCE_S
 
 
@@ -71,8 +71,7 @@ def test_a_label_is_sent_once_and_counted(database: Database) -> None:
 
 def test_a_label_that_the_broker_refuses_holds_up_no_other(kafka: str, database: Database, tmp_path: Path) -> None:
     topic = f"labels-{tmp_path.name}"
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, 1, 1, config={"max.message.bytes": "4000"})])[topic].result(30)
+    make_topics(kafka, NewTopic(topic, 1, 1, config={"max.message.bytes": "4000"}))
     comments = ["", "".join(map(chr, range(0x4E00, 0x4E00 + 9000))), ""]
     new = [
         NewLabel(

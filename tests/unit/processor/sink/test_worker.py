@@ -11,7 +11,7 @@ import pytest
 from processor.events.label import label_output
 from processor.sink.rows import RESULTS
 from processor.stream.deadline import Deadline
-from storage.clickhouse import connect, migrate
+from storage.clickhouse import connect
 from storage.clickhouse.query import UNREAD
 from storage.clickhouse.results import ResultSelection, summarise
 from storage.sql.labels import Label
@@ -104,7 +104,7 @@ def test_an_exception_of_ours_is_one_dead_letter_and_the_others_go_in(dsn: str, 
 
 
 def test_a_batch_is_cut_by_rows_and_otherwise_by_time(front: ClickHouseFront) -> None:
-    migrate(client := connect(front.dsn))
+    client = connect(front.dsn)
     front.inserts.clear()
     with sink(front.dsn, batch_rows=100, batch_interval_s=0.5) as worker:
         until(worker.ready)
@@ -121,7 +121,6 @@ def test_a_batch_is_cut_by_rows_and_otherwise_by_time(front: ClickHouseFront) ->
 def test_inserts_wait_for_storage_and_carry_a_token_of_their_offsets(front: ClickHouseFront) -> None:
     """The same offsets give the same token in another process; other offsets another one."""
     client = connect(front.dsn)
-    migrate(client)
     front.inserts.clear()
     for numbers in (range(10), range(10), range(11)):
         with sink(front.dsn) as worker:
@@ -165,7 +164,6 @@ def test_a_record_may_have_any_time(dsn: str, client: Client, time_ms: int) -> N
 def test_spans_that_were_given_back_do_not_come_back(front: ClickHouseFront) -> None:
     """Partition 0 is revoked while its batch is tried again; partition 1 stays, and its rows arrive."""
     client = connect(front.dsn)
-    migrate(client)
     front.faults = Faults(refuse_code=252, refuse_times=-1)
     with sink(front.dsn) as worker:
         until(worker.ready)
@@ -181,7 +179,6 @@ def test_spans_that_were_given_back_do_not_come_back(front: ClickHouseFront) -> 
 
 def test_a_batch_that_nobody_waits_for_is_given_up(front: ClickHouseFront) -> None:
     client = connect(front.dsn)
-    migrate(client)
     front.faults = Faults(refuse_code=252, refuse_times=-1)
     with sink(front.dsn) as worker:
         until(worker.ready)
@@ -208,7 +205,6 @@ def test_what_is_dropped_before_it_was_sent_is_never_sent(dsn: str, client: Clie
 
 def test_a_drain_finishes_what_is_there_but_does_not_wait_for_an_absent_clickhouse(front: ClickHouseFront) -> None:
     client = connect(front.dsn)
-    migrate(client)
     with sink(front.dsn, batch_interval_s=60.0) as worker:
         until(worker.ready)
         worker.submit(spans := [results(range(1000))])
@@ -223,7 +219,6 @@ def test_a_drain_finishes_what_is_there_but_does_not_wait_for_an_absent_clickhou
 
 def test_a_slow_clickhouse_does_not_hold_up_the_polling_thread(front: ClickHouseFront) -> None:
     client = connect(front.dsn)
-    migrate(client)
     with sink(front.dsn) as worker:
         until(worker.ready)
         with front.held_up():
@@ -300,7 +295,7 @@ def test_a_batch_that_the_driver_sends_in_several_blocks_goes_in_whole(
 ) -> None:
     """Blocks of about 2 MB, each compressed by itself: all are there, and a repeat with the same token adds none."""
     dsn = f"{front.dsn}?compress={compression}"
-    migrate(client := connect(dsn))
+    client = connect(dsn)
     rows = [result_row(n, evaluation_reasoning="because " * 400) for n in range(2000)]
     for _ in range(2):
         with sink(dsn) as worker:

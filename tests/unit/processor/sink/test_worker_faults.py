@@ -25,7 +25,6 @@ from tests.unit.processor.sink.sinking import finish, results, sink, until_block
 def test_a_batch_that_was_stored_but_never_confirmed_is_stored_once(front: ClickHouseFront) -> None:
     """ClickHouse takes the insert, and the connection breaks before the answer: twice."""
     client = connect(front.dsn)
-    migrate(client)
     front.faults = Faults(cut_times=2)
     with sink(front.dsn) as worker:
         until(worker.ready)
@@ -39,7 +38,6 @@ def test_a_batch_that_was_stored_but_never_confirmed_is_stored_once(front: Click
 def test_a_refusing_clickhouse_blocks_the_sink_until_it_gives_in(front: ClickHouseFront, code: int) -> None:
     """Too many parts, no memory, a missing table: never a dead letter, however often it takes."""
     client = connect(front.dsn)
-    migrate(client)
     front.faults = refusing = Faults(refuse_code=code, refuse_times=1_000_000)
     with sink(front.dsn) as worker:
         until(worker.ready)
@@ -56,8 +54,6 @@ def test_a_refusing_clickhouse_blocks_the_sink_until_it_gives_in(front: ClickHou
 
 
 def test_a_missing_right_is_named_in_the_log(front: ClickHouseFront) -> None:
-    with closing(connect(front.dsn)) as client:
-        migrate(client)
     front.faults = Faults(denied="INSERT")
     with structlog.testing.capture_logs() as logs, sink(front.dsn) as worker:
         until(worker.ready)
@@ -72,7 +68,6 @@ def test_a_missing_right_is_named_in_the_log(front: ClickHouseFront) -> None:
 
 def test_an_error_that_nobody_knows_is_tried_again_before_rows_are_blamed(front: ClickHouseFront) -> None:
     client = connect(front.dsn)
-    migrate(client)
     front.faults = Faults(refuse_code=49, refuse_times=4)
     with sink(front.dsn) as worker:
         until(worker.ready)
@@ -138,7 +133,6 @@ ALTER TABLE evaluation_results_recent_feed MODIFY QUERY SELECT * EXCEPT (propert
 
 def test_a_running_sink_goes_on_beside_the_tables_of_the_next_release(front: ClickHouseFront) -> None:
     with closing(connect(front.dsn)) as client:
-        migrate(client)
         with sink(front.dsn) as worker:
             until(worker.ready)
             known = load_migrations()
