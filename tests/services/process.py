@@ -7,13 +7,13 @@ import pwd
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from tests.secret_watch import WATCH
-from tests.services.waiting import PATIENCE_S
+from tests.services.waiting import PATIENCE_S, until
 
 START_S = 3 * PATIENCE_S
 """How long a process may take to be ready; a broker took 100 s where an idle machine needs 4 s."""
@@ -91,15 +91,20 @@ class GuardedProcess:
 
     def wait_until(self, ready: Callable[[], object], what: str) -> None:
         """Block until `ready()`; raise ServiceError with the end of its log if it ends or takes too long."""
-        deadline = time.monotonic() + START_S
-        while not ready():
+
+        def looked() -> bool:
+            if ready():
+                return True
             if self.exit_code is not None:
                 raise ServiceError(f"{what} ended with exit code {self.exit_code} while starting.\n{self.log_tail()}")
-            if time.monotonic() > deadline:
-                tail = self.log_tail()
-                self.kill()
-                raise ServiceError(f"{what} was not ready after {START_S:.0f} s.\n{tail}")
-            time.sleep(0.05)
+            return False
+
+        def gave_up() -> NoReturn:
+            tail = self.log_tail()
+            self.kill()
+            raise ServiceError(f"{what} was not ready after {START_S:.0f} s.\n{tail}")
+
+        until(looked, gave_up, limit_s=START_S)
 
     def log_tail(self, lines: int = 30) -> str:
         """Return the end of its output, for error messages."""
