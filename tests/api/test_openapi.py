@@ -59,7 +59,7 @@ def test_the_docs_page_loads_nothing_from_another_host(session_api: Api) -> None
     assert session_api.http.get("/api/docs/assets/..%2Fcore.py").status_code == 404
 
 
-EXAMPLES = 5
+EXAMPLES = 3
 """Requests per operation and mode: enough to find what is wrong often, few enough for every run of the tests."""
 
 CONFIG = schemathesis.Config.from_dict(
@@ -133,9 +133,6 @@ def _try_operation(api: Api, operation: schemathesis.APIOperation, mode: schemat
 
     run()
 
-
-BENT_EXAMPLES = 4
-"""Bent requests per operation."""
 
 JSON = ("Content-Type", "application/json")
 HEADERS = st.lists(

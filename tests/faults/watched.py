@@ -34,6 +34,7 @@ from tests.services.ports import free_ports
 from tests.services.process import GuardedProcess
 from tests.services.prometheus import Prometheus
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.waiting import until
 
 PROCESSES = ("matcher", "matcher-2", "judge", "sink", "reports")
 SETTINGS = {
@@ -156,10 +157,17 @@ class Reports:
         self._report = EvaluationReports(gavel.database).create(TEAM, values, actor="faults", now=now)
 
     def run(self, answer: Callable[[BaseHTTPRequestHandler], int]) -> None:
-        """Ask for a run, whose deliveries get this answer."""
+        """Ask for a run, whose deliveries get this answer. It waits for the end of the run before: only one is open."""
+        runs = ReportRuns(self._gavel.database)
+
+        def all_finished() -> bool:
+            found, _ = runs.page(TEAM, self._report.id, limit=10, offset=0)
+            return all(run.finished_at is not None for run in found)
+
+        until(all_finished, "the end of the run before")
         self._receiver.answer = answer
         now = datetime.now(UTC)
-        ReportRuns(self._gavel.database).open_manual(self._report, manual_run(self._report, now, "faults"), now=now)
+        runs.open_manual(self._report, manual_run(self._report, now, "faults"), now=now)
 
     def refuse(self) -> None:
         """Let a run be refused for good."""
