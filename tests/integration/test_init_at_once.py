@@ -17,14 +17,24 @@ from config.settings import Settings
 from processor.kafka import KafkaClients
 from processor.runtime.setup import Finding, initialise
 from storage.clickhouse import check, connect, load_migrations, migrate
-from storage.sql.engine import open_store
+from storage.sql.engine import Database, StoreSchemaError, open_store
+from storage.sql.migrations import check_current
 from storage.sql.turns import turn
 from tests.services.cache import CHECKOUT
 from tests.services.clickhouse_http import ClickHouseFront
 from tests.services.ports import free_ports
-from tests.services.waiting import PATIENCE_S
+from tests.services.waiting import PATIENCE_S, until
 
 MAIN = "from cli.main import main; main()"
+
+
+def is_current(store: Database) -> bool:
+    """Tell whether the store has the tables of this release."""
+    try:
+        check_current(store)
+    except StoreSchemaError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -79,7 +89,8 @@ def test_clickhouse_is_left_alone_until_the_turn_of_another_process_is_over(
         second = Thread(target=lambda: found.extend(initialise(settings, KafkaClients(settings), other)))
         with turn(store):
             second.start()
-            second.join(3)
+            until(lambda: is_current(store), "the store, which comes before ClickHouse")
+            second.join(5)
             assert second.is_alive()
             with closing(connect(served.dsn)) as client, pytest.raises(Exception, match="gavel init"):
                 check(client)
