@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +17,6 @@ import chdb
 
 from storage.clickhouse import connect, load_migrations, migrate
 from tests.services.cache import CHECKOUT, cache_folder, locked
-
-DATABASE = "gavel"
 
 
 def fill(directory: Path) -> Path:
@@ -52,6 +49,5 @@ def _of_the_first_place(folder: str, names: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    os.umask(0o077)
-    with closing(connect(f"chdb://{sys.argv[1]}?database={DATABASE}")) as client:
+    with closing(connect(f"chdb://{sys.argv[1]}?database=gavel")) as client:
         migrate(client)
